@@ -1,0 +1,83 @@
+# The one task file: people, CI and the documentation all call these targets.
+# Every target first creates or refreshes .venv from requirements.lock; nothing is written outside this folder.
+
+PYTHON ?= python3
+ARGS   ?=
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready
+UV    := $(shell command -v uv 2>/dev/null)
+
+export PIP_NO_CACHE_DIR := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export UV_NO_CACHE := 1
+export TMPDIR := $(CURDIR)/.tmp
+$(shell mkdir -p "$(TMPDIR)")
+
+ifneq ($(UV),)
+  INSTALL = "$(UV)" pip install --quiet --python $(BIN)/python
+  CREATE  = $(PYTHON) -m venv --clear --without-pip $(VENV)
+else
+  INSTALL = $(BIN)/python -m pip install --quiet
+  CREATE  = $(PYTHON) -m venv --clear $(VENV)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check bench format lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  ARGS=\"...\" is handed on, for example: make test ARGS=\"-k transaction\""
+
+demo: $(READY)  ## start a server on loopback, phone it and show the conversation
+	@$(BIN)/offhook demo $(ARGS)
+
+serve: $(READY)  ## take calls with config/offhook.yaml
+	@$(BIN)/offhook serve $(ARGS)
+
+test: check  ## all checks, then all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)  ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## measure delays, capacity and memory on this machine
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+format: $(READY)  ## let ruff format and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(READY)  ## pin the newest versions that pyproject.toml allows
+	rm -rf $(VENV)/lock
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet --upgrade --editable '.[dev]'
+	( head -n 1 requirements.lock; \
+	  $(VENV)/lock/bin/python -m pip freeze --exclude-editable \
+	  | sed "s/^\(uvloop==.*\)$$/\1; sys_platform != 'win32'/" ) > $(TMPDIR)/requirements.lock
+	mv $(TMPDIR)/requirements.lock requirements.lock
+	rm -rf $(VENV)/lock
+
+clean:  ## remove everything that make created
+	rm -rf $(VENV) $(TMPDIR) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is newer than what it was made from, so an unchanged environment costs nothing. It holds the folder's
+# path: the scripts of a virtual environment stop working when the folder is moved or copied.
+ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+$(READY): anew
+endif
+.PHONY: anew
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Offhook needs Python 3.11 or newer, $(PYTHON) is older: run make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "preparing $(VENV) (once; again when pyproject.toml or requirements.lock change)"
+	@test -f $@ && test "$$(cat $@)" = "$(CURDIR)" && test -x $(BIN)/python || $(CREATE)
+	@$(INSTALL) --requirement requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@printf '%s\n' "$(CURDIR)" > $@
