@@ -1,0 +1,3 @@
+"""One phone call: state is its table, call drives it, the others are what can happen to it.
+
+agreement: offers and answers. hold: media that changes. transfer: REFER. keypad: keys by INFO."""

@@ -1,0 +1,71 @@
+"""What the two sides of a call have agreed to send: offers, answers, and the plan in force (RFC 3264).
+
+Pure. Driven by call.py. Not the rules (sdp/negotiate.py): this remembers what was said last, so that the o=
+line counts right and a refused change leaves the old plan standing (§8)."""
+
+from __future__ import annotations
+
+from telephony.errors import SdpError
+from telephony.sdp import negotiate
+from telephony.sdp.description import Sdp
+from telephony.sdp.negotiate import LocalMedia
+from telephony.sdp.plan import MediaPlan
+
+
+class Agreement:
+    """Offer and answer of one leg.
+
+    plan: None until both sides have spoken. held: we want the far side to wait."""
+
+    def __init__(self, local: LocalMedia) -> None:
+        self.local = local
+        self.plan: MediaPlan | None = None
+        self.held = False
+        self._said: Sdp | None = None  # our last description, whoever began
+        self._open: tuple[Sdp, bool] | None = (
+            None  # our offer that has no answer yet, and the hold it asks for
+        )
+
+    @property
+    def waiting(self) -> bool:
+        """An offer of ours is not answered yet."""
+        return self._open is not None
+
+    def offer(self, hold: bool | None = None) -> bytes:
+        """Our offer. hold: ask them to wait (True) or come back (False); None leaves it as it is."""
+        wanted = self.held if hold is None else hold
+        ours = self._number(negotiate.offer(self.local, hold=wanted))
+        self._open = ours, wanted
+        return ours.encode().encode()
+
+    def answer(self, offer: bytes) -> bytes:
+        """Our answer to their offer; the plan changes. Raises SdpError and changes nothing if it cannot be
+        met."""
+        ours, plan = negotiate.answer(self.local, Sdp.parse(offer), hold=self.held)
+        self.plan = plan
+        return self._number(ours).encode().encode()
+
+    def accept(self, answer: bytes) -> MediaPlan:
+        """Their answer to our offer. Raises SdpError, and drops the offer, if it does not fit."""
+        if self._open is None:
+            raise SdpError("an answer came without an offer of ours.")
+        (ours, hold), self._open = self._open, None
+        self.plan = negotiate.accept(self.local, ours, Sdp.parse(answer))
+        self.held = hold
+        return self.plan
+
+    def preview(self, answer: bytes) -> MediaPlan:
+        """Their answer in a 18x: the plan of early media, while the offer stays open for the 200."""
+        still = self._open
+        try:
+            return self.accept(answer)
+        finally:
+            self._open = still
+
+    def withdraw(self) -> None:
+        """Our offer was refused; the plan in force stays."""
+        self._open = None
+
+    def _number(self, ours: Sdp) -> Sdp:
+        self._said = negotiate.numbered(ours, self._said)
+        return self._said

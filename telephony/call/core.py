@@ -1,0 +1,184 @@
+"""What every chapter of a call stands on: who it is, where it stands, who listens, how it asks and how it
+ends.
+
+Base of hold.py (media that changes) and call.py (the whole). Driven by them; makes no decision of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Literal
+from uuid import uuid4
+
+import structlog
+
+from telephony.call import state
+from telephony.call.agreement import Agreement
+from telephony.call.events import CallEvent, Ended
+from telephony.call.line import Line
+from telephony.call.state import Leg, LegState
+from telephony.errors import OutOfOrder, SipSyntaxError
+from telephony.media.ports import PortPair
+from telephony.sdp.plan import MediaPlan
+from telephony.sip.dialog import Dialog, LegKey
+from telephony.sip.endpoint import Headers
+from telephony.sip.headers import Address, Reason
+from telephony.sip.message import Request, Response
+from telephony.sip.transaction import Action
+from telephony.sip.uri import Uri
+
+SDP = "application/sdp"
+NORMAL_CLEARING = 16  # Q.850 cause
+
+log = structlog.get_logger(__name__)
+
+
+class CallCore:
+    """One leg.
+
+    id: ours, for records. key: (Call-ID, our tag). caller, called: From address and dialled URI as received.
+    request: the INVITE. source: where it came from or goes to. rtp: lent when media is described first,
+    closed when the call is over unless `keep_rtp`."""
+
+    def __init__(self, line: Line, key: LegKey, request: Request, source: tuple[str, int], leg: Leg) -> None:
+        self.id = uuid4().hex
+        self.key = key
+        self.request = request
+        self.source = source
+        self.direction: Literal["inbound", "outbound"] = "outbound" if leg is Leg.DIALING else "inbound"
+        self.caller: Address = request.from_
+        self.called: Uri = request.target
+        self.rtp: PortPair | None = None
+        self.keep_rtp = False
+        self._line = line
+        self._state = LegState(leg, line.now())
+        self._dialog: Dialog | None = None
+        self._agreement: Agreement | None = None
+        self._leaving_because: str | None = None  # we want out; the words we gave
+        self._listeners: list[Callable[[CallEvent], None]] = []
+        self._asking: dict[str, asyncio.Future[Response]] = {}
+        loop = asyncio.get_running_loop()
+        self._settled: asyncio.Future[None] = loop.create_future()
+        self._ended: asyncio.Future[Ended] = loop.create_future()
+
+    @property
+    def sip_call_id(self) -> str:
+        """Call-ID on the wire."""
+        return self.key[0]
+
+    @property
+    def leg(self) -> Leg:
+        """Where it stands."""
+        return self._state.leg
+
+    @property
+    def plan(self) -> MediaPlan | None:
+        """What is sent and heard now, None before both sides have spoken."""
+        return self._agreement.plan if self._agreement else None
+
+    @property
+    def dialog(self) -> Dialog | None:
+        """The dialog, once there is one; for snapshots."""
+        return self._dialog
+
+    def listen(self, callback: Callable[[CallEvent], None]) -> None:
+        """Be told everything that happens from now on: at once and in order, so it must not block."""
+        self._listeners.append(callback)
+
+    async def settled(self) -> None:
+        """Wait until the call is answered and acknowledged, or over."""
+        await asyncio.shield(self._settled)
+
+    async def ended(self) -> Ended:
+        """Wait for the end."""
+        return await asyncio.shield(self._ended)
+
+    def abandon(self) -> None:
+        """The phone is gone and nothing more can be said: end without a word."""
+        if self._state.allows(state.Failed):
+            self._step(state.Failed())
+        self._over(Ended("us", 503, "phone closed"))
+
+    # ---- for the chapters
+
+    def _perform(self, actions: Sequence[Action]) -> None:
+        self._line.perform(actions)
+
+    def _require(self, step: type[state.LegEvent]) -> None:
+        if not self._state.allows(step):
+            raise OutOfOrder(f"call {self.id}: {step.__name__} while the leg is {self.leg.name}")
+
+    def _step(self, step: state.LegEvent) -> Leg:
+        """Where the leg stands then."""
+        self._state.receive(step, self._line.now())
+        return self._state.leg
+
+    def _tell(self, event: CallEvent) -> None:
+        for callback in tuple(self._listeners):
+            try:
+                callback(event)
+            except Exception:  # a listener's fault must not stop the call from being answered or ended
+                log.exception("call.listener_failed", call=self.id, what=type(event).__name__)
+
+    def _standing(self) -> Dialog:
+        """The dialog of a call that both sides are in."""
+        if self._dialog is None or self.leg is not Leg.TALKING:
+            raise OutOfOrder(f"call {self.id}: the leg is {self.leg.name}, not TALKING")
+        return self._dialog
+
+    async def _ask(self, method: str, *, headers: Headers = (), body: bytes = b"") -> Response:
+        """Send a request within the dialog and wait for its final response; 408 or 503 of our own if none
+        comes."""
+        line = self._line
+        transaction, actions = line.stack.ask(
+            self._standing(), method, line.now(), headers=headers, body=body
+        )
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._asking[transaction.key] = answer
+        try:
+            self._perform(actions)
+            return await answer
+        finally:
+            self._asking.pop(transaction.key, None)
+
+    def _bye(self, reason: str) -> None:
+        """Send BYE. The call need not wait for the answer (RFC 3261 §15.1.1)."""
+        if self._dialog is not None:
+            _, actions = self._line.stack.ask(self._dialog, "BYE", self._line.now(), headers=why(reason))
+            self._perform(actions)
+
+    def _over(self, ended: Ended) -> None:
+        """Everybody who waits for this call hears that it is over; its ports go back. The leg is OVER
+        already."""
+        if self._ended.done():
+            return
+        self._ended.set_result(ended)
+        self._settle()
+        for answer in self._asking.values():
+            if not answer.done():
+                answer.set_result(Response(487, "Call ended first"))
+        self._line.hung_up(self.key)
+        self._tell(ended)
+        if self.rtp is not None and not self.keep_rtp:
+            self.rtp.close()
+
+    def _settle(self) -> None:
+        if not self._settled.done():
+            self._settled.set_result(None)
+
+
+def why(reason: str) -> Headers:
+    """The Reason line of our BYE or CANCEL (RFC 3326): normal clearing, in these words."""
+    words = " ".join(reason.split()) or "Normal call clearing"
+    return (("Reason", str(Reason("Q.850", NORMAL_CLEARING, words))),)
+
+
+def reason_of(request: Request) -> str:
+    """Their Reason in words, else as `Q.850 16`; "" if they gave none that can be read."""
+    reasons: list[Reason] = []
+    with contextlib.suppress(SipSyntaxError):
+        reasons = [found for line in request.all("Reason") for found in Reason.parse_many(line)]
+    if not reasons:
+        return ""
+    return reasons[0].text or f"{reasons[0].protocol} {reasons[0].cause}"

@@ -1,0 +1,67 @@
+"""What a call tells its user: facts in the past tense, plain values.
+
+Pure. Made by call.py; heard by the switch and the softphone through `Call.listen`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from telephony.sdp.plan import MediaPlan
+
+By = Literal["caller", "callee", "us", "network"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """The far side rings or sends early sound. code: 180-199."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The 200 was sent or heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The 200 was acknowledged: the session stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaChanged:
+    """Offer and answer agreed on something new: late offer, early media, hold, resume, other port or
+    codec."""
+
+    plan: MediaPlan
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsByInfo:
+    """Keys came by INFO instead of RTP. duration_ms: 0 if not said."""
+
+    pii_digits: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgress:
+    """The far side said how the transfer goes. code: a SIP status, 100 while it tries."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call is over. by: who ended it, "caller" or "callee" for the far side. code: the SIP status that
+    says why (487 cancelled, 200 hung up normally, 408 nobody answered). reason: in words, "" if none were
+    given."""
+
+    by: By
+    code: int
+    reason: str = ""
+
+
+CallEvent = Ringing | Answered | Confirmed | MediaChanged | DigitsByInfo | TransferProgress | Ended

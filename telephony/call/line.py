@@ -1,0 +1,40 @@
+"""What a call needs of the phone it hangs on: the stack, the clock, the wire and a port pair.
+
+Only the shape; phone.py is it. So the call knows neither sockets nor its sister calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from telephony.media.ports import PortPair
+from telephony.sdp.negotiate import LocalMedia
+from telephony.sip.dialog import LegKey
+from telephony.sip.stack import Stack
+from telephony.sip.transaction import Action
+
+
+class Line(Protocol):
+    """The phone, as one call sees it."""
+
+    @property
+    def stack(self) -> Stack:
+        """The SIP endpoint; its actions go to `perform`."""
+
+    def now(self) -> float:
+        """Loop time, s."""
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        """Carry out what the stack said."""
+
+    def lend(self) -> PortPair:
+        """A port pair for this call. Raises Overloaded if none is free."""
+
+    def media(self, port: int) -> LocalMedia:
+        """Our side of a new session with that RTP port."""
+
+    def between(self, low: float, high: float) -> float:
+        """A random wait, s (RFC 3261 §14.1 wants one after glare)."""
+
+    def hung_up(self, leg: LegKey) -> None:
+        """The call of that leg is over; forget it."""

@@ -1,0 +1,297 @@
+"""The one door to telephony: a phone that takes and places calls over SIP.
+
+Driven by the switch, which never touches media and passes `call.rtp` on, and by the softphone, which plays it
+itself. Joins the UDP edge (trunk/transport.py), the stack (sip/stack.py) and the calls (call/call.py), and
+decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from telephony.call.call import Call, hang_up
+from telephony.call.events import CallEvent
+from telephony.call.state import Leg
+from telephony.errors import CallFailed
+from telephony.media.ports import PortPair, PortPool
+from telephony.sdp.negotiate import LocalMedia
+from telephony.sip import events as sip
+from telephony.sip.dialog import LegKey
+from telephony.sip.endpoint import Counters, Endpoint
+from telephony.sip.message import Request
+from telephony.sip.stack import Stack
+from telephony.sip.transaction import Action, Flow
+from telephony.sip.uri import Uri, join_host_port
+from telephony.trunk.transport import UdpTransport, bind_udp, public_address
+
+RETRY_AFTER_S = 5  # what callers are told who come while we leave
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why an INVITE does not become a call. retry_after: s, 0 for never mind (RFC 3261 §20.33)."""
+
+    code: int
+    reason: str = ""
+    retry_after: int = 0
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The header lines that go with it."""
+        return (("Retry-After", str(self.retry_after)),) if self.retry_after else ()
+
+
+class Phone:
+    """Takes and places calls on one UDP port.
+
+    host, port: local, port 0 for any free one. ports: where calls get RTP ports. public_host: what peers are
+    told to reach us at, if it is not the local address. codecs: names in order of preference. admit: asked
+    before a Call exists, with the INVITE and its source; None lets it pass. options_status: what OPTIONS is
+    answered with, 503 while draining."""
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 5060,
+        ports: PortPool,
+        public_host: str | None = None,
+        user_agent: str = "Offhook",
+        codecs: tuple[str, ...] = ("PCMU", "PCMA"),
+    ) -> None:
+        self.admit: Callable[[Request, tuple[str, int]], Rejection | None] | None = None
+        self.options_status: Callable[[], int] | None = None
+        self.goodbye_s = 2.0
+        self.address = (host, port)
+        self._ports = ports
+        self._public_host = public_host
+        self._user_agent = user_agent
+        self._codecs = codecs
+        self._calls: dict[LegKey, Call] = {}
+        self._waiting: asyncio.Queue[Call | None] = asyncio.Queue()
+        self._leaving = False
+        self._said_goodbye = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        sock = bind_udp(*self.address)
+        self.address = (self.address[0], sock.getsockname()[1])
+        self._host = self._public_host or public_address(self.address[0])
+        where = join_host_port(self._host, self.address[1])
+        self._endpoint = Endpoint(
+            sent_by=where,
+            contact=f"<sip:{self._user_agent.lower()}@{where}>",
+            product=self._user_agent,
+            token=lambda: secrets.token_hex(8),
+            options_status=lambda: self.options_status() if self.options_status else 200,
+        )
+        self.stack = Stack(self._endpoint)
+        self._transport = UdpTransport(self.stack, self._hear, sock)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hang up what is left (BYE, CANCEL, 503), give the far sides a moment to agree, close the
+        sockets."""
+        self._leaving = True
+        self._waiting.put_nowait(None)
+        try:
+            for call in tuple(self._calls.values()):
+                self._dismiss(call)
+            self._check_goodbye()
+            async with asyncio.timeout(self.goodbye_s):
+                await self._said_goodbye.wait()
+        except TimeoutError:
+            log.info("phone.left_without_answer", calls=len(self._calls), requests=self.stack.pending)
+        finally:
+            self._transport.close()
+            for call in tuple(self._calls.values()):
+                call.abandon()
+
+    @property
+    def counters(self) -> Counters:
+        """What the wire has brought so far."""
+        return self.stack.counters
+
+    @property
+    def live(self) -> tuple[Call, ...]:
+        """Calls that are not over."""
+        return tuple(self._calls.values())
+
+    # ---- for the user
+
+    async def calls(self) -> AsyncIterator[Call]:
+        """Each new INVITE that was admitted, its 100 sent. Ends when the phone is left."""
+        while (call := await self._waiting.get()) is not None:
+            if call.leg is not Leg.OVER:  # the caller may have cancelled while it waited here
+                yield call
+        self._waiting.put_nowait(None)  # for whoever iterates beside us
+
+    async def dial(
+        self,
+        target: str,
+        *,
+        caller: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        timeout: float = 60.0,  # ours, because the far side must then hear a CANCEL
+        listen: Callable[[CallEvent], None] | None = None,
+    ) -> Call:
+        """Place a call; returns when it is answered and acknowledged. Cancelling it cancels the call.
+
+        target: SIP URI. caller: URI for From, ours if empty. listen: hears the call from its first ring on.
+        Raises CallFailed with the far side's code, 408 after `timeout` s; SipSyntaxError for a target that is
+        no URI."""
+        flow = await self._find(Uri.parse(target))
+        ours = f"<{caller}>" if caller else self._endpoint.contact
+        call, actions = Call.outgoing(self, target, ours, flow, headers)
+        if listen is not None:
+            call.listen(listen)
+        self._calls[call.key] = call
+        try:
+            async with asyncio.timeout(timeout):
+                self.perform(actions)
+                await call.settled()
+        except TimeoutError:
+            call.hang_up("no answer")
+            raise CallFailed(f"{target}: not answered within {timeout:g} s", code=408) from None
+        except asyncio.CancelledError:
+            call.hang_up("cancelled")
+            raise
+        if call.leg is Leg.OVER:
+            ended = await call.ended()
+            raise CallFailed(f"{target}: {ended.code} {ended.reason}".strip(), code=ended.code)
+        return call
+
+    async def _find(self, uri: Uri) -> Flow:
+        """Where to send a first request: the address, or what the name resolves to (RFC 3263 §4.2, A
+        records)."""
+        host, port = uri.address
+        if uri.scheme != "sip" or not host:
+            raise CallFailed(f"{uri}: only sip:user@host can be dialled from here.", code=416)
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
+            try:
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    host, port, family=family, type=socket.SOCK_DGRAM
+                )
+            except (OSError, UnicodeError) as error:
+                raise CallFailed(f"{uri}: no host {host!r} ({error}). Check it.", code=503) from error
+            host = str(found[0][4][0])
+        return Flow("udp", (host, port))
+
+    # ---- the line, as a call sees it (call/line.py)
+
+    def now(self) -> float:
+        """Loop time, s."""
+        return asyncio.get_running_loop().time()
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        """Carry out what the stack said."""
+        self._transport.perform(actions)
+
+    def lend(self) -> PortPair:
+        """A port pair. Raises Overloaded if none is free."""
+        return self._ports.lend()
+
+    def media(self, port: int) -> LocalMedia:
+        """Our side of a new session with that RTP port."""
+        return LocalMedia(self._host, port, self._codecs, session_id=secrets.randbits(48))
+
+    def between(self, low: float, high: float) -> float:
+        """A random wait, s."""
+        return random.uniform(low, high)
+
+    def hung_up(self, leg: LegKey) -> None:
+        """The call of that leg is over."""
+        self._calls.pop(leg, None)
+        self._check_goodbye()
+
+    # ---- what the stack says
+
+    def _hear(self, event: object) -> None:
+        assert isinstance(event, sip.LegEvent)
+        try:
+            if isinstance(event, sip.CallCame):
+                self._new_call(event)
+            elif call := self._calls.get(event.leg):
+                call.hear(event)
+            else:
+                self._hear_late(event)
+        except Exception:  # the other calls go on, and whoever asked gets an answer
+            log.exception("phone.call_failed", sip_call_id=event.leg[0], what=type(event).__name__)
+            if isinstance(event, sip.CallCame | sip.Asked):
+                transaction = event.invite if isinstance(event, sip.CallCame) else event.transaction
+                self.perform(self.stack.respond(transaction, 500, self.now()))
+        self._check_goodbye()
+
+    def _new_call(self, came: sip.CallCame) -> None:
+        request, source = came.invite.request, came.source.remote
+        leaving = Rejection(503, "Leaving", RETRY_AFTER_S)
+        rejection = leaving if self._leaving else self._admitted(request, source)
+        if rejection is not None:
+            self.counters.rejected += 1
+            self.perform(
+                self.stack.respond(
+                    came.invite,
+                    rejection.code,
+                    self.now(),
+                    reason=rejection.reason,
+                    headers=rejection.headers,
+                )
+            )
+            return
+        call = Call.incoming(self, came, source)
+        self._calls[call.key] = call
+        self._waiting.put_nowait(call)
+
+    def _admitted(self, request: Request, source: tuple[str, int]) -> Rejection | None:
+        if self.admit is None:
+            return None
+        try:
+            return self.admit(request, source)
+        except Exception:  # the gate is the user's: its fault must not leave the caller waiting
+            log.exception("phone.admit_failed", source=source)
+            return Rejection(500)
+
+    def _hear_late(self, event: sip.LegEvent) -> None:
+        """For a call that is over: another branch of the fork may still answer, and must be hung up (RFC 3261
+        §13.2.2.4)."""
+        if isinstance(event, sip.Asked):
+            self.perform(self.stack.respond(event.transaction, 481, self.now()))
+        elif isinstance(event, sip.AckNeverCame):
+            hang_up(self, event.dialog, "no ACK to our answer")
+        elif isinstance(event, sip.Replied) and event.dialog is not None:
+            response = event.response
+            if response.cseq.method == "INVITE" and 200 <= response.status < 300:
+                self.perform(self.stack.ack(event.transaction, event.dialog))
+                if not event.dialog.ending:
+                    hang_up(self, event.dialog, "answered elsewhere")
+
+    # ---- leaving
+
+    def _dismiss(self, call: Call) -> None:
+        try:
+            if call.direction == "inbound" and call.leg in (Leg.OFFERED, Leg.RINGING):
+                goodbye = Rejection(503, "Leaving", RETRY_AFTER_S)
+                call.reject(goodbye.code, goodbye.reason, goodbye.headers)
+            else:
+                call.hang_up("leaving")
+        except Exception:  # one call's trouble must not keep the others on the line
+            log.exception("phone.dismiss_failed", call=call.id)
+
+    def _check_goodbye(self) -> None:
+        if self._leaving and not self._calls and not self.stack.pending:
+            self._said_goodbye.set()

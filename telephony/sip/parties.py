@@ -1,0 +1,81 @@
+"""Who calls, and which number was called: the one order in which the headers that claim it are believed.
+
+Pure. Reads a request (message.py). No dial plan, no trunk list: access.py knows whether the peer is trusted
+(RFC 3261 §20, RFC 3323, RFC 3325, RFC 5806, RFC 7044)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from telephony.errors import SipSyntaxError
+from telephony.sip.headers import Address
+from telephony.sip.message import Request
+
+_HIDING = frozenset(
+    {"id", "user", "header"}
+)  # Privacy values that hide the caller (RFC 3323 §4.2, RFC 3325 §9.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The calling side, for the dial plan. When `hidden`, number and name stay out of logs and prompts.
+
+    number: "" if withheld or not given. name: display name, "" if none."""
+
+    number: str
+    name: str
+    hidden: bool
+
+
+def caller(request: Request, *, trusted: bool) -> Caller:
+    """P-Asserted-Identity, else Remote-Party-ID, else From; the first two only from a trusted trunk."""
+    claims = (
+        [*_readable(request, "P-Asserted-Identity"), *_readable(request, "Remote-Party-ID")]
+        if trusted
+        else []
+    )
+    believed = next((claim for claim in claims if claim.uri.number), None) or request.from_
+    wishes = {word.strip().lower() for line in request.all("Privacy") for word in line.split(";")}
+    restricted = {(claim.params.get("privacy") or "off").lower() for claim in claims} - {"off"}
+    nameless = _anonymous(believed)
+    return Caller(
+        number="" if nameless else believed.uri.number,
+        name="" if nameless else believed.name,
+        hidden=bool(wishes & _HIDING or restricted) or _anonymous(request.from_),
+    )
+
+
+def called(request: Request) -> str:
+    """The number that was dialled: Request-URI, else To, else P-Called-Party-ID; "" if none has a user."""
+    candidates = [request.target, request.to.uri]
+    candidates += [address.uri for address in _readable(request, "P-Called-Party-ID")]
+    return next((uri.number for uri in candidates if uri.number), "")
+
+
+def diverted_from(request: Request) -> list[str]:
+    """Numbers that forwarded this call, latest first: Diversion (RFC 5806), else History-Info (RFC 7044)."""
+    diversions = [address.uri.number for address in _readable(request, "Diversion")]
+    if diversions:
+        return diversions
+    history = [address.uri.number for address in _readable(request, "History-Info")]
+    return history[-2::-1]  # the last entry is the present target
+
+
+def _readable(request: Request, name: str) -> list[Address]:
+    """Addresses of an optional header; one that cannot be read is no reason to refuse the call."""
+    found = []
+    for item in request.values(name):
+        try:
+            found.append(Address.parse(item))
+        except SipSyntaxError:
+            continue
+    return found
+
+
+def _anonymous(address: Address) -> bool:
+    uri = address.uri
+    return uri.host.lower() == "anonymous.invalid" or uri.user.lower() in (
+        "anonymous",
+        "unavailable",
+        "restricted",
+    )

@@ -1,0 +1,53 @@
+"""Which requests are refused before anybody looks at their meaning, and with which words (RFC 3261 §8.2).
+
+Pure. Asked by stack.py. Not admission (who may call: trunk/access) and not the call's own answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from telephony.errors import SipSyntaxError
+from telephony.sip.message import Request
+
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "REFER", "NOTIFY")
+ALLOW = ", ".join(METHODS)
+ACCEPT = "application/sdp, application/dtmf-relay, application/dtmf, message/sipfrag"
+IN_DIALOG_ONLY = frozenset({"BYE", "INFO", "UPDATE", "REFER", "NOTIFY"})
+SCHEMES = frozenset({"sip", "sips", "tel"})
+OFFERING = frozenset({"INVITE", "UPDATE"})  # their body, if any, must be a session description
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A final response that needs no call: status and the headers that explain it."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def check_headers(request: Request) -> None:
+    """Read every header that each later step relies on; raises SipSyntaxError (400) for the first unreadable
+    one."""
+    _ = request.via, request.from_.uri, request.to.uri, request.call_id
+    if request.cseq.method != request.method:
+        raise SipSyntaxError(f"CSeq method {request.cseq.method} of a {request.method}. Send the same twice.")
+
+
+def refusal(request: Request, supported: Collection[str]) -> Refusal | None:
+    """Inspect a request in the order of RFC 3261 §8.2: method, scheme, extensions, body. None: it may pass.
+
+    supported: the option tags we understand in Require. A wrong Request-URI raises SipSyntaxError."""
+    if request.method not in METHODS:
+        return Refusal(405, (("Allow", ALLOW),))
+    if request.target.scheme not in SCHEMES:
+        return Refusal(416)
+    if unknown := [tag for tag in request.values("Require") if tag.lower() not in supported]:
+        return Refusal(420, (("Unsupported", ", ".join(unknown)),))
+    if request.body and request.method in OFFERING and not _readable_body(request.content_type):
+        return Refusal(415, (("Accept", "application/sdp"),))
+    return None
+
+
+def _readable_body(content_type: str) -> bool:
+    return content_type in ("", "application/sdp") or content_type.startswith("multipart/")

@@ -1,0 +1,217 @@
+"""The half of the stack that asks: our requests, their responses, the dialogs and ACKs that follow (RFC 3261
+§8.1, §13.2).
+
+Pure. Driven by stack.py and, through it, by the calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from telephony.sip.client_transaction import ClientState, ClientTransaction, InviteClient, RequestClient
+from telephony.sip.dialog import Dialog
+from telephony.sip.endpoint import Endpoint, Headers
+from telephony.sip.events import Replied, Unanswered
+from telephony.sip.message import Request, Response
+from telephony.sip.screening import ALLOW
+from telephony.sip.transaction import (
+    Action,
+    Done,
+    Flow,
+    FlowBroke,
+    ResponseCame,
+    Send,
+    TimedOut,
+    Up,
+    client_key,
+)
+
+_REFRESHING = ("INVITE", "UPDATE")  # their 2xx may move the remote target (RFC 3261 §12.2.1.2, RFC 3311 §5.1)
+
+
+@dataclass(slots=True)
+class _Asking:
+    """A request of ours in progress.
+
+    dialog: the one it was sent in, None for a new call. forks: dialogs that responses gave birth to, by To
+    tag. acks: what each 2xx was acknowledged with, by To tag."""
+
+    transaction: ClientTransaction
+    dialog: Dialog | None = None
+    forks: dict[str, Dialog] = field(default_factory=dict)
+    acks: dict[str, Send] = field(default_factory=dict)
+
+
+class UserAgentClient:
+    """Requests of ours out; what became of them as events."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._asking: dict[str, _Asking] = {}
+
+    @property
+    def pending(self) -> int:
+        """Requests of ours that have no final response yet."""
+        waiting = (ClientState.CALLING, ClientState.PROCEEDING)
+        return sum(asking.transaction.state in waiting for asking in self._asking.values())
+
+    # ---- asking
+
+    def invite(
+        self, uri: str, caller: str, flow: Flow, now: float, headers: Headers = (), body: bytes = b""
+    ) -> tuple[InviteClient, list[Action]]:
+        """Begin a call. caller: our From line, without tag. The new From tag and the Call-ID name the leg."""
+        endpoint = self._endpoint
+        request = Request("INVITE", uri)
+        request.add("Max-Forwards", "70").add("From", f"{caller};tag={endpoint.token()}").add(
+            "To", f"<{uri}>"
+        )
+        request.add("Call-ID", endpoint.token()).add("CSeq", "1 INVITE").add("Contact", endpoint.contact)
+        request.add("Allow", ALLOW).add("User-Agent", endpoint.product)
+        for name, value in headers:
+            request.add(name, value)
+        if body:
+            request.add("Content-Type", "application/sdp")
+            request.body = body
+        endpoint.sign(request, flow)
+        transaction = InviteClient(request, flow)
+        return transaction, self._start(_Asking(transaction), now)
+
+    def ask(
+        self,
+        dialog: Dialog,
+        method: str,
+        now: float,
+        headers: Headers = (),
+        body: bytes = b"",
+        content_type: str = "application/sdp",
+    ) -> tuple[ClientTransaction, list[Action]]:
+        """Send a request within a dialog. After a BYE the dialog lives on only to answer theirs (RFC 3261
+        §15)."""
+        flow = dialog.next_flow()
+        request = dialog.request(method, headers, body, content_type)
+        request.add("User-Agent", self._endpoint.product)
+        self._endpoint.sign(request, flow)
+        transaction = (InviteClient if method == "INVITE" else RequestClient)(request, flow)
+        if method == "INVITE":
+            dialog.our_invite = transaction.key
+        elif method == "BYE":
+            dialog.ending = True
+        return transaction, self._start(_Asking(transaction, dialog), now)
+
+    def ack(self, transaction: ClientTransaction, dialog: Dialog, body: bytes = b"") -> list[Action]:
+        """Acknowledge a 2xx; the same ACK answers each repeat of it from then on (RFC 3261 §13.2.2.4)."""
+        request = dialog.ack(transaction.request.cseq.number, body, "application/sdp")
+        flow = dialog.next_flow()
+        self._endpoint.sign(request, flow)
+        send = Send(request, flow)
+        if asking := self._asking.get(transaction.key):
+            asking.acks[dialog.remote_tag] = send
+        return [send]
+
+    def cancel(self, transaction: InviteClient, now: float, headers: Headers = ()) -> list[Action]:
+        """Give up an INVITE of ours; before its first 1xx the CANCEL is held back (RFC 3261 §9.1)."""
+        request = transaction.cancel(now)
+        self._endpoint.agenda.note(transaction)
+        if request is None:
+            return []
+        for name, value in headers:
+            request.add(name, value)
+        return self._start(_Asking(RequestClient(request, transaction.flow)), now)
+
+    def broken(self, request: Request, reason: str, now: float) -> list[Action]:
+        """The transport could not send this request of ours."""
+        asking = self._asking.get(client_key(request))
+        if asking is None or request.method == "ACK":
+            return []
+        return self.run(asking.transaction, asking.transaction.receive(FlowBroke(reason), now))
+
+    # ---- hearing
+
+    def response(self, response: Response, now: float) -> list[Action]:
+        """One response from the network. Raises SipSyntaxError if it cannot be read."""
+        asking = self._asking.get(client_key(response))
+        if asking is None:
+            self._endpoint.counters.stray += 1
+            return []
+        accepted = 200 <= response.status < 300
+        if accepted and (ack := asking.acks.get(response.to_tag)):
+            self._endpoint.counters.retransmitted += 1
+            return [ack]
+        dialog = self._dialog_of(asking, response)
+        if dialog is not None and accepted and response.cseq.method in _REFRESHING:
+            dialog.confirm(response)
+        if response.status >= 200:
+            self._invite_done(asking)
+        transaction = asking.transaction
+        actions = self.run(transaction, transaction.receive(response, now))
+        if isinstance(transaction, InviteClient) and transaction.cancel_due:
+            actions += self.cancel(transaction, now)
+        if response.status >= 300:
+            self._forget_forks(asking)
+        return actions
+
+    def run(self, machine: ClientTransaction, actions: list[Action]) -> list[Action]:
+        """Carry out what a machine said: sends pass, news is translated, an ended machine is forgotten."""
+        out: list[Action] = []
+        for action in actions:
+            if isinstance(action, Send):
+                out.append(action)
+            elif isinstance(action, Done):
+                self._drop(machine)
+            else:
+                out += self._translate(machine, action.event)
+        self._endpoint.agenda.note(machine)
+        return out
+
+    def _start(self, asking: _Asking, now: float) -> list[Action]:
+        self._asking[asking.transaction.key] = asking
+        return self.run(asking.transaction, asking.transaction.start(now))
+
+    def _translate(self, machine: ClientTransaction, event: object) -> list[Action]:
+        asking = self._asking.get(machine.key)
+        if asking is None or machine.request.method == "CANCEL":
+            return []  # what becomes of a CANCEL shows in its INVITE
+        leg = (machine.request.call_id, machine.request.from_tag)
+        if isinstance(event, ResponseCame):
+            return [Up(Replied(leg, machine, event.response, self._dialog_of(asking, event.response)))]
+        self._invite_done(asking)
+        self._forget_forks(asking)
+        if isinstance(event, FlowBroke):
+            return [Up(Unanswered(leg, machine, 503, event.reason))]
+        return [Up(Unanswered(leg, machine, 408, "No answer"))] if isinstance(event, TimedOut) else []
+
+    def _dialog_of(self, asking: _Asking, response: Response) -> Dialog | None:
+        """The dialog of a response, born now if it is the first with that To tag (RFC 3261 §12.1.2,
+        §13.2.2)."""
+        request, tag = asking.transaction.request, response.to_tag
+        refused = asking.transaction.state is ClientState.COMPLETED
+        if (
+            asking.dialog is not None
+            or request.method != "INVITE"
+            or refused
+            or not 100 < response.status < 300
+        ):
+            return asking.dialog
+        dialog = asking.forks.get(tag)
+        if dialog is None and tag:
+            dialog = Dialog.as_uac(request, response, self._endpoint.contact, asking.transaction.flow)
+            asking.forks[tag] = self._endpoint.dialogs[dialog.id] = dialog
+        return dialog
+
+    def _invite_done(self, asking: _Asking) -> None:
+        if asking.dialog is not None and asking.dialog.our_invite == asking.transaction.key:
+            asking.dialog.our_invite = ""
+
+    def _forget_forks(self, asking: _Asking) -> None:
+        """Early dialogs end with the INVITE that made them (RFC 3261 §13.2.2.3)."""
+        for dialog in asking.forks.values():
+            if dialog.early:
+                self._endpoint.forget(dialog)
+
+    def _drop(self, machine: ClientTransaction) -> None:
+        asking = self._asking.pop(machine.key, None)
+        if asking is None:
+            return
+        self._forget_forks(asking)
+        if asking.dialog is not None and machine.request.method == "BYE":
+            self._endpoint.forget(asking.dialog)

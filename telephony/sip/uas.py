@@ -1,0 +1,250 @@
+"""The half of the stack that is asked: every request finds its transaction and dialog, or its refusal (RFC
+3261 §8.2).
+
+Pure. Driven by stack.py. Answers by itself what needs no call: OPTIONS, BYE, CANCEL, repeats, unknown and
+misplaced requests. What to answer to an INVITE is decided by the call, through `respond`."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from telephony.errors import SipSyntaxError
+from telephony.sip.dialog import Dialog, DialogId
+from telephony.sip.endpoint import Endpoint, Headers
+from telephony.sip.events import AckNeverCame, Acknowledged, Asked, CallCame, CallerCancelled, PeerHungUp
+from telephony.sip.message import Request, Response
+from telephony.sip.screening import ACCEPT, ALLOW, IN_DIALOG_ONLY, check_headers, refusal
+from telephony.sip.server_transaction import (
+    AwaitAck,
+    InviteServer,
+    RequestServer,
+    ServerState,
+    ServerTransaction,
+)
+from telephony.sip.transaction import AckMissing, Action, Done, Flow, Send, Up, reply_flow, server_key
+
+
+class UserAgentServer:
+    """Requests in; responses, repeats of our 2xx, and events out."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._transactions: dict[str, ServerTransaction] = {}
+        self._waiting: dict[tuple[DialogId, int], AwaitAck] = {}
+        self._callers: dict[tuple[str, str, int], str] = {}  # new INVITEs, to find merged ones (§8.2.2.2)
+
+    def request(self, request: Request, flow: Flow, now: float) -> list[Action]:
+        """One request from the network. Raises SipSyntaxError if it cannot even have a transaction."""
+        request = request.arrived_from(*flow.remote)
+        known = self._transactions.get(server_key(request))
+        if known is not None and not (request.method == "ACK" and known.state is ServerState.ACCEPTED):
+            return self._again(known, request, now)
+        if request.method == "ACK":
+            return self._acknowledged(request)
+        check_headers(request)
+        kind = InviteServer if request.method == "INVITE" else RequestServer
+        transaction = kind(request, flow, self._endpoint.token())
+        self._transactions[transaction.key] = transaction
+        try:
+            return self._first_time(transaction, request, flow, now)
+        except SipSyntaxError as error:
+            self._endpoint.counters.malformed += 1
+            return self._refuse(transaction, error.code, now)
+
+    def respond(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        now: float,
+        *,
+        reason: str = "",
+        headers: Headers = (),
+        body: bytes = b"",
+        content_type: str = "application/sdp",
+    ) -> list[Action]:
+        """Answer a request; ignored if it has its final response already."""
+        if transaction.answered:
+            return []
+        request = transaction.request
+        response = Response.answering(request, status, reason, transaction.to_tag)
+        if request.method in ("INVITE", "UPDATE") and 100 < status < 300:
+            response.add("Contact", self._endpoint.contact).add("Allow", ALLOW)
+        response.add("Server", self._endpoint.product)
+        for name, value in headers:
+            response.add(name, value)
+        if body:
+            response.add("Content-Type", content_type)
+            response.body = body
+        if status >= 200 and isinstance(transaction, InviteServer):
+            self._invite_answered(transaction, response, now)
+        return self.run(transaction, transaction.receive(response, now))
+
+    def run(self, machine: ServerTransaction | AwaitAck, actions: list[Action]) -> list[Action]:
+        """Carry out what a machine said: sends pass, news is translated, an ended machine is forgotten."""
+        out: list[Action] = []
+        for action in actions:
+            if isinstance(action, Send):
+                out.append(action)
+            elif isinstance(action, Done):
+                self._drop(machine)
+            elif isinstance(machine, AwaitAck) and isinstance(action.event, AckMissing):
+                dialog = self._endpoint.dialogs.get(_answer_key(machine.response)[0])
+                out += [Up(AckNeverCame(dialog.leg, dialog))] if dialog else []
+        self._endpoint.agenda.note(machine)
+        return out
+
+    def refuse_stateless(self, request: Request, flow: Flow, error: SipSyntaxError) -> list[Action]:
+        """Refuse once what cannot have a transaction, if its Via says where to (RFC 3261 §8.2.7)."""
+        if request.method == "ACK":
+            return []
+        try:
+            noted = request.arrived_from(*flow.remote)
+            response = Response.answering(noted, error.code, "", self._endpoint.token())
+            return [Send(response, reply_flow(noted, flow))]
+        except SipSyntaxError:
+            return []
+
+    def stop_waiting(self, dialog: Dialog) -> None:
+        """The dialog ends: no 2xx of ours is repeated any more."""
+        for key in [key for key in self._waiting if key[0] == dialog.id]:
+            self._waiting.pop(key).stop()
+
+    # ---- a repeat, an ACK
+
+    def _again(self, transaction: ServerTransaction, request: Request, now: float) -> list[Action]:
+        if request.method == transaction.request.method:
+            self._endpoint.counters.retransmitted += 1
+        if transaction.state is ServerState.ACCEPTED and transaction.last is not None:
+            waiting = self._waiting.get(_answer_key(transaction.last))
+            return [Send(waiting.response, waiting.flow)] if waiting else []
+        return self.run(transaction, transaction.receive(request, now))
+
+    def _acknowledged(self, request: Request) -> list[Action]:
+        """An ACK to a 2xx: found by its dialog and number, never by its branch (RFC 3261 §13.3.1.4)."""
+        dialog = self._endpoint.dialogs.get((request.call_id, request.to_tag, request.from_tag))
+        waiting = self._waiting.pop((dialog.id, request.cseq.number), None) if dialog else None
+        if dialog is None or waiting is None:
+            self._endpoint.counters.stray += 1
+            return []
+        waiting.stop()
+        return [Up(Acknowledged(dialog.leg, dialog, request))]
+
+    # ---- a new request
+
+    def _first_time(
+        self, transaction: ServerTransaction, request: Request, flow: Flow, now: float
+    ) -> list[Action]:
+        if request.method == "CANCEL":
+            return self._cancelled(transaction, now)
+        if refused := refusal(request, self._endpoint.supported):
+            return self._refuse(transaction, refused.status, now, refused.headers)
+        if request.method == "OPTIONS":
+            supported = ", ".join(sorted(self._endpoint.supported))
+            headers = (("Allow", ALLOW), ("Accept", ACCEPT), ("Supported", supported))
+            return self.respond(transaction, self._endpoint.options_status(), now, headers=headers)
+        if request.to_tag:
+            return self._within(transaction, request, now)
+        if isinstance(transaction, InviteServer):
+            return self._new_call(transaction, request, flow, now)
+        assert request.method in IN_DIALOG_ONLY
+        return self._refuse(transaction, 481, now)
+
+    def _new_call(self, transaction: InviteServer, request: Request, flow: Flow, now: float) -> list[Action]:
+        """100 at once, before anybody thinks about the call (RFC 3261 §17.2.1), and a dialog that waits for
+        its 18x."""
+        caller = _caller_key(request)
+        if caller in self._callers:
+            return self._refuse(transaction, 482, now)
+        endpoint = self._endpoint
+        dialog = Dialog.as_uas(request, transaction.to_tag, endpoint.contact, transaction.flow)
+        dialog.their_invite = transaction.key
+        endpoint.dialogs[dialog.id] = dialog
+        self._callers[caller] = transaction.key
+        return [*self._trying(transaction, now), Up(CallCame(dialog.leg, transaction, dialog, flow))]
+
+    def _within(self, transaction: ServerTransaction, request: Request, now: float) -> list[Action]:
+        """A request with a To tag: it belongs to a dialog, or it is refused and never a new call (RFC 3261
+        §12.2.2)."""
+        dialog = self._endpoint.dialogs.get((request.call_id, request.to_tag, request.from_tag))
+        if dialog is None:
+            return self._refuse(transaction, 481, now)
+        if code := dialog.accept(request):
+            return self._refuse(transaction, code, now)
+        if request.method == "BYE":
+            return self._bye(transaction, dialog, now)
+        if dialog.ending:
+            return self._refuse(transaction, 481, now)
+        if isinstance(transaction, InviteServer):
+            if dialog.their_invite:  # RFC 3261 §14.2: come back after any of 0-10 s
+                wait = crc32(transaction.key.encode("utf-8", "replace")) % 11
+                return self._refuse(transaction, 500, now, (("Retry-After", str(wait)),))
+            if dialog.our_invite:
+                return self._refuse(transaction, 491, now)
+            dialog.their_invite = transaction.key
+            return [*self._trying(transaction, now), Up(Asked(dialog.leg, dialog, transaction))]
+        return [Up(Asked(dialog.leg, dialog, transaction))]
+
+    def _bye(self, transaction: ServerTransaction, dialog: Dialog, now: float) -> list[Action]:
+        actions = self.respond(transaction, 200, now)
+        if pending := self._transactions.get(dialog.their_invite):
+            actions += self.respond(pending, 487, now)  # RFC 3261 §15.1.2
+        self._endpoint.forget(dialog)
+        self.stop_waiting(dialog)
+        return actions if dialog.ending else [*actions, Up(PeerHungUp(dialog.leg, transaction.request))]
+
+    def _cancelled(self, transaction: ServerTransaction, now: float) -> list[Action]:
+        request = transaction.request
+        invite = self._transactions.get(server_key(request, "INVITE"))
+        if invite is None:
+            return self._refuse(transaction, 481, now)
+        transaction.to_tag = invite.to_tag  # the same in both answers (RFC 3261 §9.2)
+        actions = self.respond(transaction, 200, now)
+        if invite.answered:
+            return actions
+        actions += self.respond(invite, 487, now)
+        if invite.request.to_tag:
+            return actions  # a re-INVITE was cancelled: the call goes on
+        return [*actions, Up(CallerCancelled((request.call_id, invite.to_tag), request))]
+
+    def _trying(self, invite: InviteServer, now: float) -> list[Action]:
+        return self.run(invite, invite.receive(Response.answering(invite.request, 100), now))
+
+    def _refuse(
+        self, transaction: ServerTransaction, status: int, now: float, headers: Headers = ()
+    ) -> list[Action]:
+        self._endpoint.counters.rejected += 1
+        return self.respond(transaction, status, now, headers=headers)
+
+    # ---- keeping the books
+
+    def _invite_answered(self, transaction: InviteServer, response: Response, now: float) -> None:
+        request = transaction.request
+        dialog = self._endpoint.dialogs.get((request.call_id, transaction.to_tag, request.from_tag))
+        if dialog is None or dialog.their_invite != transaction.key:
+            return  # refused before it touched a dialog
+        dialog.their_invite = ""
+        if response.status < 300:
+            dialog.early = False
+            dialog.refresh(request)
+            self._waiting[_answer_key(response)] = waiting = AwaitAck(response, transaction.flow, now)
+            self._endpoint.agenda.note(waiting)
+        elif dialog.early:
+            self._endpoint.forget(dialog)
+
+    def _drop(self, machine: ServerTransaction | AwaitAck) -> None:
+        if isinstance(machine, AwaitAck):
+            self._waiting.pop(_answer_key(machine.response), None)
+            return
+        self._transactions.pop(machine.key, None)
+        caller = _caller_key(machine.request)
+        if self._callers.get(caller) == machine.key:
+            del self._callers[caller]
+
+
+def _answer_key(response: Response) -> tuple[DialogId, int]:
+    """The dialog (we are its UAS) and the INVITE that a 2xx of ours belongs to."""
+    return (response.call_id, response.to_tag, response.from_tag), response.cseq.number
+
+
+def _caller_key(request: Request) -> tuple[str, str, int]:
+    return request.call_id, request.from_tag, request.cseq.number
