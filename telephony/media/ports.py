@@ -1,0 +1,137 @@
+"""RTP port pairs: even port for RTP, the next one for RTCP (RFC 3550 §11), lent to one call at a time.
+
+Imports neither numpy nor asyncio: the switch owns these sockets and passes their descriptors to a worker.
+Not the media itself (stream.py). Driven by the switch, and by the softphone for its own side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+
+from telephony.errors import Overloaded, TransportError
+
+RECEIVE_BUFFER_BYTES = 256 * 1024  # about 5 s of G.711: what a restarting worker may leave unread
+EXPEDITED_FORWARDING = 0xB8  # DSCP EF in the TOS byte (RFC 4594 §4.1)
+
+_TRY_NEXT = {errno.EADDRINUSE, errno.EACCES}
+_NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class PortPair:
+    """Two bound, non-blocking UDP sockets. Closing gives the port back; a second close does nothing."""
+
+    def __init__(self, rtp: socket.socket, rtcp: socket.socket, on_close: Callable[[int], None]) -> None:
+        self.rtp = rtp
+        self.rtcp = rtcp
+        self.port: int = rtp.getsockname()[1]
+        self._on_close: Callable[[int], None] | None = on_close
+
+    def close(self) -> None:
+        self.rtp.close()
+        self.rtcp.close()
+        if (on_close := self._on_close) is not None:
+            self._on_close = None
+            on_close(self.port)
+
+    def __enter__(self) -> PortPair:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<PortPair {self.port}/{self.port + 1}>"
+
+
+class PortPool:
+    """The RTP ports of one local address, lent in turn.
+
+    A port that comes back goes to the end of the line, so packets still in flight for the old call meet a
+    closed port rather than the next caller: with the default range it rests while 8,191 other calls begin.
+    """
+
+    def __init__(self, host: str, first: int = 16384, last: int = 32766) -> None:
+        """host: local address to bind, IPv4 or IPv6. first, last: the range of RTP ports, both included;
+        odd ports are left out, RTCP uses the port above."""
+        self.host = host
+        self.first = first + first % 2
+        self.last = min(last, 65534)
+        self._free: deque[int] = deque(range(self.first, self.last + 1, 2))
+        if self.first < 1 or not self._free:
+            raise TransportError(
+                f"RTP ports {first}-{last}: no even port in this range. Give at least two ports per call."
+            )
+        self._size = len(self._free)
+
+    @property
+    def lent(self) -> int:
+        """Pairs out with calls."""
+        return self._size - len(self._free)
+
+    @property
+    def free(self) -> int:
+        """Pairs still here; some other program may hold a few of them."""
+        return len(self._free)
+
+    def lend(self) -> PortPair:
+        """A bound pair. Ports held by another program are passed over.
+
+        Raises Overloaded if none is left, TransportError if the host is not ours to bind."""
+        for _ in range(len(self._free)):
+            port = self._free.popleft()
+            try:
+                pair = PortPair(*_bind_pair(self.host, port), self._free.append)
+            except OSError as error:
+                self._free.append(port)
+                if error.errno not in _TRY_NEXT:
+                    raise self._refused(error, port) from error
+            else:
+                return pair
+        raise Overloaded(
+            f"RTP ports {self.first}-{self.last} on {self.host}: all {self._size} pairs are taken, "
+            f"{self.lent} by calls. Widen the range or lower the call limit."
+        )
+
+    def _refused(self, error: OSError, port: int) -> Overloaded | TransportError:
+        if error.errno in _NO_DESCRIPTORS:
+            return Overloaded(
+                f"RTP port {port} on {self.host}: {error.strerror} with {self.lent} calls up. "
+                "Raise the open-files limit (ulimit -n): a call takes two here and two in its worker."
+            )
+        return TransportError(
+            f"RTP port {port} on {self.host}: {error.strerror}. Bind an address of this machine."
+        )
+
+
+def _bind_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    rtp = _bind(host, port)
+    try:
+        return rtp, _bind(host, port + 1)
+    except OSError:
+        rtp.close()
+        raise
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    v6 = ":" in host
+    sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        with contextlib.suppress(OSError):  # some containers forbid it; the call works without
+            if v6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, EXPEDITED_FORWARDING)
+            else:
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED_FORWARDING)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

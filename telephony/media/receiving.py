@@ -1,0 +1,201 @@
+"""The hearing half of a call: datagrams in, one frame of the caller a tick out.
+
+Pure; sequence only: who is heard is latch.py's, when a packet sounds jitter.py's, what fills a hole
+conceal.py's. Not the socket (stream.py, which drives it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from telephony.errors import MediaError
+from telephony.media.codecs import FRAME_MS, Codec, Frame, open_codec
+from telephony.media.conceal import Concealer, joined
+from telephony.media.jitter import JitterBuffer, Packet
+from telephony.media.latch import Latch, Source
+from telephony.media.packet import parse
+from telephony.media.report import SourceStats
+from telephony.media.tones import DigitListener
+from telephony.sdp.plan import MediaPlan
+
+COMFORT_NOISE: Final = (13, 19)  # RFC 3389; 19 is what older gear says
+QUIET_PEAK: Final = 512  # -36 dBFS: leaving out such a frame is not heard
+LONGEST_SURPLUS_TICKS: Final = 50  # then a frame is left out though it is loud
+
+OnDigit = Callable[[str, float], None]
+
+
+class Receiver:
+    """One caller's sound. Counters are public and only grow."""
+
+    def __init__(self, plan: MediaPlan, on_digit: OnDigit | None = None) -> None:
+        self.stats = SourceStats()
+        self.latch = Latch(plan.remote)
+        self.ssrc: int | None = None
+        self.last_heard: float | None = None  # loop time of the last good packet
+        self.malformed = self.comfort_noise = self.unknown_type = self.empty = 0
+        self.foreign = self.sources = self.digits = self.held_packets = self.left_out = 0
+        self._on_digit = on_digit
+        self._codecs: dict[int, Codec] = {}
+        self._keys = DigitListener()
+        self.jitter = JitterBuffer(plan.clock_hz)
+        self.concealer = Concealer(plan.rate_hz)
+        self._rate_hz, self._clock_hz = plan.rate_hz, plan.clock_hz
+        self._samples = plan.rate_hz * FRAME_MS // 1000
+        self._units = plan.clock_hz * FRAME_MS // 1000
+        self._silence: Frame = np.zeros(self._samples, np.int16)
+        self._silence.flags.writeable = False  # one for everybody
+        self._held: list[Frame] = []  # decoded, not yet played: packets that are not 20 ms long
+        self._held_samples = 0
+        self._surplus_ticks = 0
+        self._delay_units = self._delay_ticks = 0
+        self.update(plan)
+
+    @property
+    def delay_ms(self) -> float:
+        """Mean of what is waiting when a frame is played, that frame included."""
+        return 1000 * self._delay_units / self._clock_hz / self._delay_ticks if self._delay_ticks else 0.0
+
+    def update(self, plan: MediaPlan) -> None:
+        """A new description was agreed on. Raises MediaError if it would change the call's PCM rate."""
+        if (plan.rate_hz, plan.clock_hz) != (self._rate_hz, self._clock_hz):
+            raise MediaError(
+                f"Media plan: {plan.rate_hz} Hz in a {self._rate_hz} Hz call. Answer with its own rate."
+            )
+        opened = {codec.name: codec for codec in self._codecs.values()}
+        self._codecs = {pt: opened.get(name) or open_codec(name) for pt, name in plan.receive_pts.items()}
+        self._event_type = plan.dtmf_receive_pt
+        self._listening = plan.direction in ("sendrecv", "recvonly")
+        self.latch.retarget(plan.remote)
+
+    def datagram(self, view: memoryview, size: int, source: Source, now: float) -> None:
+        """One datagram that looks like RTP. What cannot be used is counted and dropped."""
+        try:
+            payload_type, marker, sequence, timestamp, ssrc, start, end = parse(view, size)
+        except MediaError:
+            self.malformed += 1
+            return
+        codec = self._codecs.get(payload_type)
+        if codec is None and payload_type != self._event_type and payload_type not in COMFORT_NOISE:
+            self.unknown_type += 1
+            if source == self.latch.source and ssrc == self.ssrc:
+                self.stats.packet(sequence)  # it is not lost, only useless
+            return
+        if source != self.latch.source:
+            heard_at = self.last_heard if self.last_heard is not None else now
+            if not self.latch.admit(source, ssrc, sequence, now, heard_at):
+                self.foreign += 1
+                return
+        self.last_heard = now
+        if ssrc != self.ssrc:
+            self._begin(ssrc, sequence)
+        self.stats.packet(sequence)
+        if not self._listening:
+            self.held_packets += 1
+        elif start == end:
+            self.empty += 1
+        elif codec is not None:
+            self._sound(codec, payload_type, sequence, timestamp, bytes(view[start:end]), now)
+        elif payload_type == self._event_type:
+            self._key(timestamp, marker, bytes(view[start:end]), now)
+        else:
+            self.comfort_noise += 1
+
+    def frame(self, now: float, skipped: int = 0) -> Frame:
+        """The caller's next 20 ms: int16, shape (rate_hz // 50,), not to be changed. Call once a tick.
+
+        skipped: ticks that did not happen before this one; the sound that piled up meanwhile is surplus."""
+        jitter = self.jitter
+        frame = self._next()
+        if skipped:
+            jitter.surplus = max(jitter.surplus, min(skipped, self._left() // self._units))
+        if jitter.surplus:
+            frame = self._shortened(frame)
+        left = self._left()
+        self._delay_units += left + self._units
+        self._delay_ticks += 1
+        jitter.settle(left - jitter.queued_units)
+        return self._silence if self._keys.sounding(now) else frame
+
+    def _begin(self, ssrc: int, sequence: int) -> None:
+        """Another source on the same call: its numbers are unrelated to the old ones (RFC 3550 §8.2)."""
+        self.ssrc = ssrc
+        self.sources += 1
+        self.stats.begin(sequence)
+        self.jitter.reset()
+        self._keys = DigitListener()
+
+    def _sound(
+        self, codec: Codec, kind: int, sequence: int, timestamp: int, payload: bytes, now: float
+    ) -> None:
+        try:
+            units = codec.units(payload)
+        except MediaError:
+            self.malformed += 1
+            return
+        self.stats.arrival(timestamp, int(now * self._clock_hz))
+        self.jitter.push(sequence, timestamp, units, (kind, payload))
+
+    def _key(self, timestamp: int, marker: bool, payload: bytes, now: float) -> None:
+        try:
+            digit = self._keys.packet(timestamp, marker, payload, now)
+        except MediaError:
+            self.malformed += 1
+            return
+        if digit is not None:
+            self.digits += 1
+            if self._on_digit is not None:
+                self._on_digit(digit, now)
+
+    def _left(self) -> int:
+        return self.jitter.queued_units + self._held_samples * self._clock_hz // self._rate_hz
+
+    def _next(self) -> Frame:
+        """20 ms, from one packet in the common case, else from pieces."""
+        size = self._samples
+        if not self._held_samples:
+            pcm = self._piece(self._units)
+            if len(pcm) == size:
+                return pcm
+            self._hold(pcm)
+        while self._held_samples < size:
+            lack = (size - self._held_samples) * self._clock_hz // self._rate_hz
+            self._hold(self._piece(max(1, lack)))
+        whole = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        rest = whole[size:]
+        self._held = [rest] if len(rest) else []
+        self._held_samples = len(rest)
+        return whole[:size]
+
+    def _piece(self, need_units: int) -> Frame:
+        got = self.jitter.pull(need_units)
+        if isinstance(got, int):
+            return self.concealer.missing(got * self._rate_hz // self._clock_hz)
+        return self._decoded(got)
+
+    def _decoded(self, packet: Packet) -> Frame:
+        kind, payload = packet
+        try:
+            return self.concealer.heard(self._codecs[kind].decode(payload))
+        except (MediaError, KeyError):  # damaged, or of a codec that was given up meanwhile
+            self.malformed += 1
+            return self.concealer.missing(self._samples)
+
+    def _hold(self, pcm: Frame) -> None:
+        self._held.append(pcm)
+        self._held_samples += len(pcm)
+
+    def _shortened(self, frame: Frame) -> Frame:
+        """Leave this frame out if it is quiet, or if it has been too long since that was due."""
+        self._surplus_ticks += 1
+        loud = int(frame.max()) > QUIET_PEAK or int(frame.min()) < -QUIET_PEAK
+        if self._left() < self._units or (loud and self._surplus_ticks < LONGEST_SURPLUS_TICKS):
+            return frame
+        following = self._next()
+        self.jitter.left_out()
+        self.left_out += 1
+        self._surplus_ticks = 0
+        return joined(frame, following, self._rate_hz)

@@ -1,0 +1,152 @@
+"""The speaking half of a call: one frame a tick in, RTP packets out.
+
+Pure. One SSRC, sequence numbers without a gap, timestamps that go with time through silence and stalls:
+carriers mute streams that do otherwise. Not the socket (stream.py, which drives it) and not the queue
+(playout.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from telephony.media.codecs import FRAME_MS, Frame, open_codec
+from telephony.media.packet import HEADER_BYTES, write_header
+from telephony.media.tones import DigitSender, event_payload, tone_frame
+from telephony.sdp.plan import MediaPlan
+
+_BIGGEST_BYTES: Final = 2048
+
+
+@dataclass(slots=True)
+class StreamState:
+    """How our stream goes on: what a worker that takes a call over needs to know. Plain, restorable.
+
+    seq and timestamp are those of the next packet; they are moved on before a packet is sent, so that a
+    number is never used twice."""
+
+    ssrc: int
+    seq: int
+    timestamp: int
+
+    @classmethod
+    def drawn(cls, randbits: Callable[[int], int]) -> StreamState:
+        """A new stream (RFC 3550 §5.1). randbits: bits wanted to a random number, like `secrets.randbits`.
+
+        seq begins in the lower half, so that it does not wrap soon (RFC 3711 §3.3.1)."""
+        return cls(randbits(32), randbits(15), randbits(32))
+
+
+class Sender:
+    """Our sound on its way out. `emit` gets each packet as a view that is overwritten by the next one."""
+
+    def __init__(self, plan: MediaPlan, state: StreamState, emit: Callable[[memoryview], None]) -> None:
+        self.state = state
+        self.packets = 0
+        self.payload_bytes = 0
+        self._emit = emit
+        self._buffer = bytearray(_BIGGEST_BYTES)
+        self._view = memoryview(self._buffer)
+        self._keys = DigitSender()
+        self._event_timestamp = 0
+        self._marker = True  # the first packet of a talkspurt (RFC 3551 §4.1)
+        self._codec_name = ""
+        self.update(plan)
+
+    @property
+    def dialling(self) -> bool:
+        """Are digits being sent? Then speech waits."""
+        return self._keys.busy
+
+    def update(self, plan: MediaPlan) -> None:
+        """A new description was agreed on."""
+        if plan.codec.upper() != self._codec_name:
+            self._codec = open_codec(plan.codec)
+            self._codec_name = plan.codec.upper()
+            self._comfort = b""
+            self._marker = True
+        self._rate_hz = plan.rate_hz
+        self._units = plan.clock_hz * FRAME_MS // 1000
+        self._silence: Frame = np.zeros(plan.rate_hz * FRAME_MS // 1000, np.int16)
+        self._ptime_samples = plan.rate_hz * plan.ptime_ms // 1000
+        self._ptime_units = plan.clock_hz * plan.ptime_ms // 1000
+        self._whole = plan.ptime_ms == FRAME_MS
+        self._pending = self._silence[:0]  # sound that does not yet fill a packet
+        self._payload_type = plan.send_pt
+        self._event_type = plan.dtmf_send_pt
+        if self._codec.stateless and self._whole:
+            self._comfort = self._codec.encode(self._silence)
+
+    def dial(self, digits: str) -> None:
+        """Queue digits; `w` waits half a second. Raises MediaError for what is not on a keypad."""
+        self._keys.send(digits)
+
+    def speak(self, frame: Frame | None) -> None:
+        """20 ms of speech, or comfort silence for None: carriers drop calls that fall silent on the wire."""
+        if self._whole:
+            payload = self._codec.encode(frame) if frame is not None else self._comfort
+            self._sound(payload or self._codec.encode(self._silence), self._units)
+            return
+        size = self._ptime_samples
+        pending = np.concatenate((self._pending, self._silence if frame is None else frame))
+        while len(pending) >= size:
+            self._sound(self._codec.encode(pending[:size]), self._ptime_units)
+            pending = pending[size:]
+        self._pending = pending
+
+    def press(self) -> None:
+        """20 ms of the digits that wait. Call instead of `speak` while `dialling`."""
+        digit, tick = self._keys.step()
+        if not digit:
+            self.speak(None)
+        elif self._event_type is None:
+            self.speak(tone_frame(digit, tick, self._rate_hz))
+        else:
+            self._event(digit, tick, self._event_type)
+
+    def rest(self, ticks: int = 1) -> None:
+        """Time in which nothing is sent: on hold, or the clock stood still."""
+        self._advance(self._units * ticks)
+        self._marker = True
+
+    def _event(self, digit: str, tick: int, payload_type: int) -> None:
+        payload = event_payload(digit, tick, self._units)
+        if payload is None:
+            self.speak(None)
+            return
+        if tick == 0:
+            self._advance(len(self._pending) * self._units // len(self._silence))  # never sent, but time
+            self._pending = self._pending[:0]
+            self._event_timestamp = self.state.timestamp
+        self._advance(self._units)
+        self._send(payload_type, tick == 0, self._event_timestamp, payload)
+        self._marker = True  # for the sound that follows
+
+    def _sound(self, payload: bytes, units: int) -> None:
+        timestamp, marker = self.state.timestamp, self._marker
+        self._advance(units)
+        self._marker = False
+        self._send(self._payload_type, marker, timestamp, payload)
+
+    def _advance(self, units: int) -> None:
+        self.state.timestamp = (self.state.timestamp + units) & 0xFFFFFFFF
+
+    def _send(self, payload_type: int, marker: bool, timestamp: int, payload: bytes) -> None:
+        state, buffer, end = self.state, self._buffer, HEADER_BYTES + len(payload)
+        sequence = state.seq
+        state.seq = (sequence + 1) & 0xFFFF
+        write_header(
+            buffer,
+            payload_type=payload_type,
+            marker=marker,
+            sequence=sequence,
+            timestamp=timestamp,
+            ssrc=state.ssrc,
+        )
+        buffer[HEADER_BYTES:end] = payload
+        self.packets += 1
+        self.payload_bytes += len(payload)
+        self._emit(self._view[:end])

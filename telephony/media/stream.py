@@ -1,0 +1,262 @@
+"""One call's media: two sockets and a tick. Where sound enters and leaves the process.
+
+Sequence only; the rules are in its pure neighbours (receiving.py, sending.py, rtcp.py). It owns no task:
+clock.py drives it, once every 20 ms. It knows neither SIP nor what is said.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from telephony.errors import MediaError
+from telephony.media.codecs import Frame
+from telephony.media.latch import Address, Source
+from telephony.media.packet import kind_of
+from telephony.media.receiving import OnDigit, Receiver
+from telephony.media.recorder import Recorder
+from telephony.media.report import MediaReport
+from telephony.media.rtcp import Control, parse
+from telephony.media.sending import Sender, StreamState
+from telephony.sdp.plan import MediaPlan
+
+Ear: TypeAlias = Callable[[Frame, float], None]
+Mouth: TypeAlias = Callable[[float], Frame | None]
+
+DATAGRAMS_A_TICK: Final = 128  # a flood may not hold up the other calls
+ERRORS_A_TICK: Final = 8
+_BIGGEST_BYTES: Final = 2048
+_NOWHERE = ("0.0.0.0", "::")  # RFC 2543 hold
+
+__all__ = ["Ear", "MediaReport", "Mouth", "Stream", "StreamState"]
+
+
+class Stream:
+    """Media of one call. ear and mouth are called on the clock, so they must be quick and must not block.
+
+    ear(frame, now): the caller's 20 ms, every tick, silence and hold included; not to be changed.
+    mouth(now): our next 20 ms, or None; not asked while digits are sent or the call is on hold.
+    on_digit(digit, now): a key press began. The recorder, if any, is closed with the stream."""
+
+    def __init__(
+        self,
+        rtp: socket.socket,
+        rtcp: socket.socket | None,
+        plan: MediaPlan,
+        *,
+        state: StreamState,
+        ear: Ear,
+        mouth: Mouth,
+        on_digit: OnDigit | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        """rtp, rtcp: bound UDP sockets, made non-blocking here, closed by `close`. rtcp None: no reports."""
+        self.state = state
+        self.recorder = recorder
+        self.last_sent_at: float | None = None  # loop time of the last packet
+        self.last_spoken_at: float | None = None  # and of the last that the mouth gave
+        self._rtp, self._rtcp = rtp, rtcp
+        for sock in (rtp, rtcp):
+            if sock is not None:
+                sock.setblocking(False)
+        self._ear, self._mouth = ear, mouth
+        self._receiver = Receiver(plan, on_digit)
+        self._sender = Sender(plan, state, self._emit)
+        self._control = Control(state.ssrc)
+        self._rtcp_source: Source | None = None
+        self._last_report_at: float | None = None  # when RTCP was last heard
+        self._in = bytearray(_BIGGEST_BYTES)
+        self._in_view = memoryview(self._in)
+        self._now = 0.0
+        self._started_at: float | None = None
+        self._closed = False
+        self._not_rtp = self._send_errors = self._receive_errors = self._skipped = 0
+        self._agree(plan)
+
+    @property
+    def last_heard(self) -> float | None:
+        """Loop time of the caller's last good RTP packet, None before the first."""
+        return self._receiver.last_heard
+
+    @property
+    def target(self) -> Address:
+        """Where our sound goes now: what SDP said, or where theirs really comes from."""
+        return self._receiver.latch.target
+
+    @property
+    def dialling(self) -> bool:
+        """Are digits on their way out?"""
+        return self._sender.dialling
+
+    def silent_for(self, now: float) -> float:
+        """Seconds since RTP or RTCP was last heard; 0 while on hold, and before the first tick."""
+        if self._started_at is None or not self._listening:
+            return 0.0
+        heard = (self._started_at, self._receiver.last_heard, self._last_report_at)
+        return now - max(at for at in heard if at is not None)
+
+    def tick(self, now: float, skipped: int = 0) -> None:
+        """Do 20 ms of the call. now: loop time, s. skipped: ticks before this one that did not happen."""
+        if self._closed:
+            return
+        self._now = now
+        if self._started_at is None:
+            self._started_at = now
+        self._drain(now)
+        if skipped:
+            self._skipped += skipped
+            self._sender.rest(skipped)
+            if self.recorder is not None:
+                self.recorder.skip(skipped)
+        caller = self._receiver.frame(now, skipped)
+        self._ear(caller, now)
+        agent = self._speak(now)
+        if self.recorder is not None:
+            self.recorder.frame(caller, agent)
+        if self._rtcp is not None:
+            self._report(self._rtcp, now)
+
+    def update(self, plan: MediaPlan) -> None:
+        """A re-INVITE or UPDATE agreed on something else (RFC 3264 §8). Raises MediaError if impossible."""
+        self._receiver.update(plan)
+        self._sender.update(plan)
+        self._agree(plan)
+
+    def send_digits(self, digits: str) -> None:
+        """Send DTMF. digits: 0-9 A-D * #, `w` waits half a second. Raises MediaError for anything else."""
+        self._sender.dial(digits)
+
+    def report(self) -> MediaReport:
+        """The call's media so far."""
+        receiver, jitter, control = self._receiver, self._receiver.jitter, self._control
+        to_ms = 1000 / self._plan.clock_hz
+        trip, theirs = control.round_trip_s, control.remote_jitter_units
+        return MediaReport(
+            sent=self._sender.packets,
+            received=receiver.stats.received,
+            lost=receiver.stats.lost,
+            jitter_ms=round(receiver.stats.jitter * to_ms, 2),
+            late=jitter.late,
+            stretched=jitter.stretched,
+            duplicates=jitter.duplicates,
+            reordered=jitter.reordered,
+            concealed_ms=receiver.concealer.concealed * 1000 // self._plan.rate_hz,
+            left_out_ms=receiver.left_out * 20,
+            trimmed=jitter.trimmed,
+            delay_ms=round(receiver.delay_ms, 1),
+            malformed=receiver.malformed,
+            not_rtp=self._not_rtp,
+            comfort_noise=receiver.comfort_noise,
+            unknown_type=receiver.unknown_type,
+            empty=receiver.empty,
+            foreign=receiver.foreign,
+            sources=receiver.sources,
+            moves=receiver.latch.moves,
+            digits=receiver.digits,
+            held=receiver.held_packets,
+            send_errors=self._send_errors,
+            receive_errors=self._receive_errors,
+            skipped_ticks=self._skipped,
+            round_trip_ms=None if trip is None else round(trip * 1000, 1),
+            remote_loss=control.remote_loss,
+            remote_jitter_ms=None if theirs is None else round(theirs * to_ms, 2),
+        )
+
+    def close(self) -> None:
+        """Close the sockets and the recording. Later ticks do nothing; a second close neither."""
+        if not self._closed:
+            self._closed = True
+            self._rtp.close()
+            if self._rtcp is not None:
+                self._rtcp.close()
+            if self.recorder is not None:
+                self.recorder.close()
+
+    def _agree(self, plan: MediaPlan) -> None:
+        host, port = plan.remote
+        self._plan = plan
+        self._listening = plan.direction in ("sendrecv", "recvonly")
+        self._sending = plan.direction in ("sendrecv", "sendonly") and host not in _NOWHERE and port > 0
+        self._rtcp_source = None
+
+    def _drain(self, now: float) -> None:
+        """Read what has arrived on the RTP port."""
+        receive, view = self._rtp.recvfrom_into, self._in_view
+        errors = 0
+        for _ in range(DATAGRAMS_A_TICK):
+            try:
+                size, source = receive(view)
+            except BlockingIOError:
+                return
+            except OSError:  # an ICMP error is handed over by the next read; it must not end the call
+                self._receive_errors += 1
+                errors += 1
+                if errors > ERRORS_A_TICK:
+                    return
+                continue
+            kind = kind_of(view, size)
+            if kind == "rtp":
+                self._receiver.datagram(view, size, source, now)
+            elif kind == "rtcp":
+                self._control_datagram(size, None, now)  # muxed (RFC 5761)
+            else:
+                self._not_rtp += 1
+
+    def _speak(self, now: float) -> Frame | None:
+        if not self._sending:
+            self._sender.rest()
+            return None
+        if self._sender.dialling:
+            self._sender.press()
+            return None
+        frame = self._mouth(now)
+        self._sender.speak(frame)
+        if frame is not None:
+            self.last_spoken_at = now
+        return frame
+
+    def _emit(self, packet: memoryview) -> None:
+        try:
+            self._rtp.sendto(packet, self._receiver.latch.target)
+        except OSError:  # a full buffer or an ICMP error: sound that is late is worth nothing
+            self._send_errors += 1
+        else:
+            self.last_sent_at = self._now
+
+    def _report(self, sock: socket.socket, now: float) -> None:
+        """Read their reports, and send ours when it is time."""
+        for _ in range(ERRORS_A_TICK):
+            try:
+                size, source = sock.recvfrom_into(self._in_view)
+            except BlockingIOError:
+                break
+            except OSError:
+                self._receive_errors += 1
+                continue
+            self._control_datagram(size, source, now)
+        if not self._control.due(now):
+            return
+        sender, receiver = self._sender, self._receiver
+        report = self._control.compose(
+            now, self.state.timestamp, sender.packets, sender.payload_bytes, receiver.ssrc, receiver.stats
+        )
+        host, port = receiver.latch.target
+        if host in _NOWHERE or not 0 < port < 65535:
+            return
+        try:
+            sock.sendto(report, self._rtcp_source or (host, port + 1))
+        except OSError:
+            self._send_errors += 1
+
+    def _control_datagram(self, size: int, source: Source | None, now: float) -> None:
+        """source: None if it came on the RTP port."""
+        try:
+            reports = parse(self._in_view, size)
+        except MediaError:
+            self._receiver.malformed += 1
+            return
+        if source is not None and source[0] == self._receiver.latch.target[0]:
+            self._rtcp_source = source
+        self._last_report_at = now
+        self._control.receive(reports, now)
