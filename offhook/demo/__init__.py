@@ -1,0 +1,1 @@
+"""What the shipped dial plan (`dialplans/demo.yaml`) and `offhook demo` use."""

@@ -1,0 +1,196 @@
+"""How this machine runs Offhook: `config/offhook.yaml`, overridden by the environment, keys from `.env`.
+
+`OFFHOOK_SIP__PORT=5070` overrides `sip: {port: ...}`. What callers hear belongs into the dial plan, not here.
+Read once at start by the switch; nothing watches it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from dotenv import dotenv_values
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
+from telephony.dialplan.load import explain_errors
+
+PREFIX = "OFFHOOK_"
+DEFAULT_PATH = Path("config/offhook.yaml")
+KEY_SUFFIX = "_API_KEY"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _provider(value: Any) -> Any:
+    """`groq`, or `{provider: groq, model: ...}` as in the dial plan."""
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and "provider" in value:
+        return {"name": value["provider"], "options": {k: v for k, v in value.items() if k != "provider"}}
+    if isinstance(value, dict) and "name" not in value:
+        raise ValueError("a provider needs its name. Add `provider:`, for instance `provider: groq`.")
+    return value
+
+
+class ProviderSettings(_Part):
+    """A provider by name, with its own options (text when they come from the file)."""
+
+    name: str = Field(min_length=1)
+    options: dict[str, Any] = {}
+
+
+Provider: TypeAlias = Annotated[ProviderSettings, BeforeValidator(_provider)]
+Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
+
+
+class SipSettings(_Part):
+    """Where calls come in. port 0: any free one. public_host: what peers are told, when it is not `host`."""
+
+    host: str = "0.0.0.0"
+    port: Port = 5060
+    public_host: str | None = None
+
+
+class RtpSettings(_Part):
+    """UDP ports for media, both ends included; a call takes an even one for RTP and the next for RTCP."""
+
+    first_port: int = Field(default=16384, ge=1024, le=65534)
+    last_port: int = Field(default=32767, ge=1025, le=65535)
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.last_port <= self.first_port:
+            raise ValueError(
+                f"last_port {self.last_port} must be above first_port {self.first_port}. "
+                "Leave two ports for every call at once."
+            )
+        return self
+
+
+class HttpSettings(_Part):
+    """Health, metrics and, later, the console. port 0: any free one."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+class Providers(_Part):
+    """What speaks and listens where the dial plan does not say."""
+
+    stt: Provider = ProviderSettings(name="pocketsphinx")
+    llm: Provider = ProviderSettings(name="scripted")
+    tts: Provider = ProviderSettings(name="espeak")
+    vad: Provider = ProviderSettings(name="silero")
+
+
+class LogSettings(_Part):
+    """level: from which severity on. format: `console` for people, `json` for collectors."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Settings(_Part):
+    """Everything an operator decides.
+
+    workers: 0 is one per core. max_calls: at once on this machine, 0 for as many as the workers can carry.
+    media_timeout_s: a call without a single RTP packet for so long is ended. database: a SQLAlchemy URL.
+    keys: API keys by variable name ("GROQ_API_KEY"), from the environment and `.env`, never from the file.
+    """
+
+    sip: SipSettings = SipSettings()
+    rtp: RtpSettings = RtpSettings()
+    http: HttpSettings = HttpSettings()
+    workers: int = Field(default=0, ge=0, le=256)
+    max_calls: int = Field(default=0, ge=0)
+    dialplan: Path = Path("dialplans/demo.yaml")
+    calls_dir: Path = Path("var/calls")
+    database: str = "sqlite:///var/offhook.db"
+    media_timeout_s: float = Field(default=30.0, ge=1.0)
+    providers: Providers = Providers()
+    log: LogSettings = LogSettings()
+    keys: dict[str, SecretStr] = {}
+
+
+def load_settings(path: str | Path | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    path: None reads config/offhook.yaml if it is there, else only defaults and environment; a path that is
+    given must exist. environ: instead of the process's own environment and `.env`. Raises FileProblems (a
+    PlanError) with everything that is wrong, file:line:column or variable name first.
+    """
+    if path is None and not DEFAULT_PATH.exists():
+        document = read_document(b"", str(DEFAULT_PATH))
+    else:
+        document = read_file(path or DEFAULT_PATH)
+    problems = list(document.problems)
+    values: Plain = {} if document.value is None else document.value
+    if not isinstance(values, dict):
+        text = "settings are `key: value` lines, for instance `workers: 2`."
+        raise FileProblems([*problems, document.problem((), text)])
+    if values.pop("keys", None) is not None:
+        text = "API keys do not belong here. Put them into .env."
+        problems.append(document.problem(("keys",), text, key=True))
+    overlay = _Overlay(document, values, _environment() if environ is None else environ)
+    try:
+        settings = Settings.model_validate({**values, "keys": overlay.keys})
+    except ValidationError as error:
+        found = explain_errors(document, Settings, error.errors())
+        problems += [overlay.blame(e["loc"], p) for e, p in zip(error.errors(), found, strict=True)]
+        raise FileProblems(problems) from error
+    if problems:
+        raise FileProblems(problems)
+    return settings
+
+
+class _Overlay:
+    """The environment laid over the file's values, and which value came from which variable.
+
+    Not pydantic-settings' own reading: that one guesses at JSON, and its errors do not name the variable.
+    """
+
+    def __init__(self, document: Document, values: dict[str, Plain], environ: Mapping[str, str]) -> None:
+        self._in_file = document.spots
+        self.keys = {name: value for name, value in environ.items() if name.endswith(KEY_SUFFIX) and value}
+        self._names: dict[Loc, str] = {}
+        for name, value in environ.items():
+            if name.upper().startswith(PREFIX) and value and not name.endswith(KEY_SUFFIX):
+                self._lay(values, name, value)
+
+    def _lay(self, values: dict[str, Plain], name: str, value: str) -> None:
+        *parents, last = name[len(PREFIX) :].lower().split("__")
+        for part in parents:
+            inner = values.get(part)
+            if not isinstance(inner, dict):
+                inner = values[part] = {}
+            values = inner
+        values[last] = value
+        self._names[(*parents, last)] = name
+
+    def blame(self, loc: Loc, problem: Problem) -> Problem:
+        """The problem at the variable that its value came from, if it came from one."""
+        for count in range(len(loc), 0, -1):
+            if name := self._names.get(loc[:count]):
+                return Problem(f"environment variable {name}", 0, 0, problem.text)
+        made = [name for place, name in self._names.items() if place[: len(loc)] == loc]
+        if made and loc not in self._in_file:  # a whole part that only the environment has
+            return Problem(f"environment variable {made[0]}", 0, 0, problem.text)
+        return problem
+
+
+def _environment() -> dict[str, str]:
+    """`.env` of the working directory, then the process's environment on top of it."""
+    from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return {**from_file, **os.environ}

@@ -1,0 +1,210 @@
+"""What only shows when a plan is read as a whole: names that lead nowhere, shadowed numbers. Pure.
+
+Yields findings with the place in the file's tree; load.py turns them into `path:line:column`. Single values
+have been checked by model.py."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice, takewhile
+
+from telephony.dialplan.document import Loc, nearest
+from telephony.dialplan.match import Index, Rule
+from telephony.dialplan.model import SLOTS, DialPlan, GiveUp, Intent, Persona, Script
+from telephony.dialplan.number import narrower, overlap, parse_pattern, uncovered
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_SECRET = re.compile(r"(api_?key|secret|token|password)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong at a place of the file. key: the key there is meant, not its value."""
+
+    loc: Loc
+    text: str
+    key: bool = False
+
+
+def check_plan(plan: DialPlan, agents: Collection[str], lines: list[int]) -> Iterator[Finding]:
+    """Everything that is wrong with a plan as a whole.
+
+    agents: names of all agents in the file, those too that could not be read. lines: of the number rules.
+    """
+    for name, persona in plan.agents.items():
+        yield from _persona(name, persona, agents)
+    yield from _secrets(("defaults",), plan.defaults.model_dump())
+    for position, rule in enumerate(plan.numbers):
+        loc: Loc = ("numbers", position)
+        if bool(rule.agent) == (rule.reject is not None):
+            which = (
+                "has both `agent` and `reject`. Remove one"
+                if rule.agent
+                else "has no `agent`. Add one, or `reject: 404`"
+            )
+            yield Finding(loc, f"number {rule.number!r} {which}.")
+        if rule.agent and rule.agent not in agents:
+            yield Finding((*loc, "agent"), f"no agent {rule.agent!r}.{nearest(rule.agent, agents)}")
+    yield from _numbers(plan, lines)
+
+
+# ---------------------------------------------------------------- agents
+
+
+def _persona(name: str, persona: Persona, agents: Collection[str]) -> Iterator[Finding]:
+    loc: Loc = ("agents", name)
+    if not (persona.instructions or persona.script or persona.python):
+        yield Finding(
+            loc, f"agent {name!r} knows nothing. Add `instructions`, a `script` or `python`.", key=True
+        )
+    for at, target in enumerate(persona.handoff):
+        if target == name:
+            yield Finding((*loc, "handoff", at), f"agent {name!r} hands over to itself. Remove it.")
+        elif target not in agents:
+            yield Finding(
+                (*loc, "handoff", at), f"handoff to {target!r}: no such agent.{nearest(target, agents)}"
+            )
+    if "transfer" in persona.tools and not persona.transfer_to:
+        yield Finding((*loc, "tools"), "`transfer` is granted but there is no target. Add `transfer_to`.")
+    yield from _secrets(loc, persona.model_dump(exclude={"script"}))
+    if persona.script:
+        yield from _script((*loc, "script"), persona, persona.script)
+
+
+def _script(loc: Loc, persona: Persona, script: Script) -> Iterator[Finding]:
+    names = [intent.name for intent in script.intents]
+    for at, intent in enumerate(script.intents):
+        here: Loc = (*loc, "intents", at)
+        if intent.name in names[:at]:
+            yield Finding((*here, "name"), f"intent {intent.name!r} is there already. Give it another name.")
+        if intent.after and intent.after not in names:
+            yield Finding((*here, "after"), f"no intent {intent.after!r}.{nearest(intent.after, names)}")
+        if intent.tool and intent.tool not in _granted(persona):
+            fact = f"tool {intent.tool!r} is not granted to this agent."
+            yield Finding(
+                (*here, "tool"), f"{fact}{nearest(intent.tool, _granted(persona))} Add it to `tools`."
+            )
+        if intent.arguments and not intent.tool:
+            yield Finding((*here, "arguments"), "arguments without a `tool`. Add the tool or remove them.")
+        yield from _actions(here, persona, intent)
+        yield from _placeholders(here, intent)
+    if script.give_up:
+        yield from _actions((*loc, "give_up"), persona, script.give_up)
+
+
+def _actions(loc: Loc, persona: Persona, step: Intent | GiveUp) -> Iterator[Finding]:
+    """An intent or give_up may do one thing beside talking, and only what its agent is allowed to."""
+    tool = step.tool if isinstance(step, Intent) else ""
+    done = [
+        key
+        for key, value in (("tool", tool), ("handoff", step.handoff), ("transfer", step.transfer))
+        if value
+    ]
+    done += ["hang_up"] if step.hang_up else []
+    if len(done) > 1:
+        yield Finding(
+            (*loc, done[-1]), f"one step does one thing, here {' and '.join(done)}. Keep one.", key=True
+        )
+    if not done and not step.say:
+        yield Finding(
+            loc, "this step says and does nothing. Add `say`, `tool`, `handoff`, `transfer` or `hang_up`."
+        )
+    if step.handoff and step.handoff not in persona.handoff:
+        fact = f"handoff to {step.handoff!r} is not allowed to this agent."
+        yield Finding(
+            (*loc, "handoff"), f"{fact}{nearest(step.handoff, persona.handoff)} Add it to `handoff`."
+        )
+    if step.transfer and step.transfer not in persona.transfer_to:
+        fact = f"no transfer target {step.transfer!r}."
+        yield Finding(
+            (*loc, "transfer"), f"{fact}{nearest(step.transfer, persona.transfer_to)} See `transfer_to`."
+        )
+    for tool, wanted in (("transfer", step.transfer), ("hang_up", step.hang_up)):
+        if wanted and tool not in persona.tools:
+            yield Finding(
+                (*loc, tool), f"{tool} is not granted to this agent. Add {tool} to its `tools`.", key=True
+            )
+
+
+def _placeholders(loc: Loc, intent: Intent) -> Iterator[Finding]:
+    """A `{slot}` in what is said or passed on must be heard in every phrase; `{result}` needs a tool."""
+    slots = set.intersection(*(_slots(phrase) for phrase in intent.phrases))
+    texts = [((*loc, "say", at), text, slots) for at, text in enumerate(intent.say)]
+    texts += [((*loc, "arguments", key), text, slots) for key, text in intent.arguments.items()]
+    answered = slots | {"result"} if intent.tool or intent.transfer else slots
+    texts += [((*loc, "then_say", at), text, answered) for at, text in enumerate(intent.then_say)]
+    for place, text, known in texts:
+        for inner in _BRACES.findall(text):
+            if (name := inner.split(".")[0]) in known:
+                continue
+            why = "not every phrase has it" if name in SLOTS else "there is nothing of that name"
+            yield Finding(place, f"{{{inner}}} stays empty: {why}.{nearest(name, known)}")
+
+
+def _slots(phrase: str) -> set[str]:
+    """The values a phrase yields. A second slot of one kind is called `digits_2`."""
+    kinds = [inner.split(":")[0] for inner in _BRACES.findall(phrase)]
+    nth = [kinds[: at + 1].count(kind) for at, kind in enumerate(kinds)]
+    return {kind if count == 1 else f"{kind}_{count}" for kind, count in zip(kinds, nth, strict=True)}
+
+
+def _granted(persona: Persona) -> tuple[str, ...]:
+    """Tools as a language model names them: a function by its own name."""
+    return tuple(tool.rpartition(":")[2] for tool in persona.tools)
+
+
+def _secrets(loc: Loc, dump: object) -> Iterator[Finding]:
+    """Keys of providers do not belong into a plan: it is shared, versioned and shown in the console."""
+    if not isinstance(dump, dict):
+        return
+    for key, value in dump.items():
+        place = loc if key == "options" else (*loc, key)
+        if isinstance(value, str) and _SECRET.search(str(key)):
+            yield Finding(place, f"{key!r} is a secret. Put it into .env and remove it here.", key=True)
+        yield from _secrets(place, value)
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def _numbers(plan: DialPlan, lines: list[int]) -> Iterator[Finding]:
+    index = Index()
+    for position, (action, line) in enumerate(zip(plan.numbers, lines, strict=True)):
+        rule = Rule(parse_pattern(action.number), action, position, line)
+        if (before := index.add(rule)) is not None:
+            same = f"number {action.number!r} is the same as {before.action.number!r} in line {before.line}."
+            yield Finding(("numbers", position, "number"), f"{same} Keep one of the two.")
+    exact = sorted(index.exact.items(), key=lambda item: item[0])
+    for rule in index.patterns:
+        meeting = [other for other in index.meeting(rule.pattern) if other is not rule]
+        yield from _ties(rule, meeting)
+        yield from _shadowed(rule, meeting, _beginning(exact, rule.pattern.prefix))
+
+
+def _ties(rule: Rule, meeting: list[Rule]) -> Iterator[Finding]:
+    for other in meeting:
+        one, two = other.pattern, rule.pattern
+        if other.position < rule.position and not narrower(one, two) and not narrower(two, one):
+            both = f"number {two.text!r} and {one.text!r} in line {other.line} both take {overlap(one, two)}"
+            text = f"{both}, and neither is narrower. Make one of them more specific."
+            yield Finding(("numbers", rule.position, "number"), text)
+
+
+def _beginning(exact: list[tuple[str, Rule]], prefix: str) -> list[Rule]:
+    """The exact numbers that begin with `prefix`. exact: sorted by number."""
+    first = bisect_left(exact, prefix, key=lambda item: item[0])
+    return [
+        rule for _, rule in takewhile(lambda item: item[0].startswith(prefix), islice(exact, first, None))
+    ]
+
+
+def _shadowed(rule: Rule, meeting: list[Rule], exact: list[Rule]) -> Iterator[Finding]:
+    stronger = [other for other in meeting if narrower(other.pattern, rule.pattern)]
+    stronger += [other for other in exact if not rule.pattern.mismatch(other.pattern.exact or "")]
+    if stronger and uncovered(rule.pattern, [other.pattern for other in stronger]) is None:
+        where = ", ".join(str(line) for line in sorted({other.line for other in stronger})[:5])
+        text = f"number {rule.pattern.text!r} is never reached: narrower rules take all of it (line {where})."
+        yield Finding(("numbers", rule.position, "number"), f"{text} Remove it.")

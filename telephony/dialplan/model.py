@@ -1,0 +1,288 @@
+"""What a dial plan may say, as frozen models, and the Route that comes out of it. Pure data.
+
+Every value arrives as text (`document.py`). Cross references (does this agent exist?) are `check.py`'s
+business; which number wins is `match.py`'s."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from telephony.dialplan.document import nearest
+from telephony.dialplan.number import parse_pattern
+
+BUILT_IN_TOOLS = ("hang_up", "transfer")
+SLOTS = ("digits", "yes_no", "date", "number", "time")  # what a phrase leaves open; `{digits:4}` wants four
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_PYTHON = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)", re.ASCII)
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_TARGET = re.compile(
+    r"(sips?:[^\s@]+(@[^\s@]+)?|tel:\+?[0-9*#().-]+|\+?[0-9][0-9 ().-]*)", re.IGNORECASE | re.ASCII
+)
+_SLOT = re.compile(r"\{([^{}]*)\}")
+_SLOT_FORM = re.compile(r"(\w+)(:(?:[1-9]|[12][0-9]|3[0-2]))?", re.ASCII)
+
+
+class PlanModel(BaseModel):
+    """Base of everything in the file: no key is guessed at, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ---------------------------------------------------------------- texts with a form
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty. Write a text or remove the line.")
+    return text
+
+
+def _language(text: str) -> str:
+    if not _LANGUAGE.fullmatch(text):
+        raise ValueError(f"{text!r} is not a language. Write it like en-US (BCP 47).")
+    return text
+
+
+def _tool(text: str) -> str:
+    if text in BUILT_IN_TOOLS or _PYTHON.fullmatch(text):
+        return text
+    if ":" in text or "." in text:
+        raise ValueError(f"{text!r} is not a tool. Write it as package.module:function.")
+    raise ValueError(f"there is no built-in tool {text!r}.{nearest(text, BUILT_IN_TOOLS)}")
+
+
+def _python(text: str) -> str:
+    if not _PYTHON.fullmatch(text):
+        raise ValueError(f"{text!r} is not a Python name. Write it as package.module:Class.")
+    return text
+
+
+def _duration(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    form = _DURATION.fullmatch(value.strip())
+    if form is None:
+        raise ValueError(f"{value!r} is not a duration. Write a number with its unit: 30s, 20m or 2h.")
+    return float(form[1]) * _SECONDS[form[2]]
+
+
+def _number(text: str) -> str:
+    parse_pattern(text)
+    return text
+
+
+def _target(text: str) -> str:
+    if not _TARGET.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is no transfer target. Write a SIP address (sip:desk@pbx.example.com) or a number."
+        )
+    return text
+
+
+def _phrase(text: str) -> str:
+    for inner in _SLOT.findall(text):
+        form = _SLOT_FORM.fullmatch(inner)
+        if form is None or form[1] not in SLOTS or (form[2] and form[1] != "digits"):
+            name = form[1] if form else inner
+            raise ValueError(f"phrase {text!r}: there is no slot {{{inner}}}.{nearest(name, SLOTS)}")
+    if "{" in _SLOT.sub("", text) or "}" in _SLOT.sub("", text):
+        raise ValueError(f"phrase {text!r}: a brace is not closed. A slot is written {{digits:4}}.")
+    return _filled(text)
+
+
+def _provider(value: Any) -> Any:
+    """`groq`, or `{provider: groq, model: ...}`: the rest are the provider's own options."""
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and "provider" in value:
+        return {"name": value["provider"], "options": {k: v for k, v in value.items() if k != "provider"}}
+    if isinstance(value, dict) and not ("name" in value and set(value) <= {"name", "options"}):
+        raise ValueError("a provider needs its name. Add `provider:`, for instance `provider: groq`.")
+    return value
+
+
+def _voice(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Text: TypeAlias = Annotated[str, AfterValidator(_filled)]
+Texts: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)]
+Phrases: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_phrase)], ...], BeforeValidator(_one_or_more)
+]
+Names: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)]
+Language: TypeAlias = Annotated[str, AfterValidator(_language)]
+Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
+Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right")]
+
+
+# ---------------------------------------------------------------- what the embedded language model answers
+
+
+class Intent(PlanModel):
+    """One thing callers want. phrases: how they say it, with slots. after: only right after that intent.
+
+    say: one text, or several taken in turn. then_say: once the tool has answered; `{result}` is its answer.
+    """
+
+    name: Text
+    phrases: Phrases = Field(min_length=1)
+    after: str = ""
+    say: Texts = ()
+    tool: str = ""
+    arguments: dict[str, str] = {}
+    then_say: Texts = ()
+    handoff: str = ""
+    transfer: str = ""
+    hang_up: bool = False
+
+
+class GiveUp(PlanModel):
+    """What happens when the caller was not understood too often."""
+
+    say: Texts = ()
+    handoff: str = ""
+    transfer: str = ""
+    hang_up: bool = False
+
+
+class Script(PlanModel):
+    """The lines of the `scripted` language model. not_understood: said in turn, then give_up."""
+
+    intents: tuple[Intent, ...] = ()
+    not_understood: Texts = ()
+    max_not_understood: int = Field(default=3, ge=1, le=20)
+    give_up: GiveUp | None = None
+    on_silence: Texts = ()
+
+
+# ---------------------------------------------------------------- agents
+
+
+class ProviderChoice(PlanModel):
+    """A speech or language provider by name, with its options. Options are text: the provider reads them."""
+
+    name: Text
+    options: dict[str, Any] = {}
+
+
+class VoiceChoice(PlanModel):
+    """How an agent sounds. per_provider: another voice name where that provider speaks."""
+
+    name: str = ""
+    speed: float = Field(default=1.0, ge=0.25, le=4.0)
+    per_provider: dict[str, str] = {}
+    options: dict[str, Any] = {}
+
+    def named(self, provider: str) -> str:
+        """The voice's name at that provider."""
+        return self.per_provider.get(provider, self.name)
+
+
+Provider: TypeAlias = Annotated[ProviderChoice, BeforeValidator(_provider)]
+VoiceName: TypeAlias = Annotated[VoiceChoice, BeforeValidator(_voice)]
+
+
+class Defaults(PlanModel):
+    """What every agent of this plan has unless it says otherwise; what is missing, the settings decide."""
+
+    language: Language = "en-US"
+    voice: VoiceName | None = None
+    stt: Provider | None = None
+    llm: Provider | None = None
+    tts: Provider | None = None
+    turn_handling: dict[str, Tuning] = {}
+    max_call: Duration | None = None
+
+
+class Persona(PlanModel):
+    """One agent. python: a class `package.module:Class` is the agent; then the file only adds to it.
+
+    greeting: what it says first. tools: `package.module:function`, `hang_up`, `transfer`. handoff: agents it
+    may hand over to. transfer_to: name → SIP address it may transfer to. phrases: what else
+    callers say, for the recogniser.
+    """
+
+    instructions: str = ""
+    greeting: str = ""
+    language: Language = "en-US"
+    voice: VoiceName | None = None
+    stt: Provider | None = None
+    llm: Provider | None = None
+    tts: Provider | None = None
+    tools: Annotated[tuple[Annotated[str, AfterValidator(_tool)], ...], BeforeValidator(_one_or_more)] = ()
+    handoff: Names = ()
+    python: Annotated[str, AfterValidator(_python)] | None = None
+    transfer_to: dict[str, Annotated[str, AfterValidator(_target)]] = {}
+    turn_handling: dict[str, Tuning] = {}
+    script: Script | None = None
+    phrases: Phrases = ()
+
+    def with_defaults(self, defaults: Defaults) -> Persona:
+        """This agent with the plan's defaults where it says nothing itself."""
+        missing: dict[str, Any] = {
+            name: getattr(defaults, name)
+            for name in ("language", "voice", "stt", "llm", "tts")
+            if name in defaults.model_fields_set and name not in self.model_fields_set
+        }
+        missing["turn_handling"] = {**defaults.turn_handling, **self.turn_handling}
+        return self.model_copy(update=missing)
+
+
+# ---------------------------------------------------------------- numbers
+
+
+class NumberRoute(PlanModel):
+    """One number rule: which agent takes the call, or with which SIP status it is refused."""
+
+    number: Annotated[str, AfterValidator(_number)]
+    name: str = ""
+    agent: str = ""
+    reject: int | None = Field(default=None, ge=400, le=699)
+    max_call: Duration | None = None
+
+
+class DialPlan(PlanModel):
+    """A whole file. version: of this file format, always 1."""
+
+    version: Literal["1"]
+    name: str = ""
+    defaults: Defaults = Defaults()
+    agents: dict[str, Persona] = Field(min_length=1)
+    numbers: tuple[NumberRoute, ...] = Field(min_length=1)
+
+
+class Route(PlanModel):
+    """Where one call goes: everything a worker needs, nothing that a later edit of the plan could change.
+
+    number: the rule as written, line: where it stands. agents: `agent` and all it can hand over to.
+    plan, plan_version: the plan's name and content hash. max_call_s: None if calls may last for ever.
+    """
+
+    called: str
+    caller: str = ""
+    number: str
+    line: int
+    agent: str
+    agents: dict[str, Persona]
+    plan: str
+    plan_version: str
+    max_call_s: float | None = None
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values, for the link to a worker and the call's bundle."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def load(cls, row: dict[str, Any]) -> Route:
+        """The route that `dump` wrote."""
+        return cls.model_validate(row)

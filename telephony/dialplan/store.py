@@ -1,0 +1,45 @@
+"""The plan that new calls are matched against. One pointer: calls on the line keep their Route."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from telephony.dialplan.load import load_plan
+from telephony.dialplan.match import Plan, match
+from telephony.dialplan.model import Persona, Route
+
+
+class PlanStore:
+    """Holds the current plan; a broken file never replaces a good one. Driven by offhook/switch."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    @classmethod
+    def open(cls, path: str | Path) -> PlanStore:
+        """Start with the plan in a file. Raises FileProblems (a PlanError)."""
+        return cls(load_plan(path))
+
+    @property
+    def current(self) -> Plan:
+        return self._plan
+
+    @property
+    def agents(self) -> dict[str, Persona]:
+        """Every agent of the current plan, with the plan's defaults."""
+        return {name: team[name] for name, team in self._plan.teams.items()}
+
+    def swap(self, plan: Plan) -> Plan:
+        """Use another plan from the next call on. Returns the plan that was current."""
+        before, self._plan = self._plan, plan
+        return before
+
+    def reload(self, path: str | Path | None = None) -> Plan:
+        """Read the file again (or another one) and use it. Raises FileProblems and keeps the old plan."""
+        plan = load_plan(path or self._plan.path)
+        self.swap(plan)
+        return plan
+
+    def route(self, called: str, caller: str = "") -> Route:
+        """The route of one call under the current plan. Raises NoSuchNumber."""
+        return match(self._plan, called, caller)
