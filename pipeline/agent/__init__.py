@@ -1,0 +1,1 @@
+"""Who talks: agents, their tools, what has been said."""

@@ -1,0 +1,45 @@
+"""What an agent and its tools may do in their call. `pipeline.session.Session` is the one implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Protocol
+
+from pipeline.agent.history import History
+from pipeline.ports import TransferResult
+
+
+class SpeechHandle(Protocol):
+    """Something the agent is saying or about to say. `await handle` waits until it was heard or cut off."""
+
+    @property
+    def interrupted(self) -> bool: ...
+    async def wait_for_playout(self) -> None:
+        """Until the last packet has left, or the caller interrupted. Cancelling the wait stops no speech."""
+
+    def __await__(self) -> Generator[Any, None, None]: ...
+
+
+class Conversation(Protocol):
+    """The call, as its agent sees it."""
+
+    history: History
+    userdata: Any
+
+    def say(self, text: str) -> SpeechHandle:
+        """Say this, after what is being said now."""
+
+    def generate_reply(self, instructions: str = "") -> SpeechHandle:
+        """Ask the model for something to say. instructions: for this one answer only."""
+
+    def interrupt(self) -> None:
+        """Stop speaking now. What was not heard is not in the history."""
+
+    def end_call(self, reason: str) -> None:
+        """Hang up as soon as everything that is being said was heard."""
+
+    async def transfer(self, target: str) -> TransferResult:
+        """Blind transfer once everything that is being said was heard. target: SIP or tel URI, or a number."""
+
+    def send_digits(self, digits: str) -> None:
+        """Press keys: 0-9 A-D * #, `w` waits half a second."""

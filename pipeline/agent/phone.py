@@ -1,0 +1,68 @@
+"""The tools that every agent on a phone has: hang up, hand over to a colleague, transfer the call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from pydantic import BaseModel, create_model
+
+from pipeline.agent.tools import FunctionTool, RunContext, StopResponse, function_tool
+from pipeline.errors import ToolError
+from pipeline.ports import ToolSpec
+
+
+@function_tool
+async def hang_up(context: RunContext) -> None:
+    """End the phone call. Say goodbye in the same answer; it is heard in full before the line closes."""
+    context.session.end_call("agent_hung_up")
+    raise StopResponse
+
+
+def hand_over_tool(colleagues: Mapping[str, Callable[[], object]]) -> FunctionTool:
+    """`hand_over(agent)`, offered only to agents that have colleagues. It returns the colleague."""
+
+    def hand_over(agent: str) -> object:
+        if agent not in colleagues:
+            raise ToolError(f"There is no colleague {agent!r}. Known: {', '.join(colleagues)}.")
+        return colleagues[agent]()
+
+    return _with_choice(hand_over, "agent", colleagues, "Let a colleague take over this conversation.")
+
+
+def transfer_tool(targets: Mapping[str, str]) -> FunctionTool:
+    """`transfer(target)`, offered only to agents that have somewhere to send a caller."""
+
+    async def transfer(context: RunContext, target: str) -> str:
+        if target not in targets:
+            raise ToolError(f"There is no transfer target {target!r}. Known: {', '.join(targets)}.")
+        outcome = await context.session.transfer(targets[target])
+        if outcome.ok:
+            raise StopResponse
+        raise ToolError(f"The transfer failed ({outcome.code} {outcome.reason}). Tell the caller and go on.")
+
+    what = "Transfer the caller to a person or another number."
+    return _with_choice(transfer, "target", targets, what, context_name="context", timeout_s=60.0)
+
+
+def _with_choice(
+    run: Callable[..., Any],
+    field: str,
+    names: Mapping[str, object],
+    description: str,
+    *,
+    context_name: str = "",
+    timeout_s: float = 10.0,
+) -> FunctionTool:
+    """A tool whose one argument is a name out of a list. A wrong name still reaches `run`, which can explain."""
+    parameters = {
+        "type": "object",
+        "properties": {field: {"type": "string", "enum": list(names)}},
+        "required": [field],
+        "additionalProperties": False,
+    }
+    make_model = cast("Callable[..., type[BaseModel]]", create_model)
+    arguments = make_model(run.__name__, **{field: (str, ...)})
+    return FunctionTool(
+        ToolSpec(run.__name__, description, parameters), run, arguments, context_name, timeout_s
+    )

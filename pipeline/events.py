@@ -1,0 +1,205 @@
+"""The vocabulary: what happened in a conversation, as frozen facts in the past tense.
+
+Plain values only, so that an event comes back equal from a call's journal. Pure. Every `at` is loop time in s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Anything that happened."""
+
+    at: float  # loop time, s
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEntered(Event):
+    """An agent took the conversation; the first one at the start of the call."""
+
+    agent: str
+    came_from: str = ""  # the agent that handed over
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStateChanged(Event):
+    """initializing, listening, thinking, speaking or closed."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerStartedSpeaking(Event):
+    """Voice activity began at `since`; the decision came at `at`."""
+
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallerStoppedSpeaking(Event):
+    """Voice activity ended at `until`. Not yet the end of a turn."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallerPartlyHeard(Event):
+    """The recogniser's guess so far."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed(Event):
+    """One DTMF digit arrived."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserTurnCommitted(Event):
+    """The caller said something and is owed an answer.
+
+    spoke_until: their last speech. waited_ms: from there to the decision that the turn is over.
+    stt_ms: from the decision to the recogniser's last word. by: "voice" or "keys".
+    """
+
+    text: str
+    understood: bool
+    confidence: float
+    spoke_until: float
+    waited_ms: float
+    stt_ms: float
+    by: str = "voice"
+
+
+@dataclass(frozen=True, slots=True)
+class NothingHeard(Event):
+    """There was sound on the line, but no words came of it; no answer is owed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStartedSpeaking(Event):
+    """The first packet of a reply left for the phone.
+
+    response_delay_ms: from the caller's last speech, None if nobody was waiting for an answer. It is the sum of
+    waited_ms (end of turn), stt_ms, llm_ms (to the first sentence), tool_ms, tts_ms (to the first sound) and
+    own_ms, which is ours alone.
+    """
+
+    agent: str
+    response_delay_ms: float | None = None
+    waited_ms: float = 0.0
+    stt_ms: float = 0.0
+    llm_ms: float = 0.0
+    tool_ms: float = 0.0
+    tts_ms: float = 0.0
+    own_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpoke(Event):
+    """A reply is over. text: what the caller heard of it. planned: all of it, where they differ."""
+
+    agent: str
+    text: str
+    heard_ms: int
+    interrupted: bool = False
+    planned: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDucked(Event):
+    """Somebody talks over the agent, which lowers its voice until it is clear whether that is an interruption."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentUnducked(Event):
+    """It was no interruption: the agent is back at full voice."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerInterrupted(Event):
+    """The caller kept speaking over the agent and took the floor.
+
+    spoke_since: the first speech of the interruption. heard_ms: how much of the reply had left for the phone.
+    """
+
+    spoke_since: float
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled(Event):
+    """The model asked for a tool and it was started. arguments: JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished(Event):
+    """A tool returned or failed; `result` is what the model is told."""
+
+    id: str
+    name: str
+    result: str
+    ok: bool
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFailed(Event):
+    """A recogniser, model or voice failed. cause: auth, quota, rate_limit, timeout, connectivity, ..."""
+
+    provider: str
+    kind: str
+    cause: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferStarted(Event):
+    """The agent sends the caller elsewhere."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFinished(Event):
+    """code: the SIP status that decided it, 0 if none came."""
+
+    target: str
+    ok: bool
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed(Event):
+    """The conversation is over. reason: agent_hung_up, caller_hung_up, transferred, error, ..."""
+
+    reason: str
+
+
+EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__subclasses__()}
+
+
+def dump(event: Event) -> dict[str, Any]:
+    """One journal line's worth: the event's fields and its `type`."""
+    return {"type": type(event).__name__, **asdict(event)}
+
+
+def load(row: dict[str, Any]) -> Event | None:
+    """The event that `dump` wrote, None if this version does not know its type. Unknown fields are ignored."""
+    kind = EVENTS.get(str(row.get("type")))
+    if kind is None:
+        return None
+    return kind(**{field.name: row[field.name] for field in fields(kind) if field.name in row})

@@ -1,0 +1,1 @@
+"""From the caller's sound to what was said: voice activity, spoken slots, backchannels."""

@@ -1,0 +1,109 @@
+"""When the caller speaks: scores of single frames made into speech that began and ended.
+
+Pure. Driven by listening.py, once a frame. Says what the ear noticed, with times traced back to when it
+happened; whether that is a turn or an interruption is turn.py's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log10
+
+import numpy as np
+
+from pipeline.ports import FRAME_MS, Frame, Vad
+
+FRAME_S = FRAME_MS / 1000
+SILENCE_DB = -96.0
+FULL_SCALE_DB = 90.309  # 20 log 32768
+FORGETS = 0.995  # of the loudest, each frame: -1 dB a second
+FADED = 10**-3.3  # so much weaker than the loudest frame, speech is over, though a detector still hears it
+ABOVE_FLOOR = 4.0  # so much stronger than the noise before it, a frame is speech
+HARDLY_LESS = 0.1  # speech as loud as this against its loudest frame is never taken for noise
+FLOOR_RISES = 1.02  # each frame: 4 dB a second; it falls at once
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStarted:
+    """The caller began to speak."""
+
+    at: float  # loop time, s: when it began, not when it was noticed
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStopped:
+    """The caller fell silent, perhaps only for a breath."""
+
+    at: float  # loop time, s: the end of the last frame with speech
+
+
+class VoiceActivity:
+    """One call's speech, from frame scores.
+
+    Speech begins with a score of `activation` and goes on while it stays at `deactivation` or above. It counts after
+    start_ms, which clicks do not reach, and has ended after stop_ms of quiet.
+    reaction_ms: how long after the true beginning the first high score comes, on average.
+    """
+
+    def __init__(
+        self,
+        vad: Vad,
+        *,
+        start_ms: int = 60,
+        stop_ms: int = 120,
+        activation: float = 0.5,
+        deactivation: float = 0.35,
+        reaction_ms: int = 40,
+    ) -> None:
+        self.speaking = False
+        self.score = 0.0  # of the newest frame
+        self._vad = vad
+        self._start_frames = max(1, start_ms // FRAME_MS)
+        self._stop_frames = max(1, stop_ms // FRAME_MS)
+        self._activation, self._deactivation = activation, deactivation
+        self._back_s = FRAME_S + reaction_ms / 1000
+        self._frames = 0  # while silent: with speech, in a row; while speaking: without
+        self._began = 0.0
+        self._ended = float("-inf")
+        self._power = self._loudest = 0.0  # of the newest frame, and of this speech so far
+        self._floor = float("inf")  # of the noise before it
+
+    def heard(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
+        """20 ms of the caller that ended at `now`. Returns a change, if there is one."""
+        samples = frame.astype(np.float32)
+        self._power = float(samples @ samples) / len(samples) if len(samples) else 0.0
+        self.score = score = self._vad.probability(frame)
+        return self._still_speaking(score, now) if self.speaking else self._still_silent(score, now)
+
+    @property
+    def level_db(self) -> float:
+        """Level of the newest frame in dB below full scale, -96.0 for silence."""
+        return max(10 * log10(self._power) - FULL_SCALE_DB, SILENCE_DB) if self._power > 0 else SILENCE_DB
+
+    def _still_silent(self, score: float, now: float) -> VoiceStarted | None:
+        if score < (self._deactivation if self._frames else self._activation):
+            self._frames = 0
+            self._floor = max(1.0, min(self._power, self._floor * FLOOR_RISES))
+            return None
+        if not self._frames:
+            self._began = max(now - self._back_s, self._ended)
+        self._frames += 1
+        self._loudest = max(self._loudest, self._power)
+        if self._frames < self._start_frames:
+            return None
+        self.speaking, self._frames, self._ended = True, 0, now
+        return VoiceStarted(self._began)
+
+    def _still_speaking(self, score: float, now: float) -> VoiceStopped | None:
+        if score >= self._deactivation:
+            self._frames = 0
+            self._loudest = max(self._loudest * FORGETS, self._power)
+            if self._power > max(
+                self._loudest * FADED, min(self._floor * ABOVE_FLOOR, self._loudest * HARDLY_LESS)
+            ):
+                self._ended = now
+            return None
+        self._frames += 1
+        if self._frames < self._stop_frames:
+            return None
+        self.speaking, self._frames, self._loudest = False, 0, 0.0
+        return VoiceStopped(self._ended)

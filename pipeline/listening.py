@@ -1,0 +1,162 @@
+"""What the caller says: voice activity and the recogniser, joined to one text a turn.
+
+`hear` runs on the clock and stays plain; one task reads the recogniser. It reports to the session through three
+callbacks and decides nothing: who has the floor is turn.py's business."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.errors import ProviderError
+from pipeline.hearing.vad import VoiceActivity, VoiceStarted, VoiceStopped
+from pipeline.ports import Final, Frame, Hints, Partial, Stt, SttStream, Vad
+
+REOPEN_AFTER_S = 0.5
+STILL_SPEECH = 0.35  # a frame score; voice activity ends below it
+MAX_FAILURES = 3  # in a row; then the session is told that nobody listens any more
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What the caller said in one turn. overlap: it was said over the agent and did not interrupt it."""
+
+    text: str
+    understood: bool
+    confidence: float
+    overlap: bool = False
+
+
+@dataclass(slots=True)
+class _Owed:
+    """An end_turn() that waits for its Final."""
+
+    due: float
+    overlap: bool
+    expired: bool = False
+
+
+class Listening:
+    """One call's ears.
+
+    on_partial(text, complete), on_utterance(utterance) and on_failed(error, gave_up) are called on the loop.
+    """
+
+    def __init__(
+        self,
+        vad: Vad,
+        *,
+        rate_hz: int,
+        transcript_timeout_s: float,
+        on_partial: Callable[[Partial], None],
+        on_utterance: Callable[[Utterance], None],
+        on_failed: Callable[[ProviderError, bool], None],
+    ) -> None:
+        self._activity = VoiceActivity(vad)
+        self._rate_hz = rate_hz
+        self._timeout_s = transcript_timeout_s
+        self._on_partial, self._on_utterance, self._on_failed = on_partial, on_utterance, on_failed
+        self._stream: SttStream | None = None
+        self._hints = Hints()
+        self._texts: list[Final] = []
+        self._owed: list[_Owed] = []
+        self._next_due = float("inf")
+        self._failures = 0
+
+    def hear(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
+        """20 ms of the caller. Returns a change of voice activity, if there is one."""
+        if self._stream is not None:
+            self._stream.push(frame)
+        if now >= self._next_due:
+            self._expire(now)
+        return self._activity.heard(frame, now)
+
+    @property
+    def voiced(self) -> bool:
+        """Is there speech in the newest 20 ms?"""
+        return self._activity.score >= STILL_SPEECH
+
+    def start_turn(self) -> None:
+        """The caller began to speak."""
+        if self._stream is not None:
+            self._stream.start_turn()
+
+    def end_turn(self, now: float, *, overlap: bool = False) -> None:
+        """The caller is done; on_utterance follows, at the latest when the transcript timeout is over."""
+        self._owed.append(_Owed(now + self._timeout_s, overlap))
+        self._next_due = min(self._next_due, now + self._timeout_s)
+        if self._stream is not None:
+            self._stream.end_turn()
+
+    def expect(self, hints: Hints) -> None:
+        """Another agent listens, or something else was asked."""
+        self._hints = hints
+        if self._stream is not None:
+            self._stream.expect(hints)
+
+    async def open(self, stt: Stt, hints: Hints) -> None:
+        """Have the recogniser ready. Raises ProviderError."""
+        self._stt, self._hints = stt, hints
+        self._stream = await stt.open(rate_hz=self._rate_hz, hints=hints)
+
+    async def run(self) -> None:
+        """Read the recogniser until cancelled. A failed stream is opened again after half a second."""
+        while True:
+            try:
+                await self._read()
+            except ProviderError as error:
+                self._failures += 1
+                gave_up = self._failures >= MAX_FAILURES
+                self._drop_stream()
+                self._on_failed(error, gave_up)
+                if gave_up:
+                    return
+            await asyncio.sleep(REOPEN_AFTER_S)
+
+    async def _read(self) -> None:
+        if self._stream is None:
+            await self.open(self._stt, self._hints)
+        stream = self._stream
+        assert stream is not None
+        try:
+            async for event in stream:
+                self._failures = 0
+                if isinstance(event, Partial):
+                    self._on_partial(event)
+                else:
+                    self._take(event)
+        finally:
+            self._stream = None
+            await stream.aclose()
+
+    def _take(self, final: Final) -> None:
+        if final.text:
+            self._texts.append(final)
+        if final.ends_turn and self._owed:
+            owed = self._owed.pop(0)
+            if not owed.expired:
+                self._deliver(owed)
+            self._texts.clear()
+
+    def _deliver(self, owed: _Owed) -> None:
+        finals, self._texts = self._texts, []
+        text = " ".join(final.text for final in finals)
+        understood = bool(finals) and all(final.understood for final in finals)
+        confidence = min((final.confidence for final in finals), default=0.0)
+        self._on_utterance(Utterance(text, understood, confidence, owed.overlap))
+
+    def _expire(self, now: float) -> None:
+        """The recogniser owes its last word for too long: go on with what there is, ignore it when it comes."""
+        for owed in self._owed:
+            if not owed.expired and now >= owed.due:
+                owed.expired = True
+                self._deliver(owed)
+        self._next_due = min((owed.due for owed in self._owed if not owed.expired), default=float("inf"))
+
+    def _drop_stream(self) -> None:
+        """Nobody will answer for what is owed: say so now instead of at the timeout."""
+        owed, self._owed = self._owed, []
+        for debt in owed:
+            if not debt.expired:
+                self._deliver(debt)

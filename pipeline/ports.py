@@ -1,0 +1,262 @@
+"""The architecture on one screen: everything a conversation needs from outside, as Protocols.
+
+Sound comes in through `Session.hear` and leaves through `AudioOut`; `CallControl` is what an agent may do to
+the phone call; `Vad`, `Stt`, `Llm` and `Tts` are what a provider implements. Pure: no socket, clock or task.
+`telephony` never imports this page; `offhook/worker/bridge.py` introduces the two.
+
+A frame is 20 ms of `int16` mono PCM at the call's rate: shape (160,) at 8000 Hz, (320,) at 16000 Hz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.agent.history import Message
+
+Frame: TypeAlias = NDArray[np.int16]
+FRAME_MS = 20
+
+
+# ---------------------------------------------------------------- the phone, as a conversation sees it
+
+
+class AudioOut(Protocol):
+    """The mouth: a queue of speech that the media clock empties, 20 ms at a time.
+
+    Positions count samples of *speech* that left for the phone since the call began; silence between two
+    replies does not count. That is how history knows what was heard, to the packet.
+    """
+
+    @property
+    def rate_hz(self) -> int: ...
+    @property
+    def played(self) -> int:
+        """Samples of speech that have left for the phone since the call began."""
+
+    @property
+    def queued(self) -> int:
+        """Samples of speech that are waiting."""
+
+    def play(self, pcm: Frame) -> int:
+        """Queue speech of any length; returns the position at which it begins."""
+
+    def pull(self) -> Frame | None:
+        """The next 20 ms for the phone, or None while there is nothing to say. Called by the clock only."""
+
+    def flush(self) -> int:
+        """Drop what waits behind a 20 ms fade; returns the position where speech ends, fade included."""
+
+    def duck(self, on: bool) -> None:
+        """Lower speech by 12 dB while somebody talks over it, or bring it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    """What came of a transfer. code: the SIP status that decided it (RFC 3515 §2.4.5), 0 if none came."""
+
+    ok: bool
+    code: int = 0
+    reason: str = ""
+
+
+class CallControl(Protocol):
+    """What an agent may do to the call it is on."""
+
+    def hang_up(self, reason: str) -> None:
+        """End the call now. Speech that must be heard first is the session's business."""
+
+    async def transfer(self, target: str) -> TransferResult:
+        """Blind transfer (REFER). target: a SIP or tel URI, or a number on the caller's trunk."""
+
+    def send_digits(self, digits: str) -> None:
+        """Send DTMF to the phone. digits: 0-9 A-D * #, `w` pauses half a second."""
+
+
+# ---------------------------------------------------------------- providers
+
+
+class Vad(Protocol):
+    """Is there speech in this frame? One instance a call; it may keep state between frames."""
+
+    @property
+    def rate_hz(self) -> int: ...
+    def probability(self, frame: Frame) -> float:
+        """0.0 to 1.0 for the newest audio. Called on the clock: well under 0.2 ms, no allocation to speak of."""
+
+    def reset(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the recogniser should be ready to hear.
+
+    phrases: things this agent understands. `{digits}`, `{digits:4}`, `{yes_no}` and `{date}` are slots; a cloud
+    recogniser takes the words as key terms, the embedded one compiles them into its grammar.
+    language: BCP 47 tag.
+    """
+
+    phrases: tuple[str, ...] = ()
+    language: str = "en-US"
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What the caller seems to be saying so far. complete: could this stand as a whole turn? None: unknown."""
+
+    text: str
+    complete: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """What the caller said. Text that was heard but not understood carries `understood=False`.
+
+    confidence: 0.0 to 1.0. ends_turn: answers an `end_turn()`, one for one.
+    """
+
+    text: str
+    confidence: float = 1.0
+    understood: bool = True
+    ends_turn: bool = False
+
+
+SttEvent: TypeAlias = Partial | Final
+
+
+class SttStream(Protocol):
+    """One call's recogniser. Iterating raises ProviderError when it fails; aclose() ends the iteration."""
+
+    def push(self, frame: Frame) -> None:
+        """The next 20 ms of the caller, silence included. Called on the clock: must not block or await."""
+
+    def start_turn(self) -> None:
+        """The caller began to speak about 300 ms ago. A recogniser that always listens ignores this."""
+
+    def end_turn(self) -> None:
+        """The caller seems done: owe exactly one Final(ends_turn=True), empty text if nothing was heard."""
+
+    def expect(self, hints: Hints) -> None:
+        """From the next turn on, be ready for this (another agent took over, a question was asked)."""
+
+    def __aiter__(self) -> AsyncIterator[SttEvent]: ...
+    async def aclose(self) -> None: ...
+
+
+class Stt(Protocol):
+    """Speech to text."""
+
+    name: str
+
+    async def open(self, *, rate_hz: int, hints: Hints) -> SttStream: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as a model sees it. parameters: JSON Schema of an object."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the reply's text, as it streams."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model wants a tool. arguments: JSON text of an object, complete."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a request cost, in the provider's own units."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+LlmDelta: TypeAlias = TextDelta | ToolCall | Usage
+
+
+class Llm(Protocol):
+    """A language model that streams. Closing the generator ends the request; failing raises ProviderError."""
+
+    name: str
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        *,
+        tool_choice: Literal["auto", "none", "required"] = "auto",
+    ) -> AsyncGenerator[LlmDelta, None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How the agent sounds. name: the provider's own id, empty for its default. speed: 1.0 is normal."""
+
+    name: str = ""
+    language: str = "en-US"
+    speed: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WordTiming:
+    """When a word sounds, in seconds from the first sample of its piece."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechChunk:
+    """Synthesised speech. piece: which `say()` it belongs to, counted from 0; chunks come in order.
+
+    pcm: int16 mono at the Tts's rate_hz, any length. words: those beginning in this chunk, if known.
+    last: no more chunks of this piece follow.
+    """
+
+    pcm: Frame
+    piece: int
+    words: tuple[WordTiming, ...] = ()
+    last: bool = False
+
+
+class TtsStream(Protocol):
+    """One reply being spoken. Iteration ends after the last chunk of the last piece once finish() was called."""
+
+    def say(self, text: str) -> None:
+        """The next speakable piece: a sentence or a clause. Never blocks."""
+
+    def finish(self) -> None:
+        """No more text will come."""
+
+    def __aiter__(self) -> AsyncIterator[SpeechChunk]: ...
+    async def aclose(self) -> None:
+        """Stop at once (barge-in). Safe to call twice, and while iterating."""
+
+
+class Tts(Protocol):
+    """Text to speech."""
+
+    name: str
+    rate_hz: int
+
+    async def open(self, voice: Voice) -> TtsStream: ...

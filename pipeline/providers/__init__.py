@@ -1,0 +1,1 @@
+"""What hears, thinks and speaks: the registry, and one file per vendor and kind."""

@@ -1,0 +1,312 @@
+"""One thing the agent says, from the model's first token to the last packet.
+
+A `Reply` streams model → sentences → voice → playout and runs the tools the model asks for. It knows its own
+audio (ledger) and writes the history; whether it may go on is the session's business, which may `cut` it at any
+moment. Everything here happens once a sentence or less, never once a frame."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from pipeline.agent.agent import Agent
+from pipeline.agent.history import History, Message, ToolRequest
+from pipeline.errors import ProviderError
+from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event
+from pipeline.ports import AudioOut, Llm, LlmDelta, SpeechChunk, TextDelta, ToolCall, Tts, TtsStream
+from pipeline.speaking.ledger import Ledger
+from pipeline.speaking.normalise import speakable
+from pipeline.speaking.resample import Resampler
+from pipeline.speaking.sentence import Sentences
+from pipeline.tooling import ToolRunner
+
+MAX_TOOL_STEPS = 3  # then the model must answer in words
+PROVIDER_TIMEOUT_S = 8.0  # the longest wait for the next token or the next sound
+T = TypeVar("T")
+AHEAD_S = 4.0  # synthesised speech that may wait; more would be paid for and thrown away at an interruption
+
+
+@dataclass(slots=True)
+class ResponseClock:
+    """Where the time goes between the caller's last speech and our first packet. Loop times in s."""
+
+    spoke_until: float
+    decided: float  # the turn was declared over
+    understood: float  # the recogniser's last word was there
+    first_piece: float = 0.0  # the model had said a first speakable piece
+    tool_s: float = 0.0  # tools that ran before that
+    first_sound: float = 0.0  # the voice had made a first sound of it
+
+    def started(self, agent: str, now: float) -> AgentStartedSpeaking:
+        """The event for the first packet, which leaves now."""
+        llm_s = self.first_piece - self.understood - self.tool_s
+        return AgentStartedSpeaking(
+            now,
+            agent,
+            response_delay_ms=_ms(now - self.spoke_until),
+            waited_ms=_ms(self.decided - self.spoke_until),
+            stt_ms=_ms(self.understood - self.decided),
+            llm_ms=_ms(llm_s),
+            tool_ms=_ms(self.tool_s),
+            tts_ms=_ms(self.first_sound - self.first_piece),
+            own_ms=_ms(now - self.first_sound),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a reply is made with."""
+
+    llm: Llm
+    tts: Tts
+    out: AudioOut
+    history: History
+    tools: ToolRunner
+    emit: Callable[[Event], None]
+    now: Callable[[], float]
+
+
+@dataclass(slots=True)
+class _Step:
+    """One message in the history and the pieces of the ledger that voice it."""
+
+    message: Message
+    first: int
+    end: int
+
+
+class Reply:
+    """Something the agent says; also the handle that `say` and `generate_reply` return."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        means: Means,
+        *,
+        text: str = "",
+        instructions: str = "",
+        clock: ResponseClock | None = None,
+    ) -> None:
+        self.agent = agent
+        self.clock = clock
+        self.audible = False
+        self.written = False  # every sample is in the playout
+        self.interrupted = False
+        self.tts_name = means.tts.name
+        self._text, self._instructions = text, instructions
+        self._means = means
+        self._ledger = Ledger(means.out.rate_hz)
+        self._steps: list[_Step] = []
+        self._voice: TtsStream | None = None
+        self._pump: asyncio.Task[None] | None = None
+        loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._quiet: asyncio.Future[None] | None = None
+
+    # ------------------------------------------------------------ for whoever asked for it
+
+    async def wait_for_playout(self) -> None:
+        """Until the last packet has left, or the caller interrupted."""
+        await asyncio.shield(self._over)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self.wait_for_playout().__await__()
+
+    async def wait_until_quiet(self) -> None:
+        """Until what was said so far has been heard; more may follow (a tool waits for the words before it)."""
+        if self._all_heard():
+            return
+        if self._quiet is None:
+            self._quiet = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._quiet)
+
+    # ------------------------------------------------------------ for the session
+
+    async def run(self) -> None:
+        """Say it. Returns when the last packet has left. Raises ProviderError; cancelling it is `cut`'s doing."""
+        try:
+            if self._text:
+                await self._say(self._text)
+            else:
+                await self._answer()
+            await self._finish()
+            self.written = True
+            if not self._all_heard():
+                await self._over
+        finally:
+            await self._stop_voice()
+            self._resolve()
+
+    def sounded(self, now: float) -> bool:
+        """A packet leaves now. Returns True if it is the first of this reply."""
+        begins = self._ledger.begins
+        if self.audible or begins is None or self._means.out.played <= begins:
+            return False
+        self.audible = True
+        started = self.clock.started(self.agent.name, now) if self.clock else None
+        self._means.emit(started or AgentStartedSpeaking(now, self.agent.name))
+        return True
+
+    def fell_silent(self) -> bool:
+        """The playout ran dry. Returns True if that was the end of the reply."""
+        if not self._all_heard():
+            return False
+        self._resolve_quiet()
+        if not self.written:
+            return False
+        self._resolve()
+        return True
+
+    def heard_ms(self, position: int) -> int:
+        """How much of it had left for the phone when speech stopped at `position`."""
+        begins = self._ledger.begins
+        return 0 if begins is None else max(0, round((position - begins) * 1000 / self._means.out.rate_hz))
+
+    def report(self, position: int, now: float) -> None:
+        """Say in the event log what was heard. position: where speech ended."""
+        heard, planned = self._ledger.heard(position), self._ledger.text()
+        planned = planned if planned != heard else ""
+        heard_ms = self.heard_ms(position)
+        self._means.emit(AgentSpoke(now, self.agent.name, heard, heard_ms, self.interrupted, planned))
+
+    def cut(self, position: int) -> None:
+        """The caller took the floor. The history keeps what was heard up to `position`."""
+        self.interrupted = True
+        for step in self._steps:
+            heard = self._ledger.heard(position, step.first, step.end)
+            if heard != self._ledger.text(step.first, step.end):
+                keep = bool(heard or step.message.tool_calls)
+                new = replace(step.message, text=heard, interrupted=True) if keep else None
+                self._means.history.revise(step.message, new)
+        if unnoted := self._ledger.heard(position, self._steps[-1].end if self._steps else 0):
+            now, name = self._means.now(), self.agent.name
+            self._means.history.add(Message("assistant", unnoted, now, agent=name, interrupted=True))
+        self._resolve()
+
+    # ------------------------------------------------------------ what is said
+
+    async def _say(self, text: str) -> None:
+        sentences = Sentences()
+        for piece in [*sentences.feed(text), *sentences.finish()]:
+            await self._speak(piece)
+        self._note(text, 0, ())
+
+    async def _answer(self) -> None:
+        for step in range(MAX_TOOL_STEPS + 1):
+            calls = await self._ask(final=step == MAX_TOOL_STEPS)
+            if not calls:
+                return
+            began = self._means.now()
+            outcome = await self._means.tools.run(self.agent, calls)
+            if self.clock and not self.clock.first_piece:
+                self.clock.tool_s += self._means.now() - began
+            if outcome.stop:
+                return
+
+    async def _ask(self, *, final: bool) -> list[ToolCall]:
+        """One request to the model: its words are spoken as they come, its tool calls returned."""
+        first = len(self._ledger)
+        sentences, calls, text = Sentences(), list[ToolCall](), ""
+        async with aclosing(self._request(final=final)) as deltas:
+            while (delta := await _within_time(deltas, self._means.llm.name, "token")) is not None:
+                if isinstance(delta, TextDelta):
+                    text += delta.text
+                    for piece in sentences.feed(delta.text):
+                        await self._speak(piece)
+                elif isinstance(delta, ToolCall):
+                    calls.append(delta)
+        for piece in sentences.finish():
+            await self._speak(piece)
+        if text.strip() or calls:
+            requests = tuple(ToolRequest(call.id, call.name, call.arguments) for call in calls)
+            self._note(text.strip(), first, requests)
+        return calls
+
+    def _request(self, *, final: bool) -> AsyncGenerator[LlmDelta, None]:
+        history = self._means.history.for_model(self.agent.instructions)
+        if self._instructions:
+            history.append(Message("system", self._instructions))
+        tools = [tool.spec for tool in self.agent.tools.values()]
+        return self._means.llm.chat(history, tools, tool_choice="none" if final else "auto")
+
+    def _note(self, text: str, first: int, calls: tuple[ToolRequest, ...]) -> None:
+        message = Message("assistant", text, self._means.now(), agent=self.agent.name, tool_calls=calls)
+        self._means.history.add(message)
+        self._steps.append(_Step(message, first, len(self._ledger)))
+
+    # ------------------------------------------------------------ how it sounds
+
+    async def _speak(self, piece: str) -> None:
+        piece = speakable(piece, self.agent.voice.language)
+        if not piece:
+            return
+        if self._voice is None:
+            self._voice = await self._means.tts.open(self.agent.voice)
+            self._pump = asyncio.create_task(self._play(self._voice), name="voice")
+            self._pump.add_done_callback(lambda _: self._resolve_quiet())
+        if self.clock and not self.clock.first_piece:
+            self.clock.first_piece = self._means.now()
+        self._ledger.said(piece)
+        self._voice.say(piece)
+
+    async def _play(self, voice: TtsStream) -> None:
+        """Synthesised speech into the playout, as it comes."""
+        out = self._means.out
+        resampler = Resampler(self._means.tts.rate_hz, out.rate_hz)
+        chunks = aiter(voice)
+        while (chunk := await self._next_chunk(chunks)) is not None:
+            pcm = resampler.feed(chunk.pcm)
+            if self.clock and not self.clock.first_sound and len(pcm):
+                self.clock.first_sound = self._means.now()
+            position = out.play(pcm)
+            self._ledger.placed(chunk.piece, position, len(pcm), chunk.words, last=chunk.last)
+            ahead = out.queued / out.rate_hz
+            if ahead > AHEAD_S:
+                await asyncio.sleep(ahead - AHEAD_S)
+        out.play(resampler.finish())
+
+    async def _next_chunk(self, chunks: AsyncIterator[SpeechChunk]) -> SpeechChunk | None:
+        if self._ledger.placed_all:  # the model is still thinking of the next sentence
+            return await anext(chunks, None)
+        return await _within_time(chunks, self._means.tts.name, "sound")
+
+    async def _finish(self) -> None:
+        if self._voice is not None and self._pump is not None:
+            self._voice.finish()
+            await self._pump
+
+    async def _stop_voice(self) -> None:
+        if self._voice is not None and self._pump is not None:
+            self._pump.cancel()
+            await self._voice.aclose()
+            await asyncio.gather(self._pump, return_exceptions=True)
+
+    def _all_heard(self) -> bool:
+        return self._means.out.queued == 0 and self._ledger.placed_all
+
+    def _resolve(self) -> None:
+        self._resolve_quiet()
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _resolve_quiet(self) -> None:
+        if self._quiet is not None and not self._quiet.done():
+            self._quiet.set_result(None)
+        self._quiet = None
+
+
+async def _within_time(stream: AsyncIterator[T], provider: str, what: str) -> T | None:
+    """The stream's next item, None at its end. Raises ProviderError when the provider takes too long."""
+    try:
+        async with asyncio.timeout(PROVIDER_TIMEOUT_S):
+            return await anext(stream, None)
+    except TimeoutError as error:
+        fact = f"no {what} for {PROVIDER_TIMEOUT_S:.0f} s. Choose a faster one or a fallback."
+        raise ProviderError(provider, "timeout", fact) from error
+
+
+def _ms(seconds: float) -> float:
+    return round(max(0.0, seconds) * 1000, 1)

@@ -1,0 +1,1 @@
+"""From the model's words to sound, and back to what was heard of it."""
