@@ -1,0 +1,164 @@
+"""`offhook calls` and `offhook calls show ID`: what the phone has been doing.
+
+Works with or without a running server: the index is first brought up to date from the bundles on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from offhook.bundle import JOURNAL
+from offhook.console.records import Call, Records, Said, beside
+from offhook.settings import DEFAULT_PATH, load_settings
+
+app = typer.Typer()
+
+Config = Annotated[Path | None, typer.Option("--config", help=f"Settings; {DEFAULT_PATH} if there.")]
+CallsDir = Annotated[Path | None, typer.Option("--calls-dir", help="Look here, whatever the settings say.")]
+
+
+@app.callback(invoke_without_command=True)
+def calls(
+    context: typer.Context,
+    config: Config = None,
+    calls_dir: CallsDir = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many calls to list.")] = 20,
+) -> None:
+    """List the newest calls, or show one of them."""
+    if context.invoked_subcommand is None:
+        asyncio.run(_list(*_where(config, calls_dir), limit))
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The call's id, or enough of its beginning.")],
+    config: Config = None,
+    calls_dir: CallsDir = None,
+) -> None:
+    """Show one call: facts, transcript, and where its files are."""
+    asyncio.run(_show(*_where(config, calls_dir), id))
+
+
+def _where(config: Path | None, calls_dir: Path | None) -> tuple[Path, str]:
+    """The folder of the calls and the database that indexes it."""
+    if calls_dir is not None:
+        return calls_dir, beside(calls_dir)
+    settings = load_settings(config)
+    return settings.calls_dir, settings.database
+
+
+async def _list(calls_dir: Path, database: str, limit: int) -> None:
+    async with _up_to_date(calls_dir, database) as records:
+        found = await records.recent(limit)
+    if not found:
+        Console().print(f"No calls in {calls_dir} yet.", highlight=False, markup=False)
+        return
+    table = Table("id", "started", "caller", "called", "agent", box=None, pad_edge=False)
+    for title in ("length", "turns", "delay p50"):
+        table.add_column(title, justify="right")
+    table.add_column("end")
+    for call in found:
+        table.add_row(*(_plain(cell) for cell in _cells(call)))
+    Console().print(table)
+
+
+async def _show(calls_dir: Path, database: str, id: str) -> None:
+    async with _up_to_date(calls_dir, database) as records:
+        call = await records.find(id)
+        lines = await records.transcript(call.id)
+    out = Console(highlight=False)
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in _facts(call):
+        facts.add_row(f"[dim]{name}[/dim]", _plain(value))
+    out.print(facts)
+    out.print()
+    for line in lines:
+        out.print(_said(line), soft_wrap=True)
+    if not lines:
+        out.print("[dim]nothing was said[/dim]")
+
+
+@asynccontextmanager
+async def _up_to_date(calls_dir: Path, database: str) -> AsyncIterator[Records]:
+    """The index, with everything in it that is on disk."""
+    async with Records.open(database) as records:
+        for problem in await records.catch_up(calls_dir):
+            Console(stderr=True).print(f"skipped: {problem}", style="yellow", markup=False, highlight=False)
+        yield records
+
+
+def _cells(call: Call) -> tuple[str, ...]:
+    return (
+        call.id,
+        _local(call.started_at),
+        call.caller,
+        call.called,
+        call.agent,
+        _length(call.duration_s),
+        str(call.turns),
+        _ms(call.response_p50_ms),
+        _end(call),
+    )
+
+
+def _facts(call: Call) -> list[tuple[str, str]]:
+    delays = f"{_ms(call.response_p50_ms)} median, {_ms(call.response_p95_ms)} p95"
+    return [
+        ("call", f"{call.id} ({call.direction})" if call.direction else call.id),
+        ("from, to", f"{call.caller} → {call.called}"),
+        ("agent", f"{call.agent} (plan {call.plan})" if call.plan else call.agent),
+        ("started", _local(call.started_at)),
+        ("length", _length(call.duration_s)),
+        ("end", _end(call)),
+        ("turns", f"{call.turns}, {call.interruptions} interruptions, {call.handoffs} handoffs"),
+        ("delay", delays if call.response_p50_ms is not None else "no reply was measured"),
+        ("recording", call.recording or "none"),
+        ("events", str(Path(call.bundle) / JOURNAL)),
+    ]
+
+
+def _said(line: Said) -> str:
+    """One line of transcript as markup."""
+    colour = "cyan" if line.speaker == "caller" else "green"
+    notes = "" if line.understood else " [dim](not understood)[/dim]"
+    notes += " [dim](interrupted)[/dim]" if line.interrupted else ""
+    return (
+        f"[dim]{line.at:7.2f}[/dim]  [{colour}]{_plain(line.speaker)}[/{colour}]  {_plain(line.text)}{notes}"
+    )
+
+
+def _plain(text: str) -> str:
+    """Text from outside as markup, neither styled nor obeyed: a caller's name may hold escape codes."""
+    return escape("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text))
+
+
+def _end(call: Call) -> str:
+    if call.ended_at is None:
+        return "going on, or the server died"
+    return " ".join(part for part in (call.cause, f"by {call.ended_by}" if call.ended_by else "") if part)
+
+
+def _length(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def _ms(delay: float | None) -> str:
+    return "-" if delay is None else f"{delay:.0f} ms"
+
+
+def _local(moment: str) -> str:
+    """An ISO moment in the reader's own time zone; anything else as it stands."""
+    try:
+        return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return moment

@@ -1,0 +1,36 @@
+"""`python -m offhook.console`: the console as a process of its own, started by the switch."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+from offhook.console.records import beside
+from offhook.console.server import serve
+from offhook.logs import configure_logs
+from offhook.settings import LogSettings
+
+
+def main() -> None:
+    """Read the command line and serve until told to stop."""
+    options = argparse.ArgumentParser(prog="python -m offhook.console", description=__doc__)
+    options.add_argument("--calls-dir", type=Path, required=True, help="where the bundles are")
+    options.add_argument("--database", help="URL of the index; beside the bundles if not given")
+    options.add_argument("--host", default="127.0.0.1", help="address for HTTP; there is no log-in yet")
+    options.add_argument("--port", type=int, default=0, help="port for HTTP; 0 takes a free one")
+    options.add_argument(
+        "--link-fd", type=int, help="inherited descriptor on which the switch tells of calls"
+    )
+    options.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    options.add_argument("--log-format", default="console", choices=["console", "json"])
+    given = options.parse_args()
+    configure_logs(LogSettings(level=given.log_level, format=given.log_format))
+    database = given.database or beside(given.calls_dir)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve(given.calls_dir, database, host=given.host, port=given.port, link_fd=given.link_fd))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""How processes log: an event name plus fields, as JSON lines or for people, on standard error.
+
+Words, digits and numbers that people spoke or dialled go only into fields that begin with `pii_`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+from offhook.settings import LogSettings
+
+
+def configure_logs(settings: LogSettings) -> None:
+    """Set up structlog for this process. Safe to call again."""
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    last: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks
+            if settings.format == "json"
+            else structlog.processors.format_exc_info,
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,85 @@
+"""The processes beside the switch that a call can do without for a moment: the model host and the console.
+
+Each is started, watched and started again with a pause that grows. None of them dying costs a call."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Sequence
+
+import structlog
+
+log = structlog.get_logger()
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+STABLE_AFTER_S = 30.0
+STOP_TIMEOUT_S = 5.0
+
+
+class Helper:
+    """One helper process, `python -m MODULE ARGUMENTS --link-fd N`; we hold the other end of N."""
+
+    def __init__(self, name: str, module: str, arguments: Sequence[str] = ()) -> None:
+        self.name = name
+        self._command = (sys.executable, "-m", module, *arguments)
+        self._process: asyncio.subprocess.Process | None = None
+        self._link: socket.socket | None = None
+
+    async def run(self) -> None:
+        """Keep it alive until cancelled; then it is asked to leave by closing the link."""
+        loop = asyncio.get_running_loop()
+        pause = FIRST_PAUSE_S
+        while True:
+            started = loop.time()
+            try:
+                await self._live()
+            except OSError as error:
+                log.error("helper_not_started", helper=self.name, error=str(error))
+            pause = (
+                FIRST_PAUSE_S if loop.time() - started > STABLE_AFTER_S else min(pause * 2, LONGEST_PAUSE_S)
+            )
+            log.error("helper_lost", helper=self.name, restart_in_s=pause)
+            await asyncio.sleep(pause)
+
+    def tell(self, line: bytes) -> None:
+        """Send one line. Dropped if it is not there or does not read: helpers catch up by themselves."""
+        if self._link is not None:
+            try:
+                self._link.send(line + b"\n")
+            except OSError as error:
+                log.warning("helper_not_told", helper=self.name, error=str(error))
+
+    async def _live(self) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        fd = theirs.fileno()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, "--link-fd", str(fd), pass_fds=[fd]
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._link = ours
+        try:
+            await self._process.wait()
+        finally:
+            self._link = None
+            ours.close()
+            await self._reap(self._process)
+
+    async def _reap(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is not None:
+            return
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+        except TimeoutError:
+            log.warning("helper_killed", helper=self.name, pid=process.pid)
+            process.kill()
+            await process.wait()

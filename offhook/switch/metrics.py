@@ -1,0 +1,70 @@
+"""What operators scrape: counters and gauges of the switch, in a registry of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+DELAYS_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
+SETUPS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
+
+
+class Metrics:
+    """Names and help texts are the documentation; README lists the names."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.calls = Gauge("offhook_calls", "Calls in progress", registry=r)
+        self.ended = Counter("offhook_calls_ended", "Calls that are over", ["cause"], registry=r)
+        self.refused = Counter("offhook_calls_refused", "Calls that were not answered", ["code"], registry=r)
+        self.setup = Histogram("offhook_call_setup_seconds", "INVITE to 200", buckets=SETUPS_S, registry=r)
+        self.delay = Histogram(
+            "offhook_response_delay_seconds",
+            "Caller's last speech to our first packet",
+            buckets=DELAYS_S,
+            registry=r,
+        )
+        self.own_delay = Histogram(
+            "offhook_own_delay_seconds",
+            "The part of the response delay that is neither waiting nor a provider",
+            buckets=(0.005, 0.01, 0.02, 0.025, 0.05, 0.1, 0.5),
+            registry=r,
+        )
+        self.barge_ins = Counter("offhook_barge_ins", "Times a caller interrupted an agent", registry=r)
+        self.handoffs = Counter("offhook_handoffs", "Times an agent handed over to another", registry=r)
+        self.provider_errors = Counter(
+            "offhook_provider_errors",
+            "Failures of speech and language providers",
+            ["kind", "cause"],
+            registry=r,
+        )
+        self.worker_restarts = Gauge(
+            "offhook_worker_restarts", "Workers that died and were replaced", registry=r
+        )
+        self.worker_calls = Gauge("offhook_worker_calls", "Calls per worker", ["worker"], registry=r)
+        self.worker_late = Gauge(
+            "offhook_worker_late_p99_ms",
+            "Packets against their 20 ms grid, last second",
+            ["worker"],
+            registry=r,
+        )
+        self.malformed = Gauge("offhook_sip_malformed", "SIP datagrams that could not be read", registry=r)
+
+    def saw(self, event: dict[str, Any]) -> None:
+        """Count what a conversation event says."""
+        match event.get("type"):
+            case "AgentStartedSpeaking" if event.get("response_delay_ms") is not None:
+                self.delay.observe(event["response_delay_ms"] / 1000)
+                self.own_delay.observe(event["own_ms"] / 1000)
+            case "CallerInterrupted":
+                self.barge_ins.inc()
+            case "AgentEntered" if event.get("came_from"):
+                self.handoffs.inc()
+            case "ProviderFailed":
+                self.provider_errors.labels(event.get("kind", ""), event.get("cause", "")).inc()
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)

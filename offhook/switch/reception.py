@@ -1,0 +1,337 @@
+"""What happens to a call in the switch: route, worker, answer, record, goodbye.
+
+One `Reception` takes all calls; each call has one task that lives as long as it does. Signalling is telephony's
+business, the conversation is the worker's: this page owns the order of things."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from offhook.bundle import Bundle
+from offhook.errors import BundleError
+from offhook.link import (
+    CallAnswered,
+    CallConfirmed,
+    CallEvent,
+    CallFinished,
+    CallReady,
+    CallRefused,
+    Checkpoint,
+    EndCall,
+    HangUp,
+    MediaChanged,
+    Message,
+    PressKey,
+    StartCall,
+    Transfer,
+    TransferDone,
+)
+from offhook.settings import Settings
+from offhook.switch.metrics import Metrics
+from offhook.switch.pool import Pool, Worker
+from telephony.call.call import Call
+from telephony.call.events import CallEvent as PhoneEvent
+from telephony.call.events import Confirmed, DigitsByInfo, Ended
+from telephony.call.events import MediaChanged as NewPlan
+from telephony.dialplan.model import Route
+from telephony.dialplan.store import PlanStore
+from telephony.errors import Overloaded, TelephonyError
+from telephony.phone import Rejection
+
+log = structlog.get_logger()
+
+READY_TIMEOUT_S = 6.0
+FINISH_TIMEOUT_S = 5.0
+RETRY_AFTER_S = 5
+
+
+@dataclass(slots=True, eq=False)
+class ActiveCall:
+    """One call on this machine. checkpoint: where the conversation stands, for another worker."""
+
+    call: Call
+    route: Route
+    worker: Worker
+    bundle: Bundle
+    invited: float  # loop time
+    ready: asyncio.Future[CallReady | CallRefused]
+    finished: asyncio.Future[dict[str, Any]]
+    answered: float = 0.0
+    end_reason: str = ""
+    checkpoint: dict[str, Any] | None = None
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def id(self) -> str:
+        return self.call.id
+
+    def tell(self, message: Message) -> None:
+        """Say it to the worker that has this call."""
+        self.worker.send(message)
+
+
+class Reception:
+    """Takes calls. on_record(bundle path): the console may index it."""
+
+    def __init__(
+        self, settings: Settings, store: PlanStore, metrics: Metrics, on_record: Callable[[str], None]
+    ) -> None:
+        self.calls: dict[str, ActiveCall] = {}
+        self.draining = False
+        self._settings, self._store, self._metrics = settings, store, metrics
+        self._on_record = on_record
+        self._loop = asyncio.get_running_loop()
+        self.pool: Pool | None = None
+
+    # ------------------------------------------------------------ a call's life
+
+    def admit(self, *_: object) -> Rejection | None:
+        """May another call come in? Asked before anything is spent on it."""
+        if self.draining:
+            return Rejection(503, "Shutting Down", RETRY_AFTER_S)
+        limit = self._settings.max_calls
+        if limit and len(self.calls) >= limit:
+            return Rejection(503, "All Lines Busy", RETRY_AFTER_S)
+        return None
+
+    async def take(self, call: Call) -> None:
+        """One call, from its INVITE to its record."""
+        invited = self._loop.time()
+        try:
+            active = self._begin(call, invited)
+        except TelephonyError as error:
+            self._refuse(call, error)
+            return
+        except (BundleError, OSError) as error:
+            self._refuse(call, Overloaded(f"the call cannot be recorded: {error}"))
+            return
+        self.calls[active.id] = active
+        self._metrics.calls.set(len(self.calls))
+        call.listen(lambda event: self._signalled(active, event))
+        try:
+            await self._serve(active)
+        finally:
+            await self._conclude(active)
+
+    def _begin(self, call: Call, invited: float) -> ActiveCall:
+        """Route, media, worker, bundle. Raises TelephonyError with the code for the caller."""
+        number = call.called.number
+        route = self._store.route(number, call.caller.uri.number)
+        if self.pool is None:
+            raise Overloaded("the workers are not started yet")
+        worker = self.pool.pick()
+        call.negotiate()
+        facts = {
+            "direction": call.direction,
+            "caller": call.caller.uri.number,
+            "called": number,
+            "sip_call_id": call.sip_call_id,
+            "source": list(call.source),
+            "agent": route.agent,
+            "rule": {"number": route.number, "line": route.line},
+            "plan": {"name": route.plan, "version": route.plan_version},
+        }
+        bundle = Bundle.create(self._settings.calls_dir, call.id, _wall(), facts)
+        futures = self._loop.create_future(), self._loop.create_future()
+        worker.calls.add(call.id)
+        return ActiveCall(call, route, worker, bundle, invited, *futures)
+
+    async def _serve(self, active: ActiveCall) -> None:
+        call = active.call
+        call.ring()
+        self._journal(
+            active, {"type": "CallArrived", "caller": call.caller.uri.number, "called": call.called.number}
+        )
+        self._start(active)
+        ended = asyncio.ensure_future(call.ended())
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await _first_of(ended, active.ready)
+        except TimeoutError:
+            active.ready.set_result(
+                CallRefused(call_id=active.id, code=503, reason="the agent was not ready in time")
+            )
+        if not ended.done():
+            self._answer(active, active.ready.result())
+        await ended
+
+    def _start(self, active: ActiveCall) -> None:
+        call = active.call
+        pair = call.rtp
+        if pair is None:
+            raise Overloaded("the call has no RTP sockets")
+        start = StartCall(
+            call_id=active.id,
+            route=active.route.dump(),
+            media=call.plan.dump() if call.plan is not None else None,
+            rate_hz=call.plan.rate_hz if call.plan is not None else 8000,
+            stream={
+                "ssrc": secrets.randbits(32),
+                "seq": secrets.randbits(15),
+                "timestamp": secrets.randbits(32),
+            },
+            caller=call.caller.uri.number,
+            called=call.called.number,
+            headers=call.request.headers,
+            recording=str(active.bundle.audio_path),
+        )
+        active.worker.send(start, [pair.rtp.fileno(), pair.rtcp.fileno()])
+
+    def _answer(self, active: ActiveCall, verdict: CallReady | CallRefused) -> None:
+        if isinstance(verdict, CallRefused):
+            log.error("call_refused_by_agent", call_id=active.id, reason=verdict.reason)
+            active.call.reject(verdict.code, "Agent Not Available", [("Retry-After", str(RETRY_AFTER_S))])
+            return
+        active.answered = self._loop.time()
+        active.tell(CallAnswered(call_id=active.id))
+        active.call.answer()
+        if limit_s := active.route.max_call_s:
+            self._loop.call_later(limit_s, self._too_long, active)
+        self._metrics.setup.observe(active.answered - active.invited)
+        self._journal(active, {"type": "CallAnswered", "setup_ms": _ms(active.answered - active.invited)})
+
+    def _too_long(self, active: ActiveCall) -> None:
+        if active.id in self.calls:
+            active.end_reason = active.end_reason or "max_call"
+            active.call.hang_up("max call length")
+
+    async def _conclude(self, active: ActiveCall) -> None:
+        """The leg is over: let the worker close its files, then write the record."""
+        ended = await active.call.ended()
+        reason = active.end_reason or f"{ended.by}_hung_up"
+        active.tell(EndCall(call_id=active.id, reason=reason))
+        try:
+            async with asyncio.timeout(FINISH_TIMEOUT_S):
+                media = await active.finished
+        except TimeoutError:
+            log.error("worker_kept_call", call_id=active.id, worker=active.worker.number)
+            media = {}
+        for task in active.tasks:
+            task.cancel()
+        now = self._loop.time()
+        self._journal(active, {"type": "CallEnded", "by": ended.by, "code": ended.code, "reason": reason})
+        duration_s = now - active.answered if active.answered else 0.0
+        active.bundle.close(
+            {
+                "answered_after_s": round(active.answered - active.invited, 3) if active.answered else None,
+                "ended": _wall().isoformat(),
+                "duration_s": round(duration_s, 3),
+                "ended_by": ended.by,
+                "code": ended.code,
+                "cause": reason,
+                "media": media,
+            }
+        )
+        active.worker.calls.discard(active.id)
+        del self.calls[active.id]
+        self._metrics.calls.set(len(self.calls))
+        self._metrics.ended.labels(reason).inc()
+        log.info(
+            "call_ended",
+            call_id=active.id,
+            by=ended.by,
+            code=ended.code,
+            cause=reason,
+            seconds=round(duration_s, 1),
+        )
+        self._on_record(str(active.bundle.path))
+
+    def _refuse(self, call: Call, error: TelephonyError) -> None:
+        code = error.code or 500
+        headers = [("Retry-After", str(RETRY_AFTER_S))] if code == 503 else []
+        log.warning("call_refused", code=code, reason=str(error), source=call.source[0])
+        self._metrics.refused.labels(str(code)).inc()
+        call.reject(code, "", headers)
+
+    # ------------------------------------------------------------ what the phone says
+
+    def _signalled(self, active: ActiveCall, event: PhoneEvent) -> None:
+        match event:
+            case Confirmed():
+                active.tell(CallConfirmed(call_id=active.id))
+            case NewPlan():
+                active.tell(MediaChanged(call_id=active.id, media=event.plan.dump()))
+                self._journal(active, {"type": "MediaChanged", "direction": event.plan.direction})
+            case DigitsByInfo():
+                for digit in event.pii_digits:
+                    active.tell(PressKey(call_id=active.id, digit=digit))
+            case Ended():
+                self._journal(active, {"type": "LegEnded", "by": event.by, "code": event.code})
+
+    # ------------------------------------------------------------ what the worker says
+
+    def heard_from(self, worker: Worker, message: Message) -> None:
+        """A message of a worker about one of its calls."""
+        active = self.calls.get(getattr(message, "call_id", ""))
+        if active is None or active.worker is not worker:
+            return
+        match message:
+            case CallEvent():
+                self._journal(active, message.event)
+                self._metrics.saw(message.event)
+            case Checkpoint():
+                active.checkpoint = message.state
+            case CallReady() | CallRefused():
+                if not active.ready.done():
+                    active.ready.set_result(message)
+            case HangUp():
+                active.end_reason = active.end_reason or message.reason
+                active.call.hang_up(message.reason)
+            case Transfer():
+                task = self._loop.create_task(
+                    self._transfer(active, message.target), name=f"transfer {active.id}"
+                )
+                active.tasks.add(task)
+                task.add_done_callback(active.tasks.discard)
+            case CallFinished():
+                if not active.finished.done():
+                    active.finished.set_result(message.media)
+
+    async def _transfer(self, active: ActiveCall, target: str) -> None:
+        try:
+            outcome = await active.call.transfer(target)
+        except TelephonyError as error:
+            active.tell(TransferDone(call_id=active.id, ok=False, code=error.code, reason=str(error)))
+            return
+        active.tell(TransferDone(call_id=active.id, ok=outcome.ok, code=outcome.code, reason=outcome.reason))
+        if outcome.ok:
+            active.end_reason = active.end_reason or "transferred"
+            active.call.hang_up("transferred")
+
+    def worker_lost(self, worker: Worker) -> None:
+        """A worker died. Its calls end with a reason; taking them over starts from their checkpoints."""
+        for active in [active for active in self.calls.values() if active.worker is worker]:
+            active.end_reason = "worker_lost"
+            if not active.finished.done():
+                active.finished.set_result({})
+            if not active.ready.done():
+                active.ready.set_result(CallRefused(call_id=active.id, code=503, reason="the worker died"))
+            active.call.hang_up("worker lost")
+
+    def hang_up_all(self, reason: str) -> None:
+        """The server stops."""
+        for active in list(self.calls.values()):
+            active.end_reason = active.end_reason or reason
+            active.call.hang_up(reason)
+
+    def _journal(self, active: ActiveCall, event: dict[str, Any]) -> None:
+        active.bundle.append(event, event.get("at", self._loop.time()), _wall())
+
+
+async def _first_of(*waiting: asyncio.Future[Any]) -> None:
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -1,0 +1,227 @@
+"""One call in a worker: introduces the media stream to the conversation and leaves the room.
+
+On the per-packet path the stream calls the session directly. What the agent does to the call (hang up, transfer)
+goes over the link, what happens in it comes back as journal lines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from offhook.link import (
+    CallEvent,
+    CallFinished,
+    CallReady,
+    CallRefused,
+    Checkpoint,
+    HangUp,
+    Message,
+    StartCall,
+    Transfer,
+)
+from offhook.worker.agents import Casting
+from pipeline.errors import PipelineError
+from pipeline.events import Event, dump
+from pipeline.ports import Frame, TransferResult
+from pipeline.session import Session
+from telephony.media.clock import Clock
+from telephony.media.playout import Playout
+from telephony.media.recorder import Recorder
+from telephony.media.stream import Stream, StreamState
+from telephony.sdp.plan import MediaPlan
+
+log = structlog.get_logger()
+
+PREPARE_TIMEOUT_S = 5.0
+
+
+class Bridge:
+    """One call. Satisfies pipeline.ports.CallControl for its session.
+
+    send: puts a message on the link. over(bridge): called once, when the call has left this worker.
+    """
+
+    def __init__(
+        self,
+        start: StartCall,
+        fds: list[int],
+        *,
+        clock: Clock,
+        casting: Casting,
+        send: Callable[[Message], None],
+        over: Callable[[Bridge], None],
+    ) -> None:
+        self.call_id = start.call_id
+        self._start, self._clock, self._casting = start, clock, casting
+        self._send, self._over = send, over
+        self._rtp, self._rtcp = (socket.socket(fileno=fd) for fd in fds)
+        self._out = Playout(start.rate_hz)
+        self._recorder = Recorder(Path(start.recording), start.rate_hz) if start.recording else None
+        self._stream: Stream | None = None
+        self._session: Session | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transfer: asyncio.Future[TransferResult] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._answered = self._talking = False
+        self._ending: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------ what the switch says
+
+    def prepare(self) -> None:
+        """Get the agent ready; CallReady or CallRefused follows."""
+        self._spawn(self._prepare(), "prepare")
+
+    def answered(self) -> None:
+        """The 200 left: packets flow from now on, silence included."""
+        self._answered = True
+        if self._stream is None and self._start.media is not None:
+            self.media_changed(self._start.media)
+
+    def confirmed(self) -> None:
+        """The ACK came: the conversation begins."""
+        self._spawn(self._talk(), "talk")
+
+    def media_changed(self, media: dict[str, Any]) -> None:
+        """Another plan: a hold, a moved port, or the answer to our late offer."""
+        plan = MediaPlan.load(media)
+        if self._stream is not None:
+            self._stream.update(plan)
+        elif self._answered:
+            state = StreamState(**self._start.stream)
+            self._stream = Stream(
+                self._rtp,
+                self._rtcp,
+                plan,
+                state=state,
+                ear=self._hear,
+                mouth=self._speak,
+                on_digit=self.press_key,
+                recorder=self._recorder,
+            )
+            self._clock.add(self._stream)
+
+    def press_key(self, digit: str, now: float) -> None:
+        """A digit from the phone, by RTP or by INFO."""
+        if self._session is not None:
+            self._session.key(digit, now)
+
+    def transfer_done(self, ok: bool, code: int, reason: str) -> None:
+        """The switch knows what came of a transfer."""
+        if self._transfer is not None and not self._transfer.done():
+            self._transfer.set_result(TransferResult(ok, code, reason))
+
+    def end(self, reason: str) -> asyncio.Task[None]:
+        """The call is over. CallFinished follows when the recording is complete, which the task waits for."""
+        if self._ending is None:
+            if self._session is not None:
+                self._session.close(reason)
+            self.transfer_done(False, 0, "the call is over")
+            self._ending = self._loop.create_task(self._finish(), name=f"finish {self.call_id}")
+        return self._ending
+
+    # ------------------------------------------------------------ what the agent does (CallControl)
+
+    def hang_up(self, reason: str) -> None:
+        """End the call now."""
+        self._send(HangUp(call_id=self.call_id, reason=reason))
+
+    async def transfer(self, target: str) -> TransferResult:
+        """Blind transfer."""
+        self._transfer = self._loop.create_future()
+        self._send(Transfer(call_id=self.call_id, target=target))
+        return await self._transfer
+
+    def send_digits(self, digits: str) -> None:
+        """DTMF to the phone."""
+        if self._stream is not None:
+            self._stream.send_digits(digits)
+
+    # ------------------------------------------------------------ on the clock
+
+    def _hear(self, frame: Frame, now: float) -> None:
+        if self._session is not None and self._talking:
+            self._session.hear(frame, now)
+
+    def _speak(self, now: float) -> Frame | None:
+        return self._session.speak(now) if self._session is not None else None
+
+    def plays(self, stream: object) -> bool:
+        """Is this stream the call's?"""
+        return self._stream is stream
+
+    def silent_for(self, now: float) -> float:
+        """Seconds without a packet from the phone; 0.0 while that is as agreed (hold, not answered yet)."""
+        return self._stream.silent_for(now) if self._stream is not None else 0.0
+
+    # ------------------------------------------------------------ tasks
+
+    async def _prepare(self) -> None:
+        try:
+            async with asyncio.timeout(PREPARE_TIMEOUT_S):
+                session = self._casting.session(self._start, self._out, self, self._emit, self._save)
+                await session.prepare()
+        except (PipelineError, TimeoutError) as error:
+            self._refuse(str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s")
+        except Exception as error:  # user code: an agent's class may raise anything
+            log.exception("agent_failed_to_start", call_id=self.call_id)
+            self._refuse(f"{type(error).__name__}: {error}")
+        else:
+            self._session = session
+            self._send(CallReady(call_id=self.call_id))
+
+    def _refuse(self, reason: str) -> None:
+        log.error("call_refused", call_id=self.call_id, reason=reason)
+        self._send(CallRefused(call_id=self.call_id, code=503, reason=reason))
+
+    async def _talk(self) -> None:
+        session = self._session
+        if session is None or self._ending is not None:
+            return
+        self._talking = True
+        try:
+            await session.run()
+        except Exception:  # the call is supervised here: whatever user code raised costs this call only
+            log.exception("conversation_failed", call_id=self.call_id)
+            session.close("error")
+            self.hang_up("error")
+        finally:
+            self._talking = False
+
+    async def _finish(self) -> None:
+        """Everything that talks has stopped; then the sockets, the file, the last message."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        media: dict[str, Any] = {}
+        if self._stream is not None:
+            self._clock.remove(self._stream)
+            media = asdict(self._stream.report())
+            self._stream.close()
+        if self._recorder is not None:
+            self._recorder.close()
+        self._rtp.close()
+        self._rtcp.close()
+        self._send(CallFinished(call_id=self.call_id, media=media))
+        self._over(self)
+
+    def _spawn(self, work: Any, name: str) -> None:
+        task = self._loop.create_task(work, name=f"{name} {self.call_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _emit(self, event: Event) -> None:
+        self._send(CallEvent(call_id=self.call_id, event=dump(event)))
+
+    def _save(self, state: dict[str, Any]) -> None:
+        self._send(Checkpoint(call_id=self.call_id, state=state))
+
+
+def close_fds(fds: list[int]) -> None:
+    """Sockets of a call that will not be taken."""
+    for fd in fds:
+        os.close(fd)

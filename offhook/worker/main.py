@@ -1,0 +1,206 @@
+"""A call worker: one loop, one 20 ms clock, many calls. Started by the switch with one end of a link.
+
+    python -m offhook.worker --link-fd N
+
+It leaves when the switch closes the link: a worker never outlives its switch."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+import socket
+import sys
+import time
+
+import structlog
+import uvloop
+
+from offhook.link import (
+    TO_WORKER,
+    CallAnswered,
+    CallConfirmed,
+    CallFinished,
+    Configure,
+    EndCall,
+    HangUp,
+    Link,
+    Load,
+    MediaChanged,
+    Message,
+    Ping,
+    PressKey,
+    StartCall,
+    Stop,
+    TransferDone,
+    WorkerFailed,
+    WorkerReady,
+)
+from offhook.logs import configure_logs
+from offhook.settings import LogSettings, Providers
+from offhook.worker.agents import Casting
+from offhook.worker.bridge import Bridge, close_fds
+from pipeline.errors import PipelineError
+from telephony.dialplan.model import Persona
+from telephony.media.clock import Clock, Ticking
+
+log = structlog.get_logger()
+
+LOAD_EVERY_S = 1.0
+SWITCH_INTERVAL_S = 0.0005  # a busy thread may delay the clock by this, not by CPython's 5 ms
+
+
+class Worker:
+    """The calls of one process."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._link = Link(sock, TO_WORKER, self._on_message, self._on_closed)
+        self._clock = Clock(self._loop, self._stream_failed, time=time.monotonic)
+        self._calls: dict[str, Bridge] = {}
+        self._casting: Casting | None = None
+        self._media_timeout_s = 0.0
+        self._answers = 0.0
+        self._cpu_at = (0.0, 0.0)
+        self._stopped = self._loop.create_future()
+
+    async def run(self) -> None:
+        """Until the switch says Stop or closes the link."""
+        try:
+            await self._stopped
+        finally:
+            self._clock.stop()
+            await asyncio.gather(*[bridge.end("worker_stopped") for bridge in self._calls.values()])
+            self._link.close()
+
+    # ------------------------------------------------------------ link
+
+    def _on_message(self, message: Message, fds: list[int]) -> None:
+        match message:
+            case Configure():
+                self._configure(message)
+            case StartCall():
+                self._start_call(message, fds)
+            case Ping():
+                self._answers = message.sent
+            case Stop():
+                self._stop()
+            case _:
+                bridge = self._calls.get(getattr(message, "call_id", ""))
+                if bridge is not None:
+                    self._supervised(bridge, message)
+
+    def _supervised(self, bridge: Bridge, message: Message) -> None:
+        """What goes wrong with one call ends that call, and no other notices."""
+        try:
+            self._to_call(bridge, message)
+        except Exception:
+            log.exception("call_failed", call_id=bridge.call_id, message=type(message).__name__)
+            self._link.send(HangUp(call_id=bridge.call_id, reason="error"))
+
+    def _to_call(self, bridge: Bridge, message: Message) -> None:
+        match message:
+            case CallAnswered():
+                bridge.answered()
+            case CallConfirmed():
+                bridge.confirmed()
+            case MediaChanged():
+                bridge.media_changed(message.media)
+            case TransferDone():
+                bridge.transfer_done(message.ok, message.code, message.reason)
+            case PressKey():
+                bridge.press_key(message.digit, self._loop.time())
+            case EndCall():
+                bridge.end(message.reason)
+
+    def _configure(self, message: Configure) -> None:
+        configure_logs(LogSettings.model_validate(message.log))
+        casting = Casting(Providers.model_validate(message.providers), message.models_socket)
+        try:
+            casting.rehearse({name: Persona.model_validate(row) for name, row in message.agents.items()})
+        except PipelineError as error:
+            self._link.send(WorkerFailed(reason=str(error)))
+            self._stop()
+            return
+        self._casting = casting
+        self._media_timeout_s = message.media_timeout_s
+        self._clock.start()
+        gc.collect()
+        gc.freeze()
+        self._link.send(WorkerReady(pid=os.getpid()))
+        self._report_load()
+
+    def _start_call(self, message: StartCall, fds: list[int]) -> None:
+        if self._casting is None or len(fds) != 2:
+            close_fds(fds)
+            self._link.send(CallFinished(call_id=message.call_id, media={}))
+            return
+        bridge = Bridge(
+            message, fds, clock=self._clock, casting=self._casting, send=self._link.send, over=self._forget
+        )
+        self._calls[message.call_id] = bridge
+        bridge.prepare()
+
+    def _forget(self, bridge: Bridge) -> None:
+        self._calls.pop(bridge.call_id, None)
+
+    def _on_closed(self, error: Exception | None) -> None:
+        if error is not None:
+            log.error("link_lost", error=str(error))
+        self._stop()
+
+    def _stop(self) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    # ------------------------------------------------------------ watching over itself
+
+    def _stream_failed(self, stream: Ticking, error: Exception) -> None:
+        """A tick raised: that call ends, the clock and the others go on."""
+        log.error("media_failed", error=f"{type(error).__name__}: {error}", exc_info=error)
+        for call_id, bridge in self._calls.items():
+            if bridge.plays(stream):
+                self._link.send(HangUp(call_id=call_id, reason="media_failed"))
+
+    def _report_load(self) -> None:
+        now = self._loop.time()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        spent = usage.ru_utime + usage.ru_stime
+        before, since = self._cpu_at
+        self._cpu_at = (spent, now)
+        late = self._clock.lateness()
+        self._link.send(
+            Load(
+                calls=len(self._calls),
+                cpu=(spent - before) / (now - since) if now > since > 0.0 else 0.0,
+                late_p50_ms=late.p50_ms,
+                late_p99_ms=late.p99_ms,
+                late_max_ms=late.max_ms,
+                skipped_ticks=late.skipped,
+                memory_bytes=_resident_bytes(),
+                answers=self._answers,
+            )
+        )
+        self._hang_up_on_silence(now)
+        self._loop.call_later(LOAD_EVERY_S, self._report_load)
+
+    def _hang_up_on_silence(self, now: float) -> None:
+        for call_id, bridge in self._calls.items():
+            if self._media_timeout_s and bridge.silent_for(now) > self._media_timeout_s:
+                self._link.send(HangUp(call_id=call_id, reason="media_timeout"))
+
+
+def main(link_fd: int) -> None:
+    """Run a worker until its switch is gone."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+    async def work() -> None:
+        await Worker(socket.socket(fileno=link_fd)).run()
+
+    uvloop.run(work())
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()

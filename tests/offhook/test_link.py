@@ -1,0 +1,122 @@
+"""What switch and workers say to each other: whole messages, in order, with their sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from offhook.link import TO_SWITCH, TO_WORKER, CallEvent, EndCall, Link, LinkError, Message, StartCall, Stop
+
+
+class _End:
+    """One end of a link and what came out of it."""
+
+    def __init__(self, sock: socket.socket, reads: Any) -> None:
+        self.messages: asyncio.Queue[tuple[Any, list[int]]] = asyncio.Queue()
+        self.closed: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.link = Link(
+            sock, reads, lambda m, fds: self.messages.put_nowait((m, fds)), self.closed.set_result
+        )
+
+
+@contextmanager
+def _pair() -> Iterator[tuple[_End, _End]]:
+    ours, theirs = socket.socketpair()
+    switch, worker = _End(ours, TO_SWITCH), _End(theirs, TO_WORKER)
+    try:
+        yield switch, worker
+    finally:
+        switch.link.close()
+        worker.link.close()
+
+
+def _start(call_id: str = "c1") -> StartCall:
+    return StartCall(
+        call_id=call_id,
+        route={"agent": "a"},
+        media=None,
+        rate_hz=8000,
+        stream={"ssrc": 1, "seq": 2, "timestamp": 3},
+        caller="555",
+        called="100",
+        headers=[("X-Thing", "ümlaut")],
+        recording=None,
+    )
+
+
+async def test_a_call_arrives_with_its_two_sockets_which_still_work() -> None:
+    with _pair() as (switch, worker):
+        rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        rtp.bind(("127.0.0.1", 0))
+        rtcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with rtp, rtcp:
+            switch.link.send(_start(), [rtp.fileno(), rtcp.fileno()])
+            message, fds = await worker.messages.get()
+            assert message == _start().model_copy(update={"fds": 2})
+            assert len(fds) == 2
+            with socket.socket(fileno=fds[0]) as borrowed:
+                assert borrowed.getsockname() == rtp.getsockname()
+            os.close(fds[1])
+            assert rtp.getsockname()[1], "the owner's socket stays open"
+
+
+async def test_messages_keep_their_order_and_each_call_its_own_sockets() -> None:
+    with _pair() as (switch, worker):
+        socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(20)]
+        for sock in socks:
+            sock.bind(("127.0.0.1", 0))
+        for number in range(10):
+            fds = [sock.fileno() for sock in socks[2 * number : 2 * number + 2]]
+            switch.link.send(_start(f"c{number}"), fds)
+            switch.link.send(EndCall(call_id=f"c{number}", reason="x"))
+        for number in range(10):
+            message, fds = await worker.messages.get()
+            assert message.call_id == f"c{number}"
+            with socket.socket(fileno=fds[0]) as first, socket.socket(fileno=fds[1]):
+                assert first.getsockname() == socks[2 * number].getsockname()
+            message, fds = await worker.messages.get()
+            assert isinstance(message, EndCall)
+            assert fds == []
+        for sock in socks:
+            sock.close()
+
+
+async def test_more_than_the_socket_takes_at_once_arrives_whole_and_in_order() -> None:
+    """A worker that is busy for a moment loses nothing."""
+    with _pair() as (switch, worker):
+        for number in range(200):
+            worker.link.send(CallEvent(call_id="c", event={"n": number, "pad": "x" * 10_000}))
+        for number in range(200):
+            message, _ = await switch.messages.get()
+            assert message.event["n"] == number
+
+
+async def test_the_other_end_going_away_is_reported_once() -> None:
+    with _pair() as (switch, worker):
+        worker.link.close()
+        assert await switch.closed is None
+        switch.link.send(Stop())
+
+
+async def test_a_line_that_is_no_message_closes_the_link_with_a_reason() -> None:
+    ours, theirs = socket.socketpair()
+    end = _End(ours, TO_SWITCH)
+    with theirs:
+        theirs.sendall(b'{"kind": "Nonsense"}\n')
+        error = await end.closed
+    assert isinstance(error, LinkError)
+    with pytest.raises(LinkError, match="not a link message"):
+        raise error
+
+
+def test_every_message_kind_says_its_own_name() -> None:
+    kinds = list(Message.__subclasses__())
+    assert len(kinds) > 10
+    for kind in kinds:
+        assert kind.model_fields["kind"].default == kind.__name__
