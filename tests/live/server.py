@@ -1,0 +1,297 @@
+"""Our server as the tests see it: a process that is started, watched from outside, and stopped.
+
+`async with running_server(folder) as server`. All assumptions on its command line, its ready line, its
+metrics and its call folders are on this page; nothing of it is imported. Linux only: it reads /proc."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DIALPLAN = REPOSITORY / "dialplans" / "demo.yaml"
+READY = re.compile(r"\bready\b.*\bsip_port=(\d+).*\bhttp_port=(\d+)")
+START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 20
+LOOK_AGAIN_S = 0.05  # between two looks at /proc, a journal or the metrics
+
+Event = dict[str, Any]
+
+
+class ServerError(AssertionError):
+    """The server did not do what was waited for. The text ends with its last log lines."""
+
+
+@dataclass(slots=True)
+class CallFolder:
+    """One call's record on disk, read while it grows."""
+
+    path: Path
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """call.json: caller, called, and once the call is over duration_s, ended_by, cause, media."""
+        facts: dict[str, Any] = json.loads((self.path / "call.json").read_text())
+        return facts
+
+    @property
+    def events(self) -> list[Event]:
+        """The journal so far; a line that is still being written is left out."""
+        lines = (self.path / "journal.jsonl").read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    @property
+    def audio(self) -> Path:
+        """Stereo WAV: caller left, agent right."""
+        return self.path / "audio.wav"
+
+    def of(self, kind: str) -> list[Event]:
+        """The journal's events of one type, in order."""
+        return [event for event in self.events if event["type"] == kind]
+
+    def story(self) -> str:
+        """The journal in short lines, for an assertion message."""
+        noise = {"wall", "at", "type"}
+        return "\n".join(
+            f"  {event['at']:.2f} {event['type']} { ({k: v for k, v in event.items() if k not in noise}) }"
+            for event in self.events
+        )
+
+
+@dataclass(slots=True)
+class Server:
+    """A server that takes calls on 127.0.0.1."""
+
+    sip_port: int
+    http_port: int
+    process: asyncio.subprocess.Process
+    folder: Path
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def pid(self) -> int:
+        """The switch."""
+        return self.process.pid
+
+    def uri(self, number: str = "100") -> str:
+        """What to dial."""
+        return f"sip:{number}@127.0.0.1:{self.sip_port}"
+
+    def children(self) -> list[int]:
+        """Pids of all its living descendants: workers, model host, console."""
+        return sorted(_descendants(self.pid))
+
+    def descriptors(self) -> dict[int, int]:
+        """Open descriptors of the switch and of every descendant, by pid."""
+        return {pid: count for pid in [self.pid, *self.children()] if (count := _descriptors(pid)) >= 0}
+
+    def threads(self) -> dict[int, int]:
+        """Threads of the switch and of every descendant, by pid."""
+        return {pid: len(os.listdir(f"/proc/{pid}/task")) for pid in [self.pid, *self.children()]}
+
+    @contextmanager
+    def children_stopped(self) -> Iterator[None]:
+        """No worker gets a turn in this block, so a call rings and no agent answers it."""
+        stopped = self.children()
+        try:
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+
+    async def metrics(self) -> dict[str, float]:
+        """The gauges and counters of /metrics, labels included in the name as Prometheus writes them."""
+        values = {}
+        for line in (await self.get("/metrics")).splitlines():
+            name, _, value = line.rpartition(" ")
+            if name and not line.startswith("#"):
+                values[name] = float(value)
+        return values
+
+    async def get(self, path: str) -> str:
+        """Body of an HTTP answer. Raises ServerError unless it is 200."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.http_port)
+        try:
+            request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+            writer.write(request.encode())
+            head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+        finally:
+            writer.close()
+            await writer.wait_closed()
+        if " 200 " not in head.split("\r\n")[0]:
+            raise ServerError(self.tell(f"GET {path}: {head.splitlines()[0]} {body}"))
+        return body
+
+    def calls(self) -> list[CallFolder]:
+        """The folders of all calls so far, oldest first."""
+        found = (self.folder / "calls").glob("*/*/call.json")
+        return [CallFolder(path.parent) for path in sorted(found, key=lambda path: path.stat().st_ctime_ns)]
+
+    async def last_call(self, timeout: float = 10) -> CallFolder:
+        """The newest call, as soon as there is one."""
+        await self.until(lambda: bool(self.calls()), "a call folder", timeout)
+        return max(self.calls(), key=lambda call: call.facts["started"])
+
+    async def finished(self, call: CallFolder, timeout: float = 20) -> dict[str, Any]:
+        """The facts of a call once its record is complete."""
+        await self.until(lambda: "ended" in call.facts, f"the end of {call.path.name}", timeout)
+        return call.facts
+
+    async def idle(self, timeout: float = 60) -> None:
+        """Wait until no call is left."""
+        async with asyncio.timeout(timeout):
+            while (await self.metrics()).get("offhook_calls", 0.0) > 0:  # noqa: ASYNC110 # another process
+                await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def until(self, true: Callable[[], bool], what: str, timeout: float) -> None:
+        """Look again and again until something about the server is so. Raises ServerError after `timeout` s."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not true():  # noqa: ASYNC110 # nobody in this process could set an event
+                    await asyncio.sleep(LOOK_AGAIN_S)
+        except TimeoutError:
+            raise ServerError(self.tell(f"no {what} within {timeout} s")) from None
+
+    def tell(self, problem: str) -> str:
+        """The problem with the server's last words."""
+        return "\n  ".join([f"{problem}. The server's log:", *self.log[-40:]])
+
+
+@asynccontextmanager
+async def running_server(
+    folder: Path, *, dialplan: Path = DIALPLAN, workers: int = 2, settings: str = ""
+) -> AsyncIterator[Server]:
+    """Start `offhook serve` on free ports; at the end stop it by SIGTERM and see that nothing stays behind.
+
+    folder: for settings, calls and database. settings: more YAML lines. Raises ServerError."""
+    process = await _spawn(folder, dialplan, workers, settings)
+    log: list[str] = []
+    ready: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+    reading = asyncio.create_task(_follow(process, log, ready), name="the server's log")
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            sip_port, http_port = await ready
+    except (TimeoutError, ServerError) as error:
+        await _kill(process)
+        await reading
+        raise ServerError("\n  ".join([f"not ready: {error or 'too slow'}. It said:", *log[-40:]])) from None
+    except BaseException:
+        await _kill(process)
+        await reading
+        raise
+    server = Server(sip_port, http_port, process, folder, log)
+    try:
+        yield server
+    finally:
+        family = {pid: _birth(pid) for pid in [server.pid, *server.children()]}
+        code = await _stop(process)
+        await reading
+        left = [pid for pid, birth in family.items() if birth and _birth(pid) == birth]
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+    if code != 0:
+        raise ServerError(server.tell(f"SIGTERM ended it with code {code}, not 0"))
+    if left:
+        raise ServerError(server.tell(f"processes {left} outlived it"))
+
+
+async def _spawn(folder: Path, dialplan: Path, workers: int, more: str) -> asyncio.subprocess.Process:
+    config = folder / "offhook.yaml"
+    await asyncio.to_thread(config.write_text, _settings(folder, dialplan, workers) + more)
+    command = ["-m", "offhook", "serve", "--sip-port", "0", "--http-port", "0", "--config", str(config)]
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        cwd=REPOSITORY,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
+def _settings(folder: Path, dialplan: Path, workers: int) -> str:
+    return "\n".join(
+        [
+            f"dialplan: {dialplan}",
+            "sip: {host: 127.0.0.1, port: 0}",
+            # below what sipp's observer and the kernel's ephemeral ports use
+            "rtp: {first_port: 16384, last_port: 19999}",
+            "http: {host: 127.0.0.1, port: 0}",
+            f"workers: {workers}",
+            f"calls_dir: {folder / 'calls'}",
+            f"database: sqlite:///{folder / 'offhook.db'}",
+            "",
+        ]
+    )
+
+
+async def _follow(
+    process: asyncio.subprocess.Process, log: list[str], ready: asyncio.Future[tuple[int, int]]
+) -> None:
+    assert process.stdout is not None
+    async for raw in process.stdout:
+        line = raw.decode(errors="replace").rstrip()
+        log.append(line)
+        if not ready.done() and (found := READY.search(line)):
+            ready.set_result((int(found[1]), int(found[2])))
+    if not ready.done():
+        ready.set_exception(ServerError("it ended"))
+
+
+async def _stop(process: asyncio.subprocess.Process) -> int:
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            return await process.wait()
+    except TimeoutError:
+        await _kill(process)
+        return -signal.SIGKILL
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    for pid in [*_descendants(process.pid), process.pid]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    await process.wait()
+
+
+def _descendants(pid: int) -> set[int]:
+    found: set[int] = set()
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+        for thread in threads:
+            for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
+                found |= {int(child)} | _descendants(int(child))
+    except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+        return found
+    return found
+
+
+def _descriptors(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except (FileNotFoundError, ProcessLookupError):
+        return -1
+
+
+def _birth(pid: int) -> str:
+    """Start time in clock ticks, which tells a process from a later one of the same pid; "" if dead."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if after_name[0] == "Z" else after_name[19]
