@@ -202,6 +202,7 @@ class Load(Message):
     late_max_ms: float
     skipped_ticks: int
     memory_bytes: int
+    tasks: int
     answers: float = 0.0  # `sent` of the last Ping
 
 

@@ -50,6 +50,10 @@ class Metrics:
             ["worker"],
             registry=r,
         )
+        self.worker_memory = Gauge(
+            "offhook_worker_memory_bytes", "Resident memory per worker", ["worker"], registry=r
+        )
+        self.tasks = Gauge("offhook_tasks", "asyncio tasks per process", ["process"], registry=r)
         self.malformed = Gauge("offhook_sip_malformed", "SIP datagrams that could not be read", registry=r)
 
     def saw(self, event: dict[str, Any]) -> None:

@@ -161,12 +161,15 @@ class Switch:
         pool = self._reception.pool
         if pool is None:
             return
+        self._metrics.tasks.labels("switch").set(len(asyncio.all_tasks()))
         self._metrics.worker_restarts.set(pool.restarts)
         self._metrics.malformed.set(self._phone.counters.malformed)
         for worker in pool.workers:
             self._metrics.worker_calls.labels(str(worker.number)).set(len(worker.calls))
             if worker.load is not None:
                 self._metrics.worker_late.labels(str(worker.number)).set(worker.load.late_p99_ms)
+                self._metrics.worker_memory.labels(str(worker.number)).set(worker.load.memory_bytes)
+                self._metrics.tasks.labels(f"worker {worker.number}").set(worker.load.tasks)
 
     def _record_written(self, bundle: str) -> None:
         self._console.tell(json.dumps({"type": "bundle", "path": bundle}).encode())

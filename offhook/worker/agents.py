@@ -146,11 +146,11 @@ class Casting:
 
 
 def _cached(
-    known: dict[str, Any],
+    known: dict[str, T],
     name: str,
     options: Mapping[str, Any],
-    make: Callable[[str, Mapping[str, Any]], Any],
-) -> Any:
+    make: Callable[[str, Mapping[str, Any]], T],
+) -> T:
     key = f"{name} {json.dumps(options, sort_keys=True, default=str)}"
     if key not in known:
         known[key] = make(name, options)

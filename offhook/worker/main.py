@@ -170,6 +170,7 @@ class Worker:
         before, since = self._cpu_at
         self._cpu_at = (spent, now)
         late = self._clock.lateness()
+        self._clock.reset()
         self._link.send(
             Load(
                 calls=len(self._calls),
@@ -179,6 +180,7 @@ class Worker:
                 late_max_ms=late.max_ms,
                 skipped_ticks=late.skipped,
                 memory_bytes=_resident_bytes(),
+                tasks=len(asyncio.all_tasks()),
                 answers=self._answers,
             )
         )

@@ -4,30 +4,9 @@ from __future__ import annotations
 
 import re
 
-BACKCHANNELS = frozenset(
-    [
-        "uh-huh",
-        "uhuh",
-        "mhm",
-        "mm-hmm",
-        "mmhm",
-        "hm",
-        "hmm",
-        "mm",
-        "yeah",
-        "yep",
-        "yes",
-        "okay",
-        "ok",
-        "right",
-        "sure",
-        "aha",
-        "ah",
-        "oh",
-        "alright",
-    ]
-    + ["i see", "got it", "all right", "oh okay", "yeah okay", "yes okay"]
-)
+SOUNDS = "uh-huh uhuh mhm mm-hmm mmhm hm hmm mm aha ah oh"
+WORDS = "yeah yep yes okay ok right sure alright"
+BACKCHANNELS = frozenset([*SOUNDS.split(" "), *WORDS.split(" "), "i see", "got it", "all right"])
 
 
 def is_backchannel(text: str) -> bool:

@@ -97,6 +97,7 @@ class PjsipPhone:
         """Wait until the other side has begun to speak and has finished."""
         await self.event("voice", timeout=timeout, seconds=0)
         await self.event("silence", timeout=timeout)
+        self._pending = [event for event in self._pending if event["event"] != "voice"]  # that was before
 
     async def record(self, path: Path) -> None:
         """Record what the call hears from now on; the file is complete once the phone has ended."""

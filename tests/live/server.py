@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,6 +162,21 @@ class Server:
                     await asyncio.sleep(LOOK_AGAIN_S)
         except TimeoutError:
             raise ServerError(self.tell(f"no {what} within {timeout} s")) from None
+
+    async def until_metric(
+        self,
+        read: Callable[[], Awaitable[float]],
+        true: Callable[[float], bool],
+        what: str,
+        timeout: float,
+    ) -> None:
+        """Read a number again and again until it is as wanted. Raises ServerError after `timeout` s."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not true(await read()):  # noqa: ASYNC110 # another process
+                    await asyncio.sleep(LOOK_AGAIN_S)
+        except TimeoutError:
+            raise ServerError(self.tell(f"no {what} within {timeout} s, it is {await read()}")) from None
 
     def tell(self, problem: str) -> str:
         """The problem with the server's last words."""

@@ -54,13 +54,10 @@ def test_words_known_to_be_incomplete_before_the_pause_count_too() -> None:
 def test_the_next_turn_does_not_inherit_how_complete_the_last_one_was() -> None:
     turn = _turn((VoiceStarted(1.0), 1.1))
     turn.heard(False)
-    for event, now in [
-        (VoiceStopped(2.0), 2.1),
-        (TimeUp(), 3.5),
-        (ReplyOver(), 3.6),
-        (VoiceStarted(5.0), 5.1),
-    ]:
-        turn.receive(event, now)
+    turn.receive(VoiceStopped(2.0), 2.1)
+    turn.receive(TimeUp(), 3.5)
+    turn.receive(ReplyOver(), 3.6)
+    turn.receive(VoiceStarted(5.0), 5.1)
     turn.receive(VoiceStopped(6.0), 6.1)
     assert turn.deadline() == pytest.approx(6.4)
 
