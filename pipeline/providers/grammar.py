@@ -47,7 +47,7 @@ RULES: dict[str, Expression] = {
     ],
     "date": [
         "today", "tomorrow", (["the", ""], "day after tomorrow"),
-        (["on", ""], [(["this", "next", ""], [*slots.WEEKDAYS], ["", _DAY_OF_MONTH]), _DAY_OF_MONTH]),
+        (["this", "next", ""], [*slots.WEEKDAYS]), _DAY_OF_MONTH,
     ],
     "number": [
         "zero", _BELOW_100,

@@ -53,12 +53,12 @@ class Line:
     @staticmethod
     def heard(pcm: bytes, rate_hz: int) -> Line | None:
         """From some 700 ms in which silence ends and speech begins; int16. None if speech does not stand out."""
-        sound, frame = np.frombuffer(pcm, np.int16), rate_hz // 50
-        levels = np.sqrt(
-            np.mean(sound[: len(sound) // frame * frame].reshape(-1, frame).astype(float) ** 2, axis=1)
-        )
-        quiet = float(np.mean(np.sort(levels)[:3])) if len(levels) >= 10 else math.inf
-        if levels.max(initial=0.0) < max(3.0 * quiet, _FLOOR):
+        sound, frame = np.frombuffer(pcm, np.int16).astype(float), rate_hz // 50
+        if len(sound) < 10 * frame:
+            return None
+        levels = np.sqrt(np.mean(sound[: len(sound) // frame * frame].reshape(-1, frame) ** 2, axis=1))
+        quiet = float(np.mean(np.sort(levels)[:3]))
+        if levels.max() < max(3.0 * quiet, _FLOOR):
             return None
         gain = float(np.clip(_LOUDEST / levels.max(), 0.1, 10.0))
         quiet = math.hypot(gain * quiet, _FLOOR)
@@ -102,6 +102,10 @@ class Decoders:
         self._idle: list[Decoder] = []
         self._grammars: dict[tuple[str, ...], Grammar] = {}
 
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
     def warm(self, count: int) -> None:
         """Have the dictionary and `count` decoders ready. Raises ProviderError."""
         english()
@@ -137,6 +141,7 @@ class Decoder:
                 cmn="live",
                 bestpath=False,
                 lw=2.0,
+                silprob=0.1,
                 loglevel="FATAL",
             )
         except RuntimeError as error:
