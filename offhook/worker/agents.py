@@ -47,7 +47,7 @@ class Casting:
         for name, persona in personas.items():
             try:
                 TurnHandling.model_validate(persona.turn_handling)
-                self._agent(personas, name)
+                self.agent(personas, name)
             except ValidationError as error:
                 faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
                 raise ConfigError(
@@ -66,7 +66,7 @@ class Casting:
     ) -> Session:
         """The conversation of one call. Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
-        agent = self._agent(route.agents, route.agent)
+        agent = self.agent(route.agents, route.agent)
         services = Services(vad=self._vad(start.rate_hz))
         persona = route.agents[route.agent]
         options = TurnHandling.model_validate(persona.turn_handling)
@@ -74,7 +74,8 @@ class Casting:
 
     # ------------------------------------------------------------ agents
 
-    def _agent(self, personas: Mapping[str, Persona], name: str) -> Agent:
+    def agent(self, personas: Mapping[str, Persona], name: str) -> Agent:
+        """A new agent. personas: it and everyone it can hand over to. Raises ConfigError."""
         persona = personas[name]
         agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
         agent.name = name
@@ -88,7 +89,7 @@ class Casting:
         return agent
 
     def _maker(self, personas: Mapping[str, Persona], name: str) -> Callable[[], Agent]:
-        return lambda: self._agent(personas, name)
+        return lambda: self.agent(personas, name)
 
     def _from_plan(self, name: str, persona: Persona) -> Agent:
         tts_name = (persona.tts or self._defaults.tts).name

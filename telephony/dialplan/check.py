@@ -82,7 +82,7 @@ def _script(loc: Loc, persona: Persona, script: Script) -> Iterator[Finding]:
             yield Finding((*here, "name"), f"intent {intent.name!r} is there already. Give it another name.")
         if intent.after and intent.after not in names:
             yield Finding((*here, "after"), f"no intent {intent.after!r}.{nearest(intent.after, names)}")
-        if intent.tool and intent.tool not in _granted(persona):
+        if intent.tool and not persona.python and intent.tool not in _granted(persona):
             fact = f"tool {intent.tool!r} is not granted to this agent."
             yield Finding(
                 (*here, "tool"), f"{fact}{nearest(intent.tool, _granted(persona))} Add it to `tools`."

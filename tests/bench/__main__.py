@@ -32,7 +32,7 @@ CLIPS = [ROOT / "tests" / "recordings" / name for name in ("opening_hours.wav", 
 LATE_LIMIT_MS = 10.0
 STEPS = (25, 50, 75, 100, 125, 150, 175, 200, 225, 250, 300)
 
-out = Console(highlight=False)
+out = Console(highlight=False, width=max(110, Console().width))
 Report = dict[str, Any]
 
 

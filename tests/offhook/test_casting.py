@@ -1,0 +1,102 @@
+"""From a plan's personas to agents that can talk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offhook.settings import Providers
+from offhook.worker.agents import Casting
+from pipeline.agent.agent import Agent
+from pipeline.errors import ConfigError
+from pipeline.events import AgentSpoke, ToolFinished
+from pipeline.testing.virtual_clock import run
+from telephony.dialplan.load import load_plan, parse_plan
+from telephony.dialplan.match import match
+from tests.pipeline.rig import Rig
+
+ROOT = Path(__file__).parents[2]
+FAKES = Providers.model_validate({"stt": "fake", "llm": "scripted", "tts": "fake", "vad": "fake"})
+
+
+def _personas(text: str) -> dict[str, Any]:
+    plan = parse_plan(text.encode(), "plan.yaml")
+    return dict(match(plan, "100").agents)
+
+
+def _plan(agent: str) -> str:
+    return f"version: 1\nagents:\n  a:\n{agent}\nnumbers:\n  - {{number: any, agent: a}}\n"
+
+
+def test_every_agent_of_the_shipped_plans_can_be_played() -> None:
+    for path in [*sorted((ROOT / "dialplans").glob("*.yaml")), *sorted((ROOT / "examples").glob("*.yaml"))]:
+        plan = load_plan(path)
+        casting = Casting(FAKES, None)
+        casting.rehearse({name: team[name] for name, team in plan.teams.items()})
+
+
+def test_a_colleague_is_made_only_when_the_call_is_handed_over() -> None:
+    plan = load_plan(ROOT / "dialplans" / "demo.yaml")
+    casting = Casting(FAKES, None)
+    agent = casting.agent(match(plan, "100").agents, "reception")
+    assert set(agent.tools) >= {"hang_up", "hand_over", "transfer"}
+    billing = casting.agent(match(plan, "100").agents, "billing")
+    assert billing.voice.name == "en-gb"
+    assert "look_up_invoice" in billing.tools
+    assert "hand_over" not in billing.tools
+
+
+def test_an_agent_from_a_python_class_talks_and_uses_its_tools() -> None:
+    plan = load_plan(ROOT / "examples" / "weather.yaml")
+
+    async def call() -> Rig:
+        stt = {"provider": "fake", "texts": ["on friday", "goodbye"]}
+        providers = Providers.model_validate({**FAKES.model_dump(), "stt": stt})
+        agent = Casting(providers, None).agent(match(plan, "100").agents, "weather")
+        rig = Rig(agent, speech=[(4.0, 5.0), (9.0, 9.8)])
+        return await rig.run(20.0)
+
+    rig = run(call)
+    assert [event.text for event in rig.of(AgentSpoke)] == [
+        "Weather line. Which day would you like to know about?",
+        "It will be sunny on friday. Anything else?",
+        "Goodbye.",
+    ]
+    assert rig.of(ToolFinished)[0].name == "forecast"
+    assert rig.session.userdata == {"visits": 1, "asked": "friday"}
+    assert rig.hung_up == "agent_hung_up"
+
+
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        (
+            '    tools: ["no.such.module:thing"]\n    instructions: x',
+            "agent 'a': cannot import 'no.such.module:thing'",
+        ),
+        ("    python: pipeline.errors:ToolError", "agent 'a': pipeline.errors:ToolError is no Agent"),
+        ("    python: pipeline.errors:Missing", "agent 'a': cannot import 'pipeline.errors:Missing'"),
+        ("    instructions: x\n    llm: grok", "agent 'a': .*grok.*"),
+        ("    instructions: x\n    tts: {provider: fake, speeed: 2}", "agent 'a': .*speeed"),
+        (
+            "    instructions: x\n    turn_handling: {min_delay_ms: 1}",
+            "agent 'a': turn_handling: min_delay_ms",
+        ),
+    ],
+)
+def test_what_cannot_be_played_is_said_before_the_first_call_and_names_the_agent(
+    agent: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Casting(FAKES, None).rehearse(_personas(_plan(agent)))
+
+
+def test_calls_share_providers_but_not_agents() -> None:
+    personas = _personas(_plan("    instructions: x"))
+    casting = Casting(FAKES, None)
+    first, second = casting.agent(personas, "a"), casting.agent(personas, "a")
+    assert first is not second
+    assert isinstance(first, Agent)
+    assert first.tts is second.tts
