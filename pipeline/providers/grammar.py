@@ -42,8 +42,8 @@ _MINUTES: Expression = [
 
 RULES: dict[str, Expression] = {
     "yes_no": [
-        "yes", "yeah", "yep", "yes please", "sure", "okay", "of course", "that's right", "correct",
-        "no", "nope", "no thanks", "no thank you", "not really", "that's wrong",
+        "yes", "yeah", "yes please", "sure", "okay", "of course", "that's right", "correct",
+        "no", "no thanks", "no thank you", "not really", "that's wrong",
     ],
     "date": [
         "today", "tomorrow", (["the", ""], "day after tomorrow"),

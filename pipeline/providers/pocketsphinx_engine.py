@@ -25,6 +25,7 @@ from pipeline.providers.grammar import Grammar, compile_phrases
 
 NAME = "pocketsphinx"
 MODEL_HZ = 16_000
+BAND_HZ = 8_000
 MAX_TURN_S = 60.0  # what a caller says beyond this in one go is not decoded
 NO_PHRASES = ("{digits}",)  # an agent that names nothing still takes numbers, yes and no
 
@@ -198,39 +199,59 @@ class Decoder:
 
 
 class Turn:
-    """The sound of one turn on its way into a decoder."""
+    """The sound of one turn on its way into a decoder: telephone band, level, faint noise, 16 kHz.
 
-    def __init__(self, decoder: Decoder, rate_hz: int, gain: float) -> None:
+    Wideband calls go through the telephone band too: what was measured, was measured there.
+    """
+
+    def __init__(self, decoder: Decoder, rate_hz: int, line: Line | None) -> None:
         self.decoder = decoder
         self.text = ""
-        self._rate_hz = rate_hz
-        self._samples, self._gain = 0, gain
-        self._up = (
-            av.AudioResampler(format="s16", layout="mono", rate=MODEL_HZ) if rate_hz != MODEL_HZ else None
-        )
+        self._gain = (line or Line()).gain
+        self._spoken_from = _LOUDEST / 10 if line is not None else 3.0 * _FLOOR
+        self._samples, self._loudest = 0, 0.0
+        self._down = _Resampler(rate_hz, BAND_HZ) if rate_hz != BAND_HZ else None
+        self._up = _Resampler(BAND_HZ, MODEL_HZ)
+
+    @property
+    def spoken(self) -> bool:
+        """Was anything as loud as a voice? A decoder hears words in silence, too."""
+        return self._loudest >= self._spoken_from
 
     def hear(self, pcm: bytes) -> bool:
         """True if `text` changed."""
-        if not pcm or self._samples > MAX_TURN_S * self._rate_hz:
+        if not pcm or self._samples > MAX_TURN_S * BAND_HZ:
             return False
-        sound = _floored(np.frombuffer(pcm, np.int16), self._gain, self._samples)
+        sound = np.frombuffer(pcm, np.int16)
+        if self._down is not None:
+            sound = self._down(sound)
+        if not len(sound):
+            return False
+        floored = _floored(sound, self._gain, self._samples)
         self._samples += len(sound)
-        text = self.decoder.hear(self._at_model_rate(sound))
-        changed = bool(text) and text != self.text
-        self.text = text or self.text
-        return changed
+        self._loudest = max(self._loudest, float(np.sqrt(np.mean(floored.astype(float) ** 2))))
+        text = self.decoder.hear(self._up(floored))
+        if not text or not self.spoken or text == self.text:
+            return False
+        self.text = text
+        return True
 
     def finish(self) -> tuple[str, float]:
-        if self._samples and self._up is not None:
-            self.decoder.hear(_joined(self._up.resample(None)))
-        return self.decoder.stop() if self._samples else (self.decoder.stop()[0], -1.0)
+        """The turn's text and log likelihood per frame; no text if no phrase is complete."""
+        return self.decoder.stop()
 
-    def _at_model_rate(self, sound: NDArray[np.int16]) -> NDArray[np.int16]:
-        if self._up is None:
-            return sound
+
+class _Resampler:
+    """libswresample as a stream: 2 ms of constant delay, alias below -90 dB."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._from_hz = from_hz
+        self._raw = av.AudioResampler(format="s16", layout="mono", rate=to_hz)
+
+    def __call__(self, sound: NDArray[np.int16]) -> NDArray[np.int16]:
         frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="s16", layout="mono")
-        frame.sample_rate = self._rate_hz
-        return _joined(self._up.resample(frame))
+        frame.sample_rate = self._from_hz
+        return _joined(self._raw.resample(frame))
 
 
 def _joined(frames: Sequence[av.AudioFrame]) -> NDArray[np.int16]:

@@ -1,0 +1,60 @@
+"""What users can set, say, count and read is in docs/reference.md. Only checked prose stays true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from offhook.cli import COMMANDS
+from offhook.settings import Settings
+from offhook.switch.metrics import Metrics
+from pipeline.events import EVENTS
+from pipeline.turn import TurnHandling
+from telephony.dialplan.model import Defaults, DialPlan, Intent, NumberRoute, Persona, Script
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+NAMED = set(re.findall(r"[A-Za-z_][A-Za-z0-9_.]*", " ".join(re.findall(r"`([^`]+)`", REFERENCE))))
+
+
+def _settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel) and name != "providers":
+            yield from _settings(part, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+@pytest.mark.parametrize("name", sorted(_settings(Settings)))
+def test_every_setting_is_in_the_reference_and_its_default_in_the_shipped_file(name: str) -> None:
+    assert name in NAMED or any(named.startswith(f"{name}.") for named in NAMED)
+    if name != "keys":
+        shipped = (ROOT / "config" / "offhook.yaml").read_text(encoding="utf-8")
+        assert re.search(rf"\b{name.split('.')[-1]}:", shipped), "show it in config/offhook.yaml"
+
+
+@pytest.mark.parametrize("model", [DialPlan, Defaults, Persona, NumberRoute, Script, Intent, TurnHandling])
+def test_every_key_of_the_dial_plan_is_in_the_reference(model: type[BaseModel]) -> None:
+    assert set(model.model_fields) - NAMED == set()
+
+
+def test_every_event_is_in_the_reference() -> None:
+    ours = set(
+        re.findall(r'"type": "(\w+)"', (ROOT / "offhook/switch/reception.py").read_text(encoding="utf-8"))
+    )
+    assert ours
+    assert (set(EVENTS) | ours) - NAMED == set()
+
+
+def test_every_metric_is_in_the_reference() -> None:
+    metrics = {metric.name for metric in Metrics().registry.collect()}
+    assert metrics - NAMED == set()
+
+
+def test_every_command_is_in_the_reference() -> None:
+    assert {f"offhook {name}" for name in COMMANDS} - set(re.findall(r"`(offhook \w+)", REFERENCE)) == set()
