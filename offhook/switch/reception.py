@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +43,7 @@ from telephony.call.events import Confirmed, DigitsByInfo, Ended
 from telephony.call.events import MediaChanged as NewPlan
 from telephony.dialplan.model import Route
 from telephony.dialplan.store import PlanStore
-from telephony.errors import Overloaded, TelephonyError
+from telephony.errors import OutOfOrder, Overloaded, TelephonyError
 from telephony.phone import Rejection
 
 log = structlog.get_logger()
@@ -145,21 +146,20 @@ class Reception:
 
     async def _serve(self, active: ActiveCall) -> None:
         call = active.call
-        call.ring()
-        self._journal(
-            active, {"type": "CallArrived", "caller": call.caller.uri.number, "called": call.called.number}
-        )
-        self._start(active)
         ended = asyncio.ensure_future(call.ended())
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await _first_of(ended, active.ready)
-        except TimeoutError:
-            active.ready.set_result(
-                CallRefused(call_id=active.id, code=503, reason="the agent was not ready in time")
-            )
-        if not ended.done():
-            self._answer(active, active.ready.result())
+        with suppress(OutOfOrder):  # the caller may give up at any moment before the answer
+            call.ring()
+            arrived = {"caller": call.caller.uri.number, "called": call.called.number}
+            self._journal(active, {"type": "CallArrived", **arrived})
+            self._start(active)
+            try:
+                async with asyncio.timeout(READY_TIMEOUT_S):
+                    await _first_of(ended, active.ready)
+            except TimeoutError:
+                late = f"the agent was not ready within {READY_TIMEOUT_S:.0f} s"
+                active.ready.set_result(CallRefused(call_id=active.id, code=503, reason=late))
+            if active.ready.done():
+                self._answer(active, active.ready.result())
         await ended
 
     def _start(self, active: ActiveCall) -> None:
@@ -248,7 +248,8 @@ class Reception:
         headers = [("Retry-After", str(RETRY_AFTER_S))] if code == 503 else []
         log.warning("call_refused", code=code, reason=str(error), source=call.source[0])
         self._metrics.refused.labels(str(code)).inc()
-        call.reject(code, "", headers)
+        with suppress(OutOfOrder):  # the caller has given up already
+            call.reject(code, "", headers)
 
     # ------------------------------------------------------------ what the phone says
 

@@ -20,9 +20,7 @@ from pipeline.hearing.preroll import Preroll
 from pipeline.ports import Final, Frame, Hints, Partial, SttEvent
 from pipeline.providers.pocketsphinx_engine import MODEL_HZ, NAME, Decoders, Line, Turn
 
-FIRST_WORDS_MS = (
-    700  # heard of a call's first turn before decoding sets in; it catches up at 40 times the speed
-)
+FIRST_WORDS_MS = 700  # of a call's first turn, heard before decoding sets in and catches up
 SLICE_MS = 20  # of sound decoded before others get their turn on the loop; costs about 0.5 ms
 
 # Log likelihood per frame of 10 ms at which a result is as likely foreign as meant: on a clean line, and what noise
