@@ -16,7 +16,9 @@ def configure_logs(settings: LogSettings) -> None:
     """Set up structlog for this process. Safe to call again."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     last: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if settings.format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[

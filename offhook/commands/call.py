@@ -10,11 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from offhook.errors import OffhookError
 from offhook.logs import configure_logs
 from offhook.settings import LogSettings
 from offhook.softphone import CallResult, Line, place_call, read_clip
-from telephony.errors import CallFailed
 
 app = typer.Typer(add_completion=False)
 out = Console()
@@ -43,19 +41,16 @@ def call(
     lines = [_line(text) for text in say or []]
     if dtmf:
         lines.append(Line(f"keys {dtmf}", keys=dtmf))
-    try:
-        result = asyncio.run(
-            place_call(
-                target,
-                lines,
-                record=record,
-                timeout_s=timeout,
-                linger=not wait_for_silence,
-                on_line=lambda line: out.print(f"say  {line.name}"),
-            )
+    result = asyncio.run(
+        place_call(
+            target,
+            lines,
+            record=record,
+            timeout_s=timeout,
+            linger=not wait_for_silence,
+            on_line=lambda line: out.print(f"say  {line.name}"),
         )
-    except CallFailed as error:
-        raise OffhookError(f"{target}: {error}") from error
+    )
     _report(result, lines)
 
 

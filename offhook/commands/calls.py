@@ -21,6 +21,9 @@ from offhook.bundle import JOURNAL
 from offhook.console.records import Call, Records, Said, beside
 from offhook.settings import DEFAULT_PATH, load_settings
 
+WIDTH = 100  # of the list at least: a cut number helps nobody
+SHOWN_ID = 10  # characters of an id in a list; `show` takes the beginning of one
+
 app = typer.Typer()
 
 Config = Annotated[Path | None, typer.Option("--config", help=f"Settings; {DEFAULT_PATH} if there.")]
@@ -63,13 +66,15 @@ async def _list(calls_dir: Path, database: str, limit: int) -> None:
     if not found:
         Console().print(f"No calls in {calls_dir} yet.", highlight=False, markup=False)
         return
-    table = Table("id", "started", "caller", "called", "agent", box=None, pad_edge=False)
-    for title in ("length", "turns", "delay p50"):
-        table.add_column(title, justify="right")
-    table.add_column("end")
+    table = Table(box=None, pad_edge=False)
+    for title in ("id", "started", "caller", "called", "agent"):
+        table.add_column(title, no_wrap=True)
+    for title in ("length", "turns", "delay"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("end", no_wrap=True)
     for call in found:
         table.add_row(*(_plain(cell) for cell in _cells(call)))
-    Console().print(table)
+    Console(width=max(WIDTH, Console().width)).print(table)
 
 
 async def _show(calls_dir: Path, database: str, id: str) -> None:
@@ -99,15 +104,15 @@ async def _up_to_date(calls_dir: Path, database: str) -> AsyncIterator[Records]:
 
 def _cells(call: Call) -> tuple[str, ...]:
     return (
-        call.id,
-        _local(call.started_at),
+        call.id[:SHOWN_ID],
+        _local(call.started_at)[5:-3],  # month to minute: the list is of these days
         call.caller,
         call.called,
         call.agent,
         _length(call.duration_s),
         str(call.turns),
         _ms(call.response_p50_ms),
-        _end(call),
+        call.cause if call.ended_at else _end(call),
     )
 
 

@@ -246,7 +246,7 @@ class Reception:
     def _refuse(self, call: Call, error: TelephonyError) -> None:
         code = error.code or 500
         headers = [("Retry-After", str(RETRY_AFTER_S))] if code == 503 else []
-        log.warning("call_refused", code=code, reason=str(error), source=call.source[0])
+        log.warning("call_refused", code=code, pii_reason=str(error), source=call.source[0])
         self._metrics.refused.labels(str(code)).inc()
         with suppress(OutOfOrder):  # the caller has given up already
             call.reject(code, "", headers)

@@ -100,7 +100,7 @@ def test_calls_are_listed_from_the_bundles_alone(shell: Shell, tmp_path: Path) -
     out, _ = shell.run("calls", "--calls-dir", tmp_path)
     row = out.splitlines()[1].split()
     assert row[0] == "c1"
-    assert row[3:] == ["+15550100", "100", "reception", "1:23", "1", "640", "ms", "bye", "by", "caller"]
+    assert row[3:] == ["+15550100", "100", "reception", "1:23", "1", "640", "ms", "bye"]
 
 
 def test_a_call_is_shown_with_its_transcript_and_its_files(shell: Shell, tmp_path: Path) -> None:
