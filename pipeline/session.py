@@ -52,6 +52,10 @@ from pipeline.turn import (
 )
 
 APOLOGY = "I am sorry, something went wrong on my side. Could you say that again?"
+LEAD_S = (
+    0.008  # deadlines lie on the 20 ms grid, as speech does; a quick answer needs this much to make the tick
+)
+TIMER_GRAIN_S = 0.001  # loops with millisecond timers call a little before their time
 MAX_FAILURES = 3  # replies in a row that could not be made; then the call ends
 
 STATES = {
@@ -119,6 +123,8 @@ class Session:
         self._decided = 0.0  # loop time of the last end of turn
         self._owed = False  # the agent was cut short: an answer is due even if no words come
         self._carried = ""  # words said over the agent that belong to the turn which followed
+        self._timer: asyncio.TimerHandle | None = None  # for the turn's deadline
+        self._timer_due: float | None = None
         self._keys = ""
         self._keys_due = float("inf")
         self._failures = 0
@@ -134,9 +140,7 @@ class Session:
             else:
                 self._emit(CallerStoppedSpeaking(now, voice.at))
             self._happened(voice, now)
-        due = self._turn.deadline()
-        if due is not None and now >= due:
-            self._happened(TimeUp(self._listening.voiced), now)
+        self._time_up(now)
         if now >= self._keys_due:
             self._commit_keys(now)
 
@@ -200,6 +204,8 @@ class Session:
         if self._closed.done():
             return
         self._cut_replies(self._out.flush())
+        if self._timer is not None:
+            self._timer.cancel()
         self._closed.set_result(reason)
 
     def checkpoint(self) -> dict[str, Any]:
@@ -241,9 +247,28 @@ class Session:
 
     # ------------------------------------------------------------ decisions
 
+    def _time_up(self, now: float) -> None:
+        due = self._turn.deadline()
+        if due is not None and now >= due - LEAD_S:
+            self._happened(TimeUp(self._listening.voiced), now)
+
+    def _watch_deadline(self) -> None:
+        """Have the turn's time noticed just before the tick it falls on: the answer may then make that tick."""
+        due = self._turn.deadline()
+        if due == self._timer_due:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = None if due is None else self._loop.call_at(due - LEAD_S, self._time_near)
+
+    def _time_near(self) -> None:
+        self._time_up(self._loop.time() + TIMER_GRAIN_S)
+
     def _happened(self, event: TurnEvent, now: float) -> None:
         for decision in self._turn.receive(event, now):
             self._carry_out(decision, now)
+        self._watch_deadline()
         state = STATES.get(self._turn.floor)
         if state is not None and state != self._state:
             self._show_state(state)
@@ -291,6 +316,7 @@ class Session:
 
     def _partly_heard(self, partial: Partial) -> None:
         self._turn.heard(partial.complete)
+        self._watch_deadline()
         self._emit(CallerPartlyHeard(self._loop.time(), partial.text))
 
     def _heard(self, said: Utterance) -> None:
