@@ -58,7 +58,7 @@ class Helper:
         fd = theirs.fileno()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, "--link-fd", str(fd), pass_fds=[fd]
+                *self._command, "--link-fd", str(fd), pass_fds=[fd], start_new_session=True
             )
         except OSError:
             ours.close()

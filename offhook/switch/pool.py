@@ -129,7 +129,10 @@ class Pool:
         command = (sys.executable, "-m", "offhook.worker", "--link-fd", str(theirs.fileno()))
         try:
             worker.process = await asyncio.create_subprocess_exec(
-                *command, pass_fds=[theirs.fileno()], env=os.environ | ONE_THREAD
+                *command,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | ONE_THREAD,
+                start_new_session=True,  # Ctrl-C is for the switch, which says goodbye first
             )
         except OSError:
             ours.close()

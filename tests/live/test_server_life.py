@@ -113,6 +113,34 @@ async def test_a_signal_says_goodbye_to_calls_and_leaves_complete_records(tmp_pa
         assert server.calls()[0].facts["cause"] == "server_stopped"
 
 
+async def test_ctrl_c_is_an_orderly_goodbye_too(tmp_path: Path) -> None:
+    """A terminal sends SIGINT to the whole process group; only the switch may take it."""
+    command = ["-m", "offhook", "serve", "--sip-port", "0", "--http-port", "0", "--host", "127.0.0.1"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        "--dialplan",
+        str(PLAN),
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "OFFHOOK_CALLS_DIR": str(tmp_path),
+            "OFFHOOK_DATABASE": f"sqlite:///{tmp_path / 'db'}",
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        first = (await process.stdout.readline()).decode()
+        os.killpg(process.pid, signal.SIGINT)
+        rest = (await process.stdout.read()).decode()
+        code = await process.wait()
+    assert first.startswith("ready ")
+    assert (code, rest) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
