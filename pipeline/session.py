@@ -33,6 +33,7 @@ from pipeline.events import (
     UserTurnCommitted,
 )
 from pipeline.hearing.backchannel import is_backchannel
+from pipeline.hearing.keys import KeyEntry
 from pipeline.hearing.vad import VoiceStarted
 from pipeline.listening import Listening, Utterance
 from pipeline.ports import AudioOut, CallControl, Frame, Llm, Partial, Stt, TransferResult, Tts, Vad
@@ -125,8 +126,7 @@ class Session:
         self._carried = ""  # words said over the agent that belong to the turn which followed
         self._timer: asyncio.TimerHandle | None = None  # for the turn's deadline
         self._timer_due: float | None = None
-        self._keys = ""
-        self._keys_due = float("inf")
+        self._keys = KeyEntry(self._options.keys_timeout_ms / 1000)
         self._failures = 0
 
     # ------------------------------------------------------------ on the clock
@@ -141,8 +141,8 @@ class Session:
                 self._emit(CallerStoppedSpeaking(now, voice.at))
             self._happened(voice, now)
         self._time_up(now)
-        if now >= self._keys_due:
-            self._commit_keys(now)
+        if keys := self._keys.take(now):
+            self._commit_keys(keys, now)
 
     def speak(self, now: float) -> Frame | None:
         """The next 20 ms for the phone, None while there is nothing to say."""
@@ -161,9 +161,7 @@ class Session:
         """The caller pressed a key. `#` ends the entry, a pause does too."""
         self._emit(KeyPressed(now, digit))
         self._happened(Keyed(), now)
-        if digit != "#" or not self._keys:
-            self._keys += digit
-        self._keys_due = now if digit == "#" else now + self._options.keys_timeout_ms / 1000
+        self._keys.press(digit, now)
 
     # ------------------------------------------------------------ from first to last
 
@@ -351,12 +349,10 @@ class Session:
         else:
             self._commit("", False, 0.0, now)
 
-    def _commit_keys(self, now: float) -> None:
-        keys, self._keys, self._keys_due = self._keys, "", float("inf")
-        if keys:
-            self._decided = now
-            self._happened(Understood(), now)
-            self._commit(keys, True, 1.0, now, by="keys")
+    def _commit_keys(self, keys: str, now: float) -> None:
+        self._decided = now
+        self._happened(Understood(), now)
+        self._commit(keys, True, 1.0, now, by="keys")
 
     def _commit(
         self, text: str, understood: bool, confidence: float, now: float, *, by: str = "voice"

@@ -35,7 +35,9 @@ async def run(clips_dir: Path, dialplan: Path, calls_dir: Path, out: Console) ->
     lines = caller_lines(clips_dir)
     before = set(calls_dir.glob("*/*"))
     async with _server(dialplan, calls_dir) as port:
-        out.print(f"server ready on 127.0.0.1:{port}, dial plan {dialplan}; phoning {NUMBER}\n", style="dim")
+        out.print(
+            f"server ready on 127.0.0.1:{port}, dial plan {_short(dialplan)}; phoning {NUMBER}\n", style="dim"
+        )
         watching = asyncio.create_task(_watch(calls_dir, before, out))
         try:
             result = await place_call(
@@ -53,8 +55,9 @@ async def run(clips_dir: Path, dialplan: Path, calls_dir: Path, out: Console) ->
         finally:
             watching.cancel()
     out.print(f"\ncall of {result.duration_s:.1f} s, {_delays(events)}", style="bold")
-    out.print(f"recording   {bundle / AUDIO}\nevent log   {bundle / JOURNAL}\ncall facts  {bundle / FACTS}")
-    out.print(f"transcript  offhook calls show {bundle.name} --calls-dir {calls_dir}", soft_wrap=True)
+    for what, file in (("recording ", AUDIO), ("event log ", JOURNAL), ("call facts", FACTS)):
+        out.print(f"{what}  {_short(bundle / file)}")
+    out.print(f"transcript  {_ourselves()} calls show {bundle.name[:10]} --calls-dir {_short(calls_dir)}")
     return departures(events)
 
 
@@ -182,6 +185,15 @@ SHOWN: dict[str, Callable[[dict[str, Any]], tuple[str, str, str] | None]] = {
     "ProviderFailed": lambda e: ("", f"{e['provider']} failed: {e['message']}", "red"),
     "CallEnded": lambda e: ("", f"call over: {e['reason']}", "dim"),
 }
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _ourselves() -> Path:
+    """The `offhook` command that stands beside this Python, as one would type it here."""
+    return _short(Path(sys.executable).with_name("offhook"))
 
 
 def _delays(events: list[dict[str, Any]]) -> str:
