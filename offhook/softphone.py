@@ -19,12 +19,14 @@ from offhook.errors import OffhookError
 from pipeline.speaking.resample import Resampler
 from telephony.call.call import Call
 from telephony.call.events import Ended
+from telephony.media.address import is_numeric, looked_up
 from telephony.media.clock import Clock
 from telephony.media.playout import Playout
 from telephony.media.ports import PortPool
 from telephony.media.recorder import Recorder
 from telephony.media.stream import Stream, StreamState
 from telephony.phone import Phone
+from telephony.sdp.plan import MediaPlan
 
 Frame = NDArray[np.int16]
 
@@ -160,7 +162,10 @@ async def place_call(
                 f"{target} did not answer within {timeout_s:g} s. Is the server running there?"
             ) from error
         answered = loop.time()
-        talk = _Talk(call, list(lines), record, linger, on_line)
+        if call.plan is None:
+            raise OffhookError("the call was answered without audio. Nothing can be said on it.")
+        plan = call.plan if is_numeric(call.plan) else await looked_up(call.plan)
+        talk = _Talk(call, plan, list(lines), record, linger, on_line)
         ended, timed_out = await talk.run(timeout_s - (answered - started))
     return CallResult(
         answered - started,
@@ -179,22 +184,23 @@ class _Talk:
     def __init__(
         self,
         call: Call,
+        plan: MediaPlan,
         lines: list[Line],
         record: Path | None,
         linger: bool,
         on_line: Callable[[Line], None],
     ) -> None:
         self._call = call
-        if call.rtp is None or call.plan is None:
-            raise OffhookError("the call was answered without audio. Nothing can be said on it.")
+        if call.rtp is None:
+            raise OffhookError("the call has lost its sockets. Try again.")
         self._said_all = asyncio.Event()
-        playout = Playout(call.plan.rate_hz)
+        playout = Playout(plan.rate_hz)
         self.caller = Caller(lines, playout, self._press, self._said_all.set, linger, on_line)
-        self._recorder = Recorder(record, call.plan.rate_hz) if record else None
+        self._recorder = Recorder(record, plan.rate_hz) if record else None
         self._stream = Stream(
             call.rtp.rtp,
             call.rtp.rtcp,
-            call.plan,
+            plan,
             state=StreamState(secrets.randbits(32), secrets.randbits(15), secrets.randbits(32)),
             ear=self.caller.hear,
             mouth=self.caller.speak,

@@ -23,12 +23,14 @@ def serve(
     config: Annotated[
         Path | None, typer.Option(help="Settings file; config/offhook.yaml if it is there.")
     ] = None,
-    sip_port: Annotated[int | None, typer.Option(help="UDP port for SIP; 0 takes a free one.")] = None,
+    sip_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="UDP port for SIP; 0 takes a free one.")
+    ] = None,
     http_port: Annotated[
-        int | None, typer.Option(help="Port for health and metrics; 0 takes a free one.")
+        int | None, typer.Option(min=0, max=65535, help="Port for health and metrics; 0 takes a free one.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that hold conversations; 0 is one per core.")
+        int | None, typer.Option(min=0, max=256, help="Processes that hold conversations; 0 is one per core.")
     ] = None,
     dialplan: Annotated[
         Path | None, typer.Option(help="Dial plan, instead of the one in the settings.")

@@ -31,6 +31,8 @@ from pipeline.errors import PipelineError
 from pipeline.events import Event, dump
 from pipeline.ports import Frame, TransferResult
 from pipeline.session import Session
+from telephony.errors import MediaError
+from telephony.media.address import is_numeric, looked_up
 from telephony.media.clock import Clock
 from telephony.media.playout import Playout
 from telephony.media.recorder import Recorder
@@ -91,6 +93,19 @@ class Bridge:
     def media_changed(self, media: dict[str, Any]) -> None:
         """Another plan: a hold, a moved port, or the answer to our late offer."""
         plan = MediaPlan.load(media)
+        if is_numeric(plan):
+            self._carry(plan)
+        else:
+            self._spawn(self._look_up(plan), "look up")
+
+    async def _look_up(self, plan: MediaPlan) -> None:
+        try:
+            self._carry(await looked_up(plan))
+        except MediaError as error:
+            log.error("no_media_address", call_id=self.call_id, error=str(error))
+            self.hang_up("no_media_address")
+
+    def _carry(self, plan: MediaPlan) -> None:
         if self._stream is not None:
             self._stream.update(plan)
         elif self._answered:
