@@ -1,16 +1,14 @@
 """The one door to telephony: a phone that takes and places calls over SIP.
 
 Driven by the switch, which never touches media and passes `call.rtp` on, and by the softphone, which plays it
-itself. Joins the UDP edge (trunk/transport.py), the stack (sip/stack.py) and the calls (call/call.py), and
-decides nothing."""
+itself. Joins the sockets (trunk/), the stack (sip/stack.py) and the calls (call/call.py), and decides
+nothing."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import random
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,19 +17,22 @@ from typing import Self
 import structlog
 
 from telephony.call.call import Call, hang_up
-from telephony.call.events import CallEvent
+from telephony.call.events import CallEvent, Ended, Ringing
 from telephony.call.state import Leg
 from telephony.errors import CallFailed
 from telephony.media.ports import PortPair, PortPool
 from telephony.sdp.negotiate import LocalMedia
 from telephony.sip import events as sip
 from telephony.sip.dialog import LegKey
-from telephony.sip.endpoint import Counters, Endpoint
+from telephony.sip.endpoint import Counters, Endpoint, Home
 from telephony.sip.message import Request
 from telephony.sip.stack import Stack
 from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri, join_host_port
-from telephony.trunk.transport import UdpTransport, bind_udp, public_address
+from telephony.trunk.locate import Locator, SrvLookup, worth_another
+from telephony.trunk.sockets import Sockets, public_address
+from telephony.trunk.tls import Tls
+from telephony.trunk.transport import Transport
 
 RETRY_AFTER_S = 5  # what callers are told who come while we leave
 
@@ -53,12 +54,13 @@ class Rejection:
 
 
 class Phone:
-    """Takes and places calls on one UDP port.
+    """Takes and places calls on one address, IPv4 or IPv6: by UDP, on the same port by TCP, and by TLS.
 
     host, port: local, port 0 for any free one. ports: where calls get RTP ports. public_host: what peers are
-    told to reach us at, if it is not the local address. codecs: names in order of preference. admit: asked
-    before a Call exists, with the INVITE and its source; None lets it pass. options_status: what OPTIONS is
-    answered with, 503 while draining."""
+    told to reach us at, if it is not the local address. codecs: names in order of preference. tls: None for
+    no TLS. srv: how SRV records are found, None to do without. admit: asked before a Call exists, with the
+    INVITE and its source; None lets it pass. options_status: what OPTIONS is answered with, 503 while
+    draining. address, tls_port: where we listen, once entered; tls_port is 0 without a certificate."""
 
     def __init__(
         self,
@@ -69,11 +71,16 @@ class Phone:
         public_host: str | None = None,
         user_agent: str = "Offhook",
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
+        tcp: bool = True,
+        tls: Tls | None = None,
+        srv: SrvLookup | None = None,
     ) -> None:
         self.admit: Callable[[Request, tuple[str, int]], Rejection | None] | None = None
         self.options_status: Callable[[], int] | None = None
         self.goodbye_s = 2.0
         self.address = (host, port)
+        self.tls_port = 0
+        self._tcp, self._tls, self._srv = tcp, tls, srv
         self._ports = ports
         self._public_host = public_host
         self._user_agent = user_agent
@@ -84,20 +91,35 @@ class Phone:
         self._said_goodbye = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        sock = bind_udp(*self.address)
-        self.address = (self.address[0], sock.getsockname()[1])
-        self._host = self._public_host or public_address(self.address[0])
-        where = join_host_port(self._host, self.address[1])
-        self._endpoint = Endpoint(
-            sent_by=where,
-            contact=f"<sip:{self._user_agent.lower()}@{where}>",
+        host, port = self.address
+        sockets = Sockets(host, port, tcp=self._tcp, tls=self._tls)
+        self.address, self.tls_port = (host, sockets.port), sockets.tls_port
+        self._host = self._public_host or public_address(host)
+        self._endpoint = self._make_endpoint()
+        self.stack = Stack(self._endpoint)
+        self._transport = Transport(self.stack, self._hear)
+        await sockets.carry(self._transport)
+        self._locator = Locator(
+            v6=":" in host, transports=sockets.transports, draw=random.uniform, srv=self._srv
+        )
+        return self
+
+    def _make_endpoint(self) -> Endpoint:
+        who = f"sip:{self._user_agent.lower()}@"
+        here = join_host_port(self._host, self.address[1])
+        there = join_host_port(self._host, self.tls_port or self.address[1])
+        return Endpoint(
+            sent_by=here,
+            contact=f"<{who}{here}>",
             product=self._user_agent,
             token=lambda: secrets.token_hex(8),
             options_status=lambda: self.options_status() if self.options_status else 200,
+            homes={
+                "tcp": Home(here, f"<{who}{here};transport=tcp>"),
+                "tls": Home(there, f"<{who}{there};transport=tls>"),
+            },
+            tcp=self._tcp,
         )
-        self.stack = Stack(self._endpoint)
-        self._transport = UdpTransport(self.stack, self._hear, sock)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -115,7 +137,7 @@ class Phone:
         except TimeoutError:
             log.info("phone.left_without_answer", calls=len(self._calls), requests=self.stack.pending)
         finally:
-            self._transport.close()
+            await self._transport.close()
             for call in tuple(self._calls.values()):
                 call.abandon()
 
@@ -140,7 +162,7 @@ class Phone:
 
     async def dial(
         self,
-        target: str,
+        target: str | Sequence[str],
         *,
         caller: str = "",
         headers: Sequence[tuple[str, str]] = (),
@@ -149,48 +171,55 @@ class Phone:
     ) -> Call:
         """Place a call; returns when it is answered and acknowledged. Cancelling it cancels the call.
 
-        target: SIP URI. caller: URI for From, ours if empty. listen: hears the call from its first ring on.
-        Raises CallFailed with the far side's code, 408 after `timeout` s; SipSyntaxError for a target that is
-        no URI."""
-        flow = await self._find(Uri.parse(target))
-        ours = f"<{caller}>" if caller else self._endpoint.contact
-        call, actions = Call.outgoing(self, target, ours, flow, headers)
-        if listen is not None:
-            call.listen(listen)
-        self._calls[call.key] = call
+        target: SIP URI, or several to be tried in order; each address of each is tried until one neither
+        fails nor is overloaded (408 before it rang, 503). caller: URI for From, ours if empty. listen: hears
+        the call from its first ring on, and of a try that fails only its rings. Raises CallFailed with the
+        far side's code, 408 after `timeout` s in all; SipSyntaxError for a target that is no URI."""
+        targets = [target] if isinstance(target, str) else list(target)
+        placed: list[Call] = []
         try:
             async with asyncio.timeout(timeout):
-                self.perform(actions)
-                await call.settled()
+                ways = await self._ways(targets)
+                for number, (uri, flow) in enumerate(ways, 1):
+                    attempt = _Try(listen, more=number < len(ways))
+                    call = self._place(uri, caller, flow, headers, attempt)
+                    placed.append(call)
+                    await call.settled()
+                    if not attempt.failed:
+                        break
         except TimeoutError:
-            call.hang_up("no answer")
-            raise CallFailed(f"{target}: not answered within {timeout:g} s", code=408) from None
+            _give_up(placed, "no answer")
+            raise CallFailed(f"{targets[0]}: not answered within {timeout:g} s", code=408) from None
         except asyncio.CancelledError:
-            call.hang_up("cancelled")
+            _give_up(placed, "cancelled")
             raise
         if call.leg is Leg.OVER:
             ended = await call.ended()
-            raise CallFailed(f"{target}: {ended.code} {ended.reason}".strip(), code=ended.code)
+            raise CallFailed(f"{uri}: {ended.code} {ended.reason}".strip(), code=ended.code)
         return call
 
-    async def _find(self, uri: Uri) -> Flow:
-        """Where to send a first request: the address, or what the name resolves to (RFC 3263 §4.2, A
-        records)."""
-        host, port = uri.address
-        if uri.scheme != "sip" or not host:
-            raise CallFailed(f"{uri}: only sip:user@host can be dialled from here.", code=416)
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
+    async def _ways(self, targets: Sequence[str]) -> list[tuple[str, Flow]]:
+        """Every URI with every address it stands for. Raises CallFailed if there is none at all."""
+        ways: list[tuple[str, Flow]] = []
+        error: CallFailed | None = None
+        for target in targets:
             try:
-                found = await asyncio.get_running_loop().getaddrinfo(
-                    host, port, family=family, type=socket.SOCK_DGRAM
-                )
-            except (OSError, UnicodeError) as error:
-                raise CallFailed(f"{uri}: no host {host!r} ({error}). Check it.", code=503) from error
-            host = str(found[0][4][0])
-        return Flow("udp", (host, port))
+                ways += [(target, flow) for flow in await self._locator.flows(Uri.parse(target))]
+            except CallFailed as nowhere:
+                error = error or CallFailed(f"{target}: {nowhere}", code=nowhere.code)
+        if not ways:
+            raise error or CallFailed("no target was given. Give at least one URI.", code=484)
+        return ways
+
+    def _place(
+        self, uri: str, caller: str, flow: Flow, headers: Sequence[tuple[str, str]], listener: _Try
+    ) -> Call:
+        ours = f"<{caller}>" if caller else self._endpoint.contact_on(flow, uri)
+        call, actions = Call.outgoing(self, uri, ours, flow, headers)
+        call.listen(listener)
+        self._calls[call.key] = call
+        self.perform(actions)
+        return call
 
     # ---- the line, as a call sees it (call/line.py)
 
@@ -295,3 +324,25 @@ class Phone:
     def _check_goodbye(self) -> None:
         if self._leaving and not self._calls and not self.stack.pending:
             self._said_goodbye.set()
+
+
+class _Try:
+    """Listens to one try of a call for whoever dialled, and keeps from them an end that is none."""
+
+    def __init__(self, listen: Callable[[CallEvent], None] | None, *, more: bool) -> None:
+        self.failed = False
+        self._listen, self._more = listen, more
+        self._rang = False
+
+    def __call__(self, event: CallEvent) -> None:
+        self._rang = self._rang or isinstance(event, Ringing)
+        if isinstance(event, Ended) and self._more and event.by != "us":
+            self.failed = worth_another(event.code, rang=self._rang)
+        if self._listen is not None and not self.failed:
+            self._listen(event)
+
+
+def _give_up(placed: Sequence[Call], reason: str) -> None:
+    """Whoever dialled waits no longer."""
+    if placed:
+        placed[-1].hang_up(reason)

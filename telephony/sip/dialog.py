@@ -141,16 +141,20 @@ class Dialog:
 
         Only an address is used. A host name sends us to where their last message came from: names are not
         resolved in the middle of a call, and the proxy that wrote its name there is the one that we hear
-        from."""
+        from. A connection that they opened is used as long as it stands (RFC 5923): the transport knows."""
+        if self.flow.connection:
+            return self.flow
         try:
             uri = Address.parse(self.routes[0]).uri if self.routes else Uri.parse(self.target)
             host, port = uri.address
             ipaddress.ip_address(host)
         except (SipSyntaxError, ValueError):
             return self.flow
-        if self.flow.reliable or (host, port) == self.flow.remote:
-            return self.flow
-        return Flow(self.flow.transport, (host, port))
+        transport = "tls" if uri.scheme == "sips" else uri.transport
+        if transport not in ("udp", "tcp", "tls"):
+            transport = self.flow.transport
+        hop = Flow(transport, (host, port))
+        return self.flow if hop == self.flow else hop
 
     def snapshot(self) -> dict[str, Any]:
         """Plain values from which `restore` makes an equal dialog; INVITEs in progress are not kept."""

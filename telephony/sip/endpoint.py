@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 
 from telephony.sip.agenda import Agenda
 from telephony.sip.dialog import Dialog, DialogId
+from telephony.sip.headers import Via
 from telephony.sip.message import Request
 from telephony.sip.transaction import COOKIE, Flow
 
 Headers = Sequence[tuple[str, str]]
+
+UDP_LIMIT_BYTES = 1300  # a larger request may be cut on the way: it takes TCP (RFC 3261 §18.1.1)
 
 
 @dataclass(slots=True)
@@ -27,13 +30,22 @@ class Counters:
     stray: int = 0  # responses and ACKs that belong to nothing
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where peers reach us over one transport. sent_by: host:port for Via. contact: a Contact header value."""
+
+    sent_by: str
+    contact: str
+
+
 @dataclass(slots=True)
 class Endpoint:
     """Our side of every dialog.
 
     sent_by: host:port for our Via. contact: our Contact header value. product: for User-Agent and Server.
     token: gives a fresh random word each time, for branches, tags and Call-IDs. options_status: what OPTIONS
-    is answered with. supported: option tags, in lower case, that callers may Require."""
+    is answered with. supported: option tags, in lower case, that callers may Require. homes: by transport,
+    for those where sent_by and contact are not true. tcp: requests may go over TCP."""
 
     sent_by: str
     contact: str
@@ -41,14 +53,40 @@ class Endpoint:
     token: Callable[[], str]
     options_status: Callable[[], int] = lambda: 200
     supported: frozenset[str] = frozenset()
+    homes: dict[str, Home] = field(default_factory=dict)
+    tcp: bool = True
     counters: Counters = field(default_factory=Counters)
     dialogs: dict[DialogId, Dialog] = field(default_factory=dict)
     agenda: Agenda = field(default_factory=Agenda)
 
-    def sign(self, request: Request, flow: Flow) -> None:
-        """Put our Via on top: a new branch, and `rport` so that answers cross a NAT (RFC 3581)."""
+    def sign(self, request: Request, flow: Flow) -> Flow:
+        """Put our Via on top: a new branch, and `rport` so that answers cross a NAT (RFC 3581).
+
+        Returns the flow to send it on: TCP instead of UDP if it is above 1300 bytes (RFC 3261 §18.1.1)."""
         branch = f"{COOKIE}{self.token()}"
-        request.prepend("Via", f"SIP/2.0/{flow.transport.upper()} {self.sent_by};branch={branch};rport")
+        request.prepend("Via", self._via(flow.transport, branch))
+        if flow.transport != "udp" or len(request.encode()) <= UDP_LIMIT_BYTES:
+            return flow
+        self.readdress(request, "tcp")
+        return Flow("tcp", flow.remote)
+
+    def readdress(self, request: Request, transport: str) -> None:
+        """Make a request that was signed already say that it goes over another transport."""
+        request.replace_top_via(Via.parse(self._via(transport, request.via.branch)))
+
+    def home(self, transport: str) -> Home:
+        """Where peers reach us over that transport."""
+        return self.homes.get(transport) or Home(self.sent_by, self.contact)
+
+    def contact_on(self, flow: Flow, uri: str) -> str:
+        """Our Contact towards a peer on that flow; uri: what was dialled, for sips wants sips (§12.1.1)."""
+        contact = self.home(flow.transport).contact
+        if uri.lower().startswith("sips:"):
+            contact = contact.replace("<sip:", "<sips:").replace(";transport=tls", "")
+        return contact
+
+    def _via(self, transport: str, branch: str) -> str:
+        return f"SIP/2.0/{transport.upper()} {self.home(transport).sent_by};branch={branch};rport"
 
     def forget(self, dialog: Dialog) -> None:
         """The dialog is over; what still comes for it gets 481."""

@@ -139,11 +139,17 @@ class Framer:
     )
 
     def feed(self, data: bytes) -> list[Request | Response | Ping]:
-        """Take what the socket gave; return the messages and pings that are complete now."""
+        """Take what the socket gave; return the messages and pings that are complete now.
+
+        Call it again with b"" until it returns nothing: what is wrong behind a good message is raised then."""
         self.buffer += data
         found: list[Request | Response | Ping] = []
-        while (item := self._next()) is not None:
-            found.append(item)
+        try:
+            while (item := self._next()) is not None:
+                found.append(item)
+        except SipSyntaxError:
+            if not found:
+                raise
         return found
 
     def _next(self) -> Request | Response | Ping | None:

@@ -42,17 +42,22 @@ class Stack:
         """One datagram from the network. Raises nothing, whatever the peer sends."""
         if lexer.is_keepalive(data):
             return []
-        self.counters.received += 1
         try:
             message = lexer.lex(data)
         except SipSyntaxError as error:
-            self.counters.malformed += 1
-            wreck = lexer.salvage(data)
-            return [] if wreck is None else self._uas.refuse_stateless(wreck, flow, error)
+            return self.garbled(data, flow, error)
         return self.receive(message, flow, now)
+
+    def garbled(self, data: bytes, flow: Flow, error: SipSyntaxError) -> list[Action]:
+        """Bytes that are no message: refused if enough of a request is left to answer it."""
+        self.counters.received += 1
+        self.counters.malformed += 1
+        wreck = lexer.salvage(data)
+        return [] if wreck is None else self._uas.refuse_stateless(wreck, flow, error)
 
     def receive(self, message: Request | Response, flow: Flow, now: float) -> list[Action]:
         """One message from the network. Raises nothing, whatever the peer sends."""
+        self.counters.received += 1
         try:
             if isinstance(message, Response):
                 return self._uac.response(message, now)
@@ -64,6 +69,10 @@ class Stack:
     def broken(self, request: Request, reason: str, now: float) -> list[Action]:
         """The transport could not send this request of ours."""
         return self._uac.broken(request, reason, now)
+
+    def lost(self, request: Request, reason: str, now: float) -> list[Action]:
+        """The connection that this request of ours went out on is gone."""
+        return self._uac.lost(request, reason, now)
 
     def next_deadline(self) -> float | None:
         """Loop time at which `expire` wants to be called, None if nothing is pending."""

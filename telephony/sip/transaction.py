@@ -6,7 +6,7 @@ Not a dialog: a transaction is one request and its responses (RFC 3261 §17), an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from telephony.sip.message import Message, Request, Response
@@ -22,13 +22,15 @@ COOKIE = "z9hG4bK"  # a branch that starts so is unique by itself (RFC 3261 §8.
 class Flow:
     """Where a message came from and where its answer goes: an opaque handle to everyone but the transport.
 
-    transport: "udp", "tcp" or "tls". remote: the peer's address. connection: the transport's own number, 0 on
-    UDP.
+    transport: "udp", "tcp" or "tls". remote: the peer's address. connection: the transport's own number of a
+    connection that exists; 0 on UDP, and for one to `remote` that is opened when needed. name: whom the
+    certificate there must name, "" for the address itself.
     """
 
     transport: str
     remote: tuple[str, int]
     connection: int = 0
+    name: str = field(default="", compare=False)
 
     @property
     def reliable(self) -> bool:
@@ -156,4 +158,4 @@ def reply_flow(request: Request, flow: Flow) -> Flow:
     if flow.reliable or via.wants_rport:
         return flow
     port = via.port or 5060
-    return flow if port == flow.remote[1] else Flow(flow.transport, (flow.remote[0], port), flow.connection)
+    return flow if port == flow.remote[1] else replace(flow, remote=(flow.remote[0], port))

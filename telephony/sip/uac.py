@@ -33,12 +33,15 @@ class _Asking:
     """A request of ours in progress.
 
     dialog: the one it was sent in, None for a new call. forks: dialogs that responses gave birth to, by To
-    tag. acks: what each 2xx was acknowledged with, by To tag."""
+    tag. acks: what each 2xx was acknowledged with, by To tag. udp: where it goes if TCP, which it took for
+    its size, is not spoken there. resent: its connection was lost once."""
 
     transaction: ClientTransaction
     dialog: Dialog | None = None
     forks: dict[str, Dialog] = field(default_factory=dict)
     acks: dict[str, Send] = field(default_factory=dict)
+    udp: Flow | None = None
+    resent: bool = False
 
 
 class UserAgentClient:
@@ -65,16 +68,16 @@ class UserAgentClient:
         request.add("Max-Forwards", "70").add("From", f"{caller};tag={endpoint.token()}").add(
             "To", f"<{uri}>"
         )
-        request.add("Call-ID", endpoint.token()).add("CSeq", "1 INVITE").add("Contact", endpoint.contact)
+        request.add("Call-ID", endpoint.token()).add("CSeq", "1 INVITE")
+        request.add("Contact", endpoint.contact_on(flow, uri))
         request.add("Allow", ALLOW).add("User-Agent", endpoint.product)
         for name, value in headers:
             request.add(name, value)
         if body:
             request.add("Content-Type", "application/sdp")
             request.body = body
-        endpoint.sign(request, flow)
-        transaction = InviteClient(request, flow)
-        return transaction, self._start(_Asking(transaction), now)
+        transaction = InviteClient(request, endpoint.sign(request, flow))
+        return transaction, self._start(_Asking(transaction, udp=_fallback(transaction, flow)), now)
 
     def ask(
         self,
@@ -90,20 +93,18 @@ class UserAgentClient:
         flow = dialog.next_flow()
         request = dialog.request(method, headers, body, content_type)
         request.add("User-Agent", self._endpoint.product)
-        self._endpoint.sign(request, flow)
-        transaction = (InviteClient if method == "INVITE" else RequestClient)(request, flow)
+        signed = self._endpoint.sign(request, flow)
+        transaction = (InviteClient if method == "INVITE" else RequestClient)(request, signed)
         if method == "INVITE":
             dialog.our_invite = transaction.key
         elif method == "BYE":
             dialog.ending = True
-        return transaction, self._start(_Asking(transaction, dialog), now)
+        return transaction, self._start(_Asking(transaction, dialog, udp=_fallback(transaction, flow)), now)
 
     def ack(self, transaction: ClientTransaction, dialog: Dialog, body: bytes = b"") -> list[Action]:
         """Acknowledge a 2xx; the same ACK answers each repeat of it from then on (RFC 3261 §13.2.2.4)."""
         request = dialog.ack(transaction.request.cseq.number, body, "application/sdp")
-        flow = dialog.next_flow()
-        self._endpoint.sign(request, flow)
-        send = Send(request, flow)
+        send = Send(request, self._endpoint.sign(request, dialog.next_flow()))
         if asking := self._asking.get(transaction.key):
             asking.acks[dialog.remote_tag] = send
         return [send]
@@ -123,7 +124,23 @@ class UserAgentClient:
         asking = self._asking.get(client_key(request))
         if asking is None or request.method == "ACK":
             return []
-        return self.run(asking.transaction, asking.transaction.receive(FlowBroke(reason), now))
+        transaction = asking.transaction
+        if asking.udp is not None and self._endpoint.tcp and transaction.state is ClientState.CALLING:
+            self._endpoint.readdress(request, "udp")  # RFC 3261 §18.1.1: better in fragments than not at all
+            transaction.flow, asking.udp = asking.udp, None
+            return self.run(transaction, transaction.start(now))
+        return self.run(transaction, transaction.receive(FlowBroke(reason), now))
+
+    def lost(self, request: Request, reason: str, now: float) -> list[Action]:
+        """The connection that carried this request is gone. Sent once more on another if nothing has answered
+        it: a peer may close an idle connection in the very moment that we use it."""
+        asking = self._asking.get(client_key(request))
+        if asking is None or request.method == "ACK" or asking.transaction.state is not ClientState.CALLING:
+            return []
+        if asking.resent:
+            return self.broken(request, reason, now)
+        asking.resent = True
+        return [Send(request, asking.transaction.flow)]
 
     # ---- hearing
 
@@ -194,7 +211,8 @@ class UserAgentClient:
             return asking.dialog
         dialog = asking.forks.get(tag)
         if dialog is None and tag:
-            dialog = Dialog.as_uac(request, response, self._endpoint.contact, asking.transaction.flow)
+            contact = request.get("Contact") or self._endpoint.contact
+            dialog = Dialog.as_uac(request, response, contact, asking.transaction.flow)
             asking.forks[tag] = self._endpoint.dialogs[dialog.id] = dialog
         return dialog
 
@@ -215,3 +233,8 @@ class UserAgentClient:
         self._forget_forks(asking)
         if asking.dialog is not None and machine.request.method == "BYE":
             self._endpoint.forget(asking.dialog)
+
+
+def _fallback(transaction: ClientTransaction, flow: Flow) -> Flow | None:
+    """The UDP flow that the request would have taken, had it been smaller."""
+    return flow if flow.transport == "udp" and transaction.flow.reliable else None

@@ -68,7 +68,7 @@ class UserAgentServer:
         request = transaction.request
         response = Response.answering(request, status, reason, transaction.to_tag)
         if request.method in ("INVITE", "UPDATE") and 100 < status < 300:
-            response.add("Contact", self._endpoint.contact).add("Allow", ALLOW)
+            response.add("Contact", self._contact(transaction)).add("Allow", ALLOW)
         response.add("Server", self._endpoint.product)
         for name, value in headers:
             response.add(name, value)
@@ -156,7 +156,8 @@ class UserAgentServer:
         if caller in self._callers:
             return self._refuse(transaction, 482, now)
         endpoint = self._endpoint
-        dialog = Dialog.as_uas(request, transaction.to_tag, endpoint.contact, transaction.flow)
+        contact = endpoint.contact_on(transaction.flow, request.uri)
+        dialog = Dialog.as_uas(request, transaction.to_tag, contact, transaction.flow)
         dialog.their_invite = transaction.key
         endpoint.dialogs[dialog.id] = dialog
         self._callers[caller] = transaction.key
@@ -170,6 +171,8 @@ class UserAgentServer:
             return self._refuse(transaction, 481, now)
         if code := dialog.accept(request):
             return self._refuse(transaction, code, now)
+        if transaction.flow.reliable:
+            dialog.flow = transaction.flow  # a connection that they have opened anew reaches them
         if request.method == "BYE":
             return self._bye(transaction, dialog, now)
         if dialog.ending:
@@ -216,6 +219,12 @@ class UserAgentServer:
         return self.respond(transaction, status, now, headers=headers)
 
     # ---- keeping the books
+
+    def _contact(self, transaction: ServerTransaction) -> str:
+        """The same all through a dialog, and on the socket that the request came to."""
+        request = transaction.request
+        dialog = self._endpoint.dialogs.get((request.call_id, transaction.to_tag, request.from_tag))
+        return dialog.contact if dialog else self._endpoint.contact_on(transaction.flow, request.uri)
 
     def _invite_answered(self, transaction: InviteServer, response: Response, now: float) -> None:
         request = transaction.request

@@ -151,8 +151,8 @@ class Uri:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port to send to when nothing else is known: 5060, or 5061 for sips (RFC 3261 §19.1.2)."""
-        return self.host, self.port or (5061 if self.scheme == "sips" else 5060)
+        """Host and port to send to when nothing else is known: 5060, or 5061 over TLS (RFC 3261 §19.1.2)."""
+        return self.host, self.port or (5061 if self.scheme == "sips" or self.transport == "tls" else 5060)
 
     @property
     def transport(self) -> str:
