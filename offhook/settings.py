@@ -55,12 +55,27 @@ Provider: TypeAlias = Annotated[ProviderSettings, BeforeValidator(_provider)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 
 
+class TlsSettings(_Part):
+    """SIP over TLS; telephony/trunk/tls.py says what each line means. Paths of PEM files."""
+
+    port: Port = 5061
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+    clients: Literal["optional", "required"] = "required"
+    verify: bool = True
+    trust: Path | None = None
+
+
 class SipSettings(_Part):
-    """Where calls come in. port 0: any free one. public_host: what peers are told, when it is not `host`."""
+    """Where calls come in: UDP and TCP on `port`, TLS on its own. port 0: any free one. public_host: what
+    peers are told, when it is not `host`."""
 
     host: str = "0.0.0.0"
     port: Port = 5060
     public_host: str | None = None
+    tcp: bool = True
+    tls: TlsSettings | None = None
 
 
 class RtpSettings(_Part):

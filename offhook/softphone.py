@@ -27,6 +27,7 @@ from telephony.media.recorder import Recorder
 from telephony.media.stream import Stream, StreamState
 from telephony.phone import Phone
 from telephony.sdp.plan import MediaPlan
+from telephony.trunk.tls import Tls
 
 Frame = NDArray[np.int16]
 
@@ -144,16 +145,18 @@ async def place_call(
     linger: bool = True,
     caller: str = "",
     on_line: Callable[[Line], None] = lambda _: None,
+    tls: Tls | None = None,
 ) -> CallResult:
     """Dial, say the lines, hang up when they are said or the other side does.
 
-    target: a SIP URI. record: a stereo WAV, what was heard left, what was said right. Raises CallFailed when
-    nobody answers, TelephonyError when the line cannot be opened.
+    target: a SIP URI. tls: whom to believe if it is reached over TLS. record: a stereo WAV, what was heard
+    left, what was said right. Raises CallFailed when nobody answers, TelephonyError when the line cannot be
+    opened.
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
-    host = "127.0.0.1" if _is_local(target) else "0.0.0.0"
-    async with Phone(host=host, port=0, ports=PortPool(host, 20000, 29998)) as phone:
+    host = _our_side(target)
+    async with Phone(host=host, port=0, ports=PortPool(host, 20000, 29998), tls=tls or Tls()) as phone:
         try:
             async with asyncio.timeout(timeout_s):
                 call = await phone.dial(target, caller=caller)
@@ -251,6 +254,9 @@ def read_clip(path: Path, rate_hz: int = 8000) -> Frame:
     return np.concatenate([resampler.feed(pcm), resampler.finish()])
 
 
-def _is_local(target: str) -> bool:
+def _our_side(target: str) -> str:
+    """The local address to call from: loopback to loopback, IPv6 to IPv6."""
     host = target.rsplit("@", 1)[-1]
-    return host.startswith(("127.", "localhost"))
+    if host.startswith("["):
+        return "::1" if host.startswith("[::1]") else "::"
+    return "127.0.0.1" if host.startswith(("127.", "localhost")) else "0.0.0.0"

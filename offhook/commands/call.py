@@ -13,6 +13,7 @@ from rich.console import Console
 from offhook.logs import configure_logs
 from offhook.settings import LogSettings
 from offhook.softphone import CallResult, Line, place_call, read_clip
+from telephony.trunk.tls import Tls
 
 app = typer.Typer(add_completion=False)
 out = Console()
@@ -20,7 +21,12 @@ out = Console()
 
 @app.command()
 def call(
-    target: Annotated[str, typer.Argument(help="Who to phone, as sip:NUMBER@HOST:PORT.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="Who to phone: sip:NUMBER@HOST:PORT, with ;transport=tcp or tls, or sips:NUMBER@HOST:PORT."
+        ),
+    ],
     say: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,6 +41,12 @@ def call(
         Path | None, typer.Option(help="Stereo WAV: heard on the left, said on the right.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Give up after so many seconds.")] = 60.0,
+    tls_trust: Annotated[
+        Path | None, typer.Option(help="TLS: believe certificates of this authority, a PEM file.")
+    ] = None,
+    tls_verify: Annotated[
+        bool, typer.Option(help="TLS: check the far side's certificate, and that it is for the name dialled.")
+    ] = True,
 ) -> None:
     """Place one call. Exits with 0 if it was answered and everything was said."""
     configure_logs(LogSettings(level="warning"))
@@ -49,6 +61,7 @@ def call(
             timeout_s=timeout,
             linger=not wait_for_silence,
             on_line=lambda line: out.print(f"say  {line.name}"),
+            tls=Tls(verify=tls_verify, trust=tls_trust),
         )
     )
     _report(result, lines)

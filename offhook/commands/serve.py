@@ -24,7 +24,7 @@ def serve(
         Path | None, typer.Option(help="Settings file; config/offhook.yaml if it is there.")
     ] = None,
     sip_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="UDP port for SIP; 0 takes a free one.")
+        int | None, typer.Option(min=0, max=65535, help="UDP and TCP port for SIP; 0 takes a free one.")
     ] = None,
     http_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port for health and metrics; 0 takes a free one.")
@@ -63,7 +63,8 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def _announce(ready: Ready) -> None:
     print(
-        f"ready sip={ready.sip_host}:{ready.sip_port} sip_port={ready.sip_port} http_port={ready.http_port} "
+        f"ready sip={ready.sip_host}:{ready.sip_port} sip_port={ready.sip_port} "
+        f"tls_port={ready.tls_port} http_port={ready.http_port} "
         f"workers={ready.workers}",
         flush=True,
     )

@@ -26,6 +26,7 @@ from offhook.switch.reception import Reception
 from telephony.dialplan.store import PlanStore
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
+from telephony.trunk.tls import Tls
 
 log = structlog.get_logger()
 
@@ -34,10 +35,11 @@ GOODBYE_TIMEOUT_S = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The server takes calls here."""
+    """The server takes calls here. tls_port: 0 without TLS."""
 
     sip_host: str
     sip_port: int
+    tls_port: int
     http_port: int
     workers: int
 
@@ -73,6 +75,8 @@ class Switch:
                 port=settings.sip.port,
                 ports=ports,
                 public_host=settings.sip.public_host,
+                tcp=settings.sip.tcp,
+                tls=Tls(**settings.sip.tls.model_dump()) if settings.sip.tls else None,
             )
             phone.admit = self._reception.admit
             phone.options_status = lambda: 503 if self._why_not_ready() else 200
@@ -100,7 +104,7 @@ class Switch:
                 gc.freeze()
                 self._phone = phone
                 host, port = phone.address
-                self._on_ready(Ready(host, port, http_port, len(pool.workers)))
+                self._on_ready(Ready(host, port, phone.tls_port, http_port, len(pool.workers)))
                 answering = asyncio.create_task(self._answer(phone), name="answer the phone")
                 await self._stopping.wait()
                 answering.cancel()

@@ -141,8 +141,9 @@ class Dialog:
 
         Only an address is used. A host name sends us to where their last message came from: names are not
         resolved in the middle of a call, and the proxy that wrote its name there is the one that we hear
-        from. A connection that they opened is used as long as it stands (RFC 5923): the transport knows."""
-        if self.flow.connection:
+        from. A connection that they opened, or that we opened to them with no proxy on record, is used as long as it
+        stands, whatever address their Contact names (RFC 5923): the transport knows."""
+        if self.flow.connection or (self.flow.reliable and not self.routes):
             return self.flow
         try:
             uri = Address.parse(self.routes[0]).uri if self.routes else Uri.parse(self.target)
@@ -153,7 +154,7 @@ class Dialog:
         transport = "tls" if uri.scheme == "sips" else uri.transport
         if transport not in ("udp", "tcp", "tls"):
             transport = self.flow.transport
-        hop = Flow(transport, (host, port))
+        hop = Flow(transport, (host, port), name=self.flow.name)  # another machine of those whom we dialled
         return self.flow if hop == self.flow else hop
 
     def snapshot(self) -> dict[str, Any]:

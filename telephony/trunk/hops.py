@@ -22,7 +22,8 @@ def hop_again(message: Message, flow: Flow) -> Flow:
         return flow
     with contextlib.suppress(SipSyntaxError):
         host, port = _request_hop(message) if isinstance(message, Request) else _response_hop(message)
-        return Flow(flow.transport, (host, port or (5061 if flow.transport == "tls" else 5060)), name=host)
+        port = port or (5061 if flow.transport == "tls" else 5060)
+        return Flow(flow.transport, (host, port), name=flow.name or host)
     return Flow(flow.transport, flow.remote)
 
 

@@ -29,10 +29,18 @@ class PjsipPhone:
 
     answer_with: final code for incoming calls, 200 to answer, 486 to refuse, 0 to let them ring.
     quiet_s: how long the other side must be inaudible before `silence`; longer than pauses in its speech.
-    record: WAV of what the call hears, from its first packet on; complete after the `async with` block."""
+    record: WAV of what the call hears, from its first packet on; complete after the `async with` block.
+    transport: udp, tcp or tls. trust: PEM of the authority that must have signed the far side's certificate."""
 
     def __init__(
-        self, *, answer_with: int = 0, record: Path | None = None, quiet_s: float = 1.2, log_level: int = 0
+        self,
+        *,
+        answer_with: int = 0,
+        record: Path | None = None,
+        quiet_s: float = 1.2,
+        log_level: int = 0,
+        transport: str = "udp",
+        trust: Path | None = None,
     ) -> None:
         self.uri = ""
         self.port = 0
@@ -46,6 +54,8 @@ class PjsipPhone:
             "record": str(record or ""),
             "quiet_s": quiet_s,
             "log_level": log_level,
+            "transport": transport,
+            "trust": str(trust or ""),
         }
         self._process: asyncio.subprocess.Process
         self._reader: asyncio.Task[None]

@@ -21,6 +21,11 @@ import pjsua2 as pj  # noqa: E402
 POLL_MS = 5
 VOICE_LEVEL = 8  # PJSIP's 0 to 127, logarithmic; speech is 15 to 32, silence 0 to 2
 RTP_EVENTS = pj.PJSUA_DTMF_METHOD_RFC2833
+TRANSPORTS = {
+    "udp": pj.PJSIP_TRANSPORT_UDP,
+    "tcp": pj.PJSIP_TRANSPORT_TCP,
+    "tls": pj.PJSIP_TRANSPORT_TLS,
+}
 STATES = {
     pj.PJSIP_INV_STATE_CALLING: "calling",
     pj.PJSIP_INV_STATE_INCOMING: "incoming",
@@ -208,9 +213,17 @@ class Phone:
         return self._count
 
     def start(
-        self, *, answer_with: int = 0, record: str = "", quiet_s: float = 1.2, log_level: int = 0
+        self,
+        *,
+        answer_with: int = 0,
+        record: str = "",
+        quiet_s: float = 1.2,
+        log_level: int = 0,
+        transport: str = "udp",
+        trust: str = "",
     ) -> None:
-        """Bind a free UDP port of 127.0.0.1 and tell the phone's URI. answer_with: 0, 200 or a refusal."""
+        """Bind a free port of 127.0.0.1 and tell the phone's URI. answer_with: 0, 200 or a refusal.
+        transport: udp, tcp or tls. trust: PEM of the authority that far sides over TLS must have, "" for any."""
         self.answer_with, self.record_to, self.quiet_s = answer_with, record, quiet_s
         config = pj.EpConfig()
         config.uaConfig.threadCnt = 0
@@ -225,14 +238,18 @@ class Phone:
         self.endpoint.libCreate()
         self.endpoint.libInit(config)
         self.endpoint.audDevManager().setNullDev()
-        transport = pj.TransportConfig()
-        transport.boundAddress = transport.publicAddress = "127.0.0.1"
-        number = self.endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
+        socket = pj.TransportConfig()
+        socket.boundAddress = socket.publicAddress = "127.0.0.1"
+        if trust:
+            socket.tlsConfig.CaListFile, socket.tlsConfig.verifyServer = trust, True
+        number = self.endpoint.transportCreate(TRANSPORTS[transport], socket)
         self.endpoint.libStart()
         self._only_g711()
         port = int(self.endpoint.transportGetInfo(number).localName.rsplit(":", 1)[1])
         account = pj.AccountConfig()
-        account.idUri = f"sip:pjsip@127.0.0.1:{port}"
+        account.idUri = f"sip:pjsip@127.0.0.1:{port}" + (
+            "" if transport == "udp" else f";transport={transport}"
+        )
         account.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
         account.mediaConfig.transportConfig.port = 0
         self.account.create(account)

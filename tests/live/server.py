@@ -19,7 +19,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIALPLAN = REPOSITORY / "dialplans" / "demo.yaml"
-READY = re.compile(r"\bready\b.*\bsip_port=(\d+).*\bhttp_port=(\d+)")
+READY = re.compile(r"\bready\b.*\bsip_port=(\d+).*\btls_port=(\d+).*\bhttp_port=(\d+)")
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 20
 LOOK_AGAIN_S = 0.05  # between two looks at /proc, a journal or the metrics
@@ -72,6 +72,7 @@ class Server:
     """A server that takes calls on 127.0.0.1."""
 
     sip_port: int
+    tls_port: int
     http_port: int
     process: asyncio.subprocess.Process
     folder: Path
@@ -82,9 +83,10 @@ class Server:
         """The switch."""
         return self.process.pid
 
-    def uri(self, number: str = "100") -> str:
+    def uri(self, number: str = "100", transport: str = "udp") -> str:
         """What to dial."""
-        return f"sip:{number}@127.0.0.1:{self.sip_port}"
+        port = self.tls_port if transport == "tls" else self.sip_port
+        return f"sip:{number}@127.0.0.1:{port}" + ("" if transport == "udp" else f";transport={transport}")
 
     def children(self) -> list[int]:
         """Pids of all its living descendants: workers, model host, console."""
@@ -192,11 +194,11 @@ async def running_server(
     folder: for settings, calls and database. settings: more YAML lines. Raises ServerError."""
     process = await _spawn(folder, dialplan, workers, settings)
     log: list[str] = []
-    ready: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[tuple[int, int, int]] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(_follow(process, log, ready), name="the server's log")
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
-            sip_port, http_port = await ready
+            sip_port, tls_port, http_port = await ready
     except (TimeoutError, ServerError) as error:
         await _kill(process)
         await reading
@@ -205,7 +207,7 @@ async def running_server(
         await _kill(process)
         await reading
         raise
-    server = Server(sip_port, http_port, process, folder, log)
+    server = Server(sip_port, tls_port, http_port, process, folder, log)
     try:
         yield server
     finally:
@@ -252,14 +254,14 @@ def _settings(folder: Path, dialplan: Path, workers: int) -> str:
 
 
 async def _follow(
-    process: asyncio.subprocess.Process, log: list[str], ready: asyncio.Future[tuple[int, int]]
+    process: asyncio.subprocess.Process, log: list[str], ready: asyncio.Future[tuple[int, int, int]]
 ) -> None:
     assert process.stdout is not None
     async for raw in process.stdout:
         line = raw.decode(errors="replace").rstrip()
         log.append(line)
         if not ready.done() and (found := READY.search(line)):
-            ready.set_result((int(found[1]), int(found[2])))
+            ready.set_result((int(found[1]), int(found[2]), int(found[3])))
     if not ready.done():
         ready.set_exception(ServerError("it ended"))
 

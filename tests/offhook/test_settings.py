@@ -106,3 +106,20 @@ def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path) -> None:
     """A list, a word, broken YAML."""
     assert problems(written(tmp_path, "- a\n"))[0].startswith("1:1: settings are")
     assert "not YAML" in problems(written(tmp_path, "sip: [\n"))[0]
+
+
+def test_tls_is_set_by_the_file_or_by_the_environment(tmp_path: Path) -> None:
+    """`on` and `off` are what people write; a key that is not known is refused at its line."""
+    path = written(tmp_path, "sip:\n  tcp: off\n  tls: {certificate: phone.pem, verify: off}\n")
+    sip = load_settings(path, environ={"OFFHOOK_SIP__TLS__PORT": "5071"}).sip
+    assert sip.tls is not None
+    assert (sip.tcp, sip.tls.port, sip.tls.certificate, sip.tls.verify) == (
+        False,
+        5071,
+        Path("phone.pem"),
+        False,
+    )
+    assert (
+        "unknown key 'cert'. Known: certificate"
+        in problems(written(tmp_path, "sip:\n  tls: {cert: phone.pem}\n"))[0]
+    )

@@ -139,6 +139,31 @@ def test_on_tcp_requests_stay_on_the_connection() -> None:
     assert Dialog.as_uas(invite(CONTACT), "b1", US, flow).next_flow() == flow
 
 
+def test_over_a_connection_that_we_opened_a_proxy_on_record_decides() -> None:
+    """Rows 13, 37: without one our own connection is used, whatever their Contact says; with one, that proxy,
+    over the transport that it names, and under the name whose certificate we believed."""
+    flow = Flow("tls", ("203.0.113.9", 5061), name="example.com")
+
+    def towards(*lines: tuple[str, str]) -> Flow:
+        response = Response.answering(invite(("Contact", US)), 200, to_tag="b1")
+        for name, value in (CONTACT, *lines):
+            response.add(name, value)
+        return Dialog.as_uac(invite(("Contact", US)), response, US, flow).next_flow()
+
+    assert towards() == flow
+    hop = towards(("Record-Route", "<sip:192.0.2.2;transport=tls;lr>"))
+    assert (hop, hop.name) == (Flow("tls", ("192.0.2.2", 5061)), "example.com")
+    assert towards(("Record-Route", "<sip:192.0.2.2;transport=TCP;lr>")) == Flow("tcp", ("192.0.2.2", 5060))
+
+
+def test_a_contact_may_name_another_transport() -> None:
+    """RFC 3261 §18.1.1: `;transport=tcp` and sips are where their owner listens."""
+    tcp = ("Contact", "<sip:ann@192.0.2.7:5062;transport=tcp>")
+    assert Dialog.as_uas(invite(tcp), "b1", US, FLOW).next_flow() == Flow("tcp", ("192.0.2.7", 5062))
+    tls = ("Contact", "<sips:ann@192.0.2.7>")
+    assert Dialog.as_uas(invite(tls), "b1", US, FLOW).next_flow() == Flow("tls", ("192.0.2.7", 5061))
+
+
 def test_a_snapshot_survives_json_and_restores_an_equal_dialog() -> None:
     """Handover to another process or to Redis: plain data, and the next request is the one that would have
     come."""
