@@ -90,6 +90,7 @@ class InviteClient(ClientTransaction):
         super().__init__(request, flow)
         self._ack: Request | None = None
         self._cancel_wanted = False
+        self.given_up = False  # we have asked for its end
 
     def start(self, now: float) -> list[Action]:
         """Send the INVITE; over UDP repeat it after T1, 2·T1, 4·T1 …"""
@@ -104,6 +105,7 @@ class InviteClient(ClientTransaction):
 
         Before the first 1xx nothing may be sent: call again when one comes, `cancel_due` says so. If the 487
         never comes, the INVITE times out 64·T1 after the CANCEL."""
+        self.given_up = True
         if self.state is ClientState.CALLING:
             self._cancel_wanted = True
             return None

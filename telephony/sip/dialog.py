@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from telephony.errors import SipSyntaxError
+from telephony.sip.digest import Login
 from telephony.sip.headers import Address
 from telephony.sip.message import Message, Request, Response
 from telephony.sip.transaction import Flow
@@ -30,7 +31,7 @@ class Dialog:
     target: the URI of their Contact. routes: our Route lines, first hop first. initiator: the Call-ID is
     ours. remote_seq: None until they have sent a request. early: no 2xx yet. ending: BYE sent, only its echo
     is awaited. their_invite, our_invite: key of the INVITE transaction that is not finally answered yet, ""
-    if there is none.
+    if there is none. login: how we prove who we are when they ask; None if we cannot.
     """
 
     call_id: str
@@ -49,6 +50,7 @@ class Dialog:
     ending: bool = False
     their_invite: str = ""
     our_invite: str = ""
+    login: Login | None = None
 
     @classmethod
     def as_uas(cls, invite: Request, local_tag: str, contact: str, flow: Flow) -> Self:
@@ -158,10 +160,10 @@ class Dialog:
         return self.flow if hop == self.flow else hop
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes an equal dialog; INVITEs in progress are not kept."""
-        kept = {
-            name: getattr(self, name) for name in self.__slots__ if name not in ("their_invite", "our_invite")
-        }
+        """Plain values from which `restore` makes an equal dialog; INVITEs in progress and passwords are not
+        kept."""
+        left_out = ("their_invite", "our_invite", "login")
+        kept = {name: getattr(self, name) for name in self.__slots__ if name not in left_out}
         flow = [self.flow.transport, list(self.flow.remote), self.flow.connection]
         return {**kept, "routes": list(self.routes), "flow": flow}
 

@@ -10,6 +10,7 @@ from telephony.errors import SipSyntaxError
 from telephony.sip import lexer
 from telephony.sip.client_transaction import ClientTransaction, InviteClient
 from telephony.sip.dialog import Dialog
+from telephony.sip.digest import Login
 from telephony.sip.endpoint import Counters, Endpoint, Headers
 from telephony.sip.message import Request, Response
 from telephony.sip.server_transaction import AwaitAck, ServerTransaction
@@ -108,10 +109,26 @@ class Stack:
         )
 
     def invite(
-        self, uri: str, caller: str, flow: Flow, now: float, *, headers: Headers = (), body: bytes = b""
+        self,
+        uri: str,
+        caller: str,
+        flow: Flow,
+        now: float,
+        *,
+        headers: Headers = (),
+        body: bytes = b"",
+        login: Login | None = None,
     ) -> tuple[InviteClient, list[Action]]:
-        """Begin a call. caller: our From line, without tag. The new From tag and the Call-ID name the leg."""
-        return self._uac.invite(uri, caller, flow, now, headers, body)
+        """Begin a call. caller: our From line, without tag. The new From tag and the Call-ID name the leg.
+
+        login: answers challenges, to the INVITE and to all that follows in its dialog."""
+        return self._uac.invite(uri, caller, flow, now, headers, body, login)
+
+    def request(
+        self, request: Request, flow: Flow, now: float, login: Login | None = None
+    ) -> tuple[ClientTransaction, list[Action]]:
+        """Send a request that belongs to no dialog and is complete but for its Via: REGISTER, OPTIONS."""
+        return self._uac.request(request, flow, now, login)
 
     def ask(
         self,

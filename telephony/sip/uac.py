@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from telephony.sip.client_transaction import ClientState, ClientTransaction, InviteClient, RequestClient
 from telephony.sip.dialog import Dialog
+from telephony.sip.digest import MAX_TRIES, Login
 from telephony.sip.endpoint import Endpoint, Headers
 from telephony.sip.events import Replied, Unanswered
 from telephony.sip.message import Request, Response
@@ -34,10 +35,16 @@ class _Asking:
 
     dialog: the one it was sent in, None for a new call. forks: dialogs that responses gave birth to, by To
     tag. acks: what each 2xx was acknowledged with, by To tag. udp: where it goes if TCP, which it took for
-    its size, is not spoken there. resent: its connection was lost once."""
+    its size, is not spoken there. resent: its connection was lost once. login: answers their challenges. first:
+    the transaction that was asked for, when this is its repeat with credentials. answered: challenges answered.
+    """
 
     transaction: ClientTransaction
     dialog: Dialog | None = None
+    login: Login | None = None
+    first: ClientTransaction | None = None
+    tries: int = 1
+    answered: set[tuple[int, str]] = field(default_factory=set)
     forks: dict[str, Dialog] = field(default_factory=dict)
     acks: dict[str, Send] = field(default_factory=dict)
     udp: Flow | None = None
@@ -50,6 +57,7 @@ class UserAgentClient:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._asking: dict[str, _Asking] = {}
+        self._repeated: dict[str, ClientTransaction] = {}  # key of the first try → the try with credentials
 
     @property
     def pending(self) -> int:
@@ -60,7 +68,14 @@ class UserAgentClient:
     # ---- asking
 
     def invite(
-        self, uri: str, caller: str, flow: Flow, now: float, headers: Headers = (), body: bytes = b""
+        self,
+        uri: str,
+        caller: str,
+        flow: Flow,
+        now: float,
+        headers: Headers = (),
+        body: bytes = b"",
+        login: Login | None = None,
     ) -> tuple[InviteClient, list[Action]]:
         """Begin a call. caller: our From line, without tag. The new From tag and the Call-ID name the leg."""
         endpoint = self._endpoint
@@ -77,7 +92,17 @@ class UserAgentClient:
             request.add("Content-Type", "application/sdp")
             request.body = body
         transaction = InviteClient(request, endpoint.sign(request, flow))
-        return transaction, self._start(_Asking(transaction, udp=_fallback(transaction, flow)), now)
+        asking = _Asking(transaction, login=login, udp=_fallback(transaction, flow))
+        return transaction, self._start(asking, now)
+
+    def request(
+        self, request: Request, flow: Flow, now: float, login: Login | None = None
+    ) -> tuple[ClientTransaction, list[Action]]:
+        """Send a request that belongs to no dialog and is complete but for its Via: REGISTER, OPTIONS."""
+        if login is not None:
+            login.authorize(request)
+        transaction = RequestClient(request, self._endpoint.sign(request, flow))
+        return transaction, self._start(_Asking(transaction, login=login), now)
 
     def ask(
         self,
@@ -93,16 +118,20 @@ class UserAgentClient:
         flow = dialog.next_flow()
         request = dialog.request(method, headers, body, content_type)
         request.add("User-Agent", self._endpoint.product)
+        if dialog.login is not None:
+            dialog.login.authorize(request)
         signed = self._endpoint.sign(request, flow)
         transaction = (InviteClient if method == "INVITE" else RequestClient)(request, signed)
         if method == "INVITE":
             dialog.our_invite = transaction.key
         elif method == "BYE":
             dialog.ending = True
-        return transaction, self._start(_Asking(transaction, dialog, udp=_fallback(transaction, flow)), now)
+        asking = _Asking(transaction, dialog, dialog.login, udp=_fallback(transaction, flow))
+        return transaction, self._start(asking, now)
 
     def ack(self, transaction: ClientTransaction, dialog: Dialog, body: bytes = b"") -> list[Action]:
         """Acknowledge a 2xx; the same ACK answers each repeat of it from then on (RFC 3261 §13.2.2.4)."""
+        transaction = self._repeated.get(transaction.key, transaction)
         request = dialog.ack(transaction.request.cseq.number, body, "application/sdp")
         send = Send(request, self._endpoint.sign(request, dialog.next_flow()))
         if asking := self._asking.get(transaction.key):
@@ -111,7 +140,9 @@ class UserAgentClient:
 
     def cancel(self, transaction: InviteClient, now: float, headers: Headers = ()) -> list[Action]:
         """Give up an INVITE of ours; before its first 1xx the CANCEL is held back (RFC 3261 §9.1)."""
-        request = transaction.cancel(now)
+        latest = self._repeated.get(transaction.key, transaction)
+        assert isinstance(latest, InviteClient)
+        transaction, request = latest, latest.cancel(now)
         self._endpoint.agenda.note(transaction)
         if request is None:
             return []
@@ -160,6 +191,8 @@ class UserAgentClient:
         if response.status >= 200:
             self._invite_done(asking)
         transaction = asking.transaction
+        if response.status in (401, 407) and (repeat := self._log_in(asking, response, now)) is not None:
+            return repeat
         actions = self.run(transaction, transaction.receive(response, now))
         if isinstance(transaction, InviteClient) and transaction.cancel_due:
             actions += self.cancel(transaction, now)
@@ -180,6 +213,42 @@ class UserAgentClient:
         self._endpoint.agenda.note(machine)
         return out
 
+    def _log_in(self, asking: _Asking, response: Response, now: float) -> list[Action] | None:
+        """Answer a challenge: the same request with credentials, the next CSeq and a new branch (RFC 3261
+        §22.2). None if it was not the first final response, or if credentials would not help."""
+        before, login = asking.transaction, asking.login
+        waiting = before.state in (ClientState.CALLING, ClientState.PROCEEDING)
+        given_up = isinstance(before, InviteClient) and before.given_up
+        if not waiting or given_up or login is None or asking.tries >= MAX_TRIES:
+            return None
+        if before.request.method in ("CANCEL", "ACK") or not login.challenged(response, asking.answered):
+            return None
+        actions = [action for action in before.receive(response, now) if isinstance(action, Send)]
+        self._endpoint.agenda.note(before)
+        again = self._again(before.request, asking.dialog)
+        login.authorize(again)
+        transaction = type(before)(again, self._endpoint.sign(again, before.flow))
+        first = asking.first or before
+        self._repeated[first.key] = transaction
+        if asking.dialog is not None and again.method == "INVITE":
+            asking.dialog.our_invite = transaction.key
+        repeat = _Asking(transaction, asking.dialog, login, first, asking.tries + 1, asking.answered)
+        repeat.udp = asking.udp or _fallback(transaction, before.flow)
+        self._forget_forks(asking)
+        asking.dialog = None  # it lives on in the repeat
+        if before.state is ClientState.OVER:
+            self._drop(before)
+        return [*actions, *self._start(repeat, now)]
+
+    def _again(self, request: Request, dialog: Dialog | None) -> Request:
+        """A copy without its top Via, with the next sequence number."""
+        again = request.copy()
+        again.set("Via", *request.all("Via")[1:])
+        number = request.cseq.number + 1
+        if dialog is not None:
+            dialog.local_seq = number = dialog.local_seq + 1
+        return again.set("CSeq", f"{number} {request.method}")
+
     def _start(self, asking: _Asking, now: float) -> list[Action]:
         self._asking[asking.transaction.key] = asking
         return self.run(asking.transaction, asking.transaction.start(now))
@@ -189,6 +258,7 @@ class UserAgentClient:
         if asking is None or machine.request.method == "CANCEL":
             return []  # what becomes of a CANCEL shows in its INVITE
         leg = (machine.request.call_id, machine.request.from_tag)
+        machine = asking.first or machine  # the one that whoever asked was given
         if isinstance(event, ResponseCame):
             return [Up(Replied(leg, machine, event.response, self._dialog_of(asking, event.response)))]
         self._invite_done(asking)
@@ -213,6 +283,7 @@ class UserAgentClient:
         if dialog is None and tag:
             contact = request.get("Contact") or self._endpoint.contact
             dialog = Dialog.as_uac(request, response, contact, asking.transaction.flow)
+            dialog.login = asking.login
             asking.forks[tag] = self._endpoint.dialogs[dialog.id] = dialog
         return dialog
 
@@ -231,6 +302,8 @@ class UserAgentClient:
         if asking is None:
             return
         self._forget_forks(asking)
+        if asking.first is not None and self._repeated.get(asking.first.key) is machine:
+            del self._repeated[asking.first.key]
         if asking.dialog is not None and machine.request.method == "BYE":
             self._endpoint.forget(asking.dialog)
 
