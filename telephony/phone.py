@@ -119,6 +119,7 @@ class Phone:
                 "tls": Home(there, f"<{who}{there};transport=tls>"),
             },
             tcp=self._tcp,
+            supported=frozenset({"timer"}),
         )
 
     async def __aexit__(

@@ -7,6 +7,7 @@ transfer.py what a NOTIFY means. Not media: `rtp` and `plan` are all that the me
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Self
 
 from telephony.call import events, keypad, state
@@ -17,7 +18,8 @@ from telephony.call.hold import MediaCall
 from telephony.call.line import Line
 from telephony.call.state import Leg
 from telephony.call.transfer import Transfer, TransferOutcome
-from telephony.errors import OutOfOrder, SdpError
+from telephony.call.upkeep import SessionTimer
+from telephony.errors import OutOfOrder, SdpError, SipSyntaxError
 from telephony.sdp.plan import MediaPlan
 from telephony.sip import events as sip
 from telephony.sip.body import find_part
@@ -47,6 +49,7 @@ class Call(MediaCall):
         """The call that an INVITE asks for; nothing but 100 has been said."""
         call = cls(line, came.leg, came.invite.request, source, Leg.OFFERED)
         call._invite, call._dialog = came.invite, came.dialog
+        call._await_expiry()
         return call
 
     @classmethod
@@ -58,7 +61,12 @@ class Call(MediaCall):
         try:
             agreement = Agreement(line.media(rtp.port))
             dialing, actions = line.stack.invite(
-                uri, caller, flow, line.now(), headers=headers, body=agreement.offer()
+                uri,
+                caller,
+                flow,
+                line.now(),
+                headers=(*headers, *SessionTimer().offer()),
+                body=agreement.offer(),
             )
             request = dialing.request
             call = cls(line, (request.call_id, request.from_tag), request, flow.remote, Leg.DIALING)
@@ -95,7 +103,9 @@ class Call(MediaCall):
         """Send 200 with our description; negotiates first if nobody has. Repeated until their ACK comes."""
         self._require(state.Answered)
         self.negotiate()
-        self._respond(state.Answered(), 200, body=self._description)
+        session = self._session.answer(self.request, self._line.now())
+        self._respond(state.Answered(), 200, headers=session, body=self._description)
+        self._keep_up()
         self._tell(events.Answered())
 
     def reject(self, code: int, reason: str = "", headers: Headers = ()) -> None:
@@ -116,6 +126,17 @@ class Call(MediaCall):
         self._perform(actions)
 
     # ---- what its user does with any call
+
+    def expire(self) -> None:
+        """The caller's INVITE has waited as long as its Expires allows (RFC 3261 §13.3.1): 487."""
+        if self.leg in (Leg.OFFERED, Leg.RINGING):
+            self._respond(state.Refused(), 487)
+            self._over(Ended("caller", 487, "INVITE expired"))
+
+    def _await_expiry(self) -> None:
+        with contextlib.suppress(SipSyntaxError):  # one that cannot be read limits nothing
+            if (patience_s := self.request.expires) is not None:
+                self._upkeep = asyncio.get_running_loop().call_later(patience_s, self.expire)
 
     def hang_up(self, reason: str = "") -> None:
         """End it in the way its state wants: BYE, CANCEL or 480. A call that is ending already is left alone.
@@ -244,6 +265,8 @@ class Call(MediaCall):
         """A response to something that we asked within the dialog."""
         if response.status < 200:
             return
+        if transaction.request.method in ("INVITE", "UPDATE"):
+            self._session_answered(transaction.request.method, response)
         if transaction.request.method == "INVITE":
             if response.status < 300 and self._dialog is not None:
                 self._perform(self._line.stack.ack(transaction, self._dialog))
@@ -300,6 +323,8 @@ class Call(MediaCall):
             return
         self._step(state.Answered())
         self._step(state.Confirmed())
+        self._takes_update = "UPDATE" in response.values("Allow")
+        self._session_answered("INVITE", response)
         answer = find_part(response, SDP)
         try:
             if answer is not None or self.plan is None:

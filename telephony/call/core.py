@@ -18,6 +18,7 @@ from telephony.call.agreement import Agreement
 from telephony.call.events import CallEvent, Ended
 from telephony.call.line import Line
 from telephony.call.state import Leg, LegState
+from telephony.call.upkeep import Due, SessionTimer
 from telephony.errors import OutOfOrder, SipSyntaxError
 from telephony.media.ports import PortPair
 from telephony.sdp.plan import MediaPlan
@@ -57,6 +58,9 @@ class CallCore:
         self._agreement: Agreement | None = None
         self._leaving_because: str | None = None  # we want out; the words we gave
         self._listeners: list[Callable[[CallEvent], None]] = []
+        self._session = SessionTimer()
+        self._takes_update = "UPDATE" in request.values("Allow")  # of an inbound call: theirs
+        self._upkeep: asyncio.TimerHandle | None = None
         self._asking: dict[str, asyncio.Future[Response]] = {}
         loop = asyncio.get_running_loop()
         self._settled: asyncio.Future[None] = loop.create_future()
@@ -158,10 +162,35 @@ class CallCore:
         for answer in self._asking.values():
             if not answer.done():
                 answer.set_result(Response(487, "Call ended first"))
+        if self._upkeep is not None:
+            self._upkeep.cancel()
         self._line.hung_up(self.key)
         self._tell(ended)
         if self.rtp is not None and not self.keep_rtp:
             self.rtp.close()
+
+    def _keep_up(self) -> None:
+        """The session timer has changed: ring when it is due."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+        deadline = self._session.next_deadline()
+        loop = asyncio.get_running_loop()
+        self._upkeep = loop.call_at(deadline, self.check_session) if deadline is not None else None
+
+    def check_session(self, now: float | None = None) -> None:
+        """Refresh the session, or end it, if it is time. now: loop time, s."""
+        due = self._session.due(self._line.now() if now is None else now)
+        if due is Due.REFRESH and self.leg is Leg.TALKING:
+            self._refresh()
+        elif due is Due.END and self.leg is Leg.TALKING:
+            self._break("nobody refreshed the session", 408)
+        self._keep_up()
+
+    def _refresh(self) -> None:
+        raise NotImplementedError
+
+    def _break(self, reason: str, code: int) -> None:
+        raise NotImplementedError
 
     def _settle(self) -> None:
         if not self._settled.done():

@@ -38,7 +38,9 @@ class MediaCall(CallCore):
             if agreement is None:
                 raise OutOfOrder(f"call {self.id} has no media to hold")
             if not (agreement.waiting or dialog.their_invite or dialog.our_invite):
-                response = await self._ask("INVITE", body=agreement.offer(hold))
+                response = await self._ask(
+                    "INVITE", headers=self._session.offer(), body=agreement.offer(hold)
+                )
                 if response.status < 300:
                     return
                 if response.status != 491:
@@ -63,6 +65,28 @@ class MediaCall(CallCore):
         """End the call in the way its state wants."""
         raise NotImplementedError
 
+    def _refresh(self) -> None:
+        """Say that we are still here: by UPDATE if they take it, else by a re-INVITE that changes nothing (RFC
+        4028 §7.4, §8)."""
+        line, dialog, agreement = self._line, self._standing(), self._agreement
+        if agreement is None or agreement.waiting or dialog.their_invite or dialog.our_invite:
+            self._session.refused(line.now())
+            return
+        method, body = ("UPDATE", b"") if self._takes_update else ("INVITE", agreement.offer())
+        _, actions = line.stack.ask(dialog, method, line.now(), headers=self._session.offer(), body=body)
+        self._perform(actions)
+
+    def _session_answered(self, method: str, response: Response) -> None:
+        """A final response to our INVITE, re-INVITE or UPDATE."""
+        if response.status < 300:
+            self._session.answered(response, self._line.now())
+        else:
+            self._takes_update = self._takes_update and not (
+                method == "UPDATE" and response.status in (405, 501)
+            )
+            self._session.refused(self._line.now())
+        self._keep_up()
+
     def _accept(self, answer: bytes | None) -> None:
         """Their answer to our offer. Raises SdpError if it is missing or does not fit."""
         assert self._agreement is not None
@@ -81,7 +105,9 @@ class MediaCall(CallCore):
         agreement, offer = self._agreement, find_part(transaction.request, SDP)
         is_invite = isinstance(transaction, InviteServer)
         if offer is None and not is_invite:  # an UPDATE that only refreshes (RFC 4028 §7.4)
-            self._perform(stack.respond(transaction, 200, now))
+            headers = self._session.answer(transaction.request, now)
+            self._perform(stack.respond(transaction, 200, now, headers=headers))
+            self._keep_up()
         elif (
             agreement is None or agreement.plan is None
         ):  # the first offer is not answered yet (RFC 3311 §5.2)
@@ -95,7 +121,9 @@ class MediaCall(CallCore):
             except SdpError as error:
                 self._perform(stack.respond(transaction, error.code, now, headers=_warning(error)))
                 return
-            self._perform(stack.respond(transaction, 200, now, body=body))
+            headers = self._session.answer(transaction.request, now)
+            self._perform(stack.respond(transaction, 200, now, headers=headers, body=body))
+            self._keep_up()
             self._changed(before, agreement.plan)
 
     def _answered_by_ack(self, request: Request) -> None:

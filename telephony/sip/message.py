@@ -223,6 +223,10 @@ class Message:
         """Expires in s, None if missing (RFC 3261 §20.19)."""
         return self._number("Expires")
 
+    def seconds(self, name: str) -> int | None:
+        """A header that is a number of s and perhaps parameters, None if missing. Raises SipSyntaxError."""
+        return self._number(name)
+
     def _number(self, name: str) -> int | None:
         text = self.get(name)
         if text is None:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from telephony.errors import SipSyntaxError
-from telephony.sip.message import Request
+from telephony.sip.message import Message, Request
 
 METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "REFER", "NOTIFY")
 ALLOW = ", ".join(METHODS)
@@ -16,6 +16,9 @@ ACCEPT = "application/sdp, application/dtmf-relay, application/dtmf, message/sip
 IN_DIALOG_ONLY = frozenset({"BYE", "INFO", "UPDATE", "REFER", "NOTIFY"})
 SCHEMES = frozenset({"sip", "sips", "tel"})
 OFFERING = frozenset({"INVITE", "UPDATE"})  # their body, if any, must be a session description
+
+
+MIN_SESSION_S = 90  # a shorter session timer is refused (RFC 4028 §4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,19 @@ def refusal(request: Request, supported: Collection[str]) -> Refusal | None:
         return Refusal(420, (("Unsupported", ", ".join(unknown)),))
     if request.body and request.method in OFFERING and not _readable_body(request.content_type):
         return Refusal(415, (("Accept", "application/sdp"),))
+    interval = session_expires(request) if request.method in OFFERING else None
+    if interval is not None and interval < MIN_SESSION_S and _has(request, "Supported", "timer"):
+        return Refusal(422, (("Min-SE", str(MIN_SESSION_S)),))  # others could make nothing of a 422
     return None
+
+
+def session_expires(message: Message) -> int | None:
+    """Session-Expires in s, None if there is none (RFC 4028 §4). Raises SipSyntaxError (400)."""
+    return message.seconds("Session-Expires")
+
+
+def _has(request: Request, name: str, tag: str) -> bool:
+    return any(value.lower() == tag for value in request.values(name))
 
 
 def _readable_body(content_type: str) -> bool:
