@@ -73,6 +73,7 @@ class Switch:
                 port=settings.sip.port,
                 ports=ports,
                 public_host=settings.sip.public_host,
+                codecs=settings.sip.codecs,
             )
             phone.admit = self._reception.admit
             phone.options_status = lambda: 503 if self._why_not_ready() else 200

@@ -25,6 +25,7 @@ from pipeline.providers.grammar import Grammar, compile_phrases
 
 NAME = "pocketsphinx"
 MODEL_HZ = 16_000
+PHONE_HZ = 8_000  # the band that the means and thresholds were measured in; wideband calls are narrowed to it
 MAX_TURN_S = 60.0  # what a caller says beyond this in one go is not decoded
 NO_PHRASES = ("{digits}",)  # an agent that names nothing still takes numbers, yes and no
 
@@ -53,7 +54,10 @@ class Line:
     @staticmethod
     def heard(pcm: bytes, rate_hz: int) -> Line | None:
         """From some 700 ms in which silence ends and speech begins; int16. None if speech does not stand out."""
-        sound, frame = np.frombuffer(pcm, np.int16).astype(float), rate_hz // 50
+        heard = np.frombuffer(pcm, np.int16)
+        if rate_hz != PHONE_HZ and len(heard):
+            heard = _Resampling(rate_hz, PHONE_HZ)(heard)
+        sound, frame = heard.astype(float), PHONE_HZ // 50
         if len(sound) < 10 * frame:
             return None
         levels = np.sqrt(np.mean(sound[: len(sound) // frame * frame].reshape(-1, frame) ** 2, axis=1))
@@ -203,34 +207,48 @@ class Turn:
     def __init__(self, decoder: Decoder, rate_hz: int, gain: float) -> None:
         self.decoder = decoder
         self.text = ""
-        self._rate_hz = rate_hz
         self._samples, self._gain = 0, gain
-        self._up = (
-            av.AudioResampler(format="s16", layout="mono", rate=MODEL_HZ) if rate_hz != MODEL_HZ else None
-        )
+        self._down = _Resampling(rate_hz, PHONE_HZ) if rate_hz != PHONE_HZ else None
+        self._up = _Resampling(PHONE_HZ, MODEL_HZ)
 
     def hear(self, pcm: bytes) -> bool:
         """True if `text` changed."""
-        if not pcm or self._samples > MAX_TURN_S * self._rate_hz:
+        if not pcm or self._samples > MAX_TURN_S * PHONE_HZ:
             return False
-        sound = _floored(np.frombuffer(pcm, np.int16), self._gain, self._samples)
-        self._samples += len(sound)
-        text = self.decoder.hear(self._at_model_rate(sound))
+        sound = np.frombuffer(pcm, np.int16)
+        text = self._decoded(self._down(sound) if self._down is not None else sound)
         changed = bool(text) and text != self.text
         self.text = text or self.text
         return changed
 
     def finish(self) -> tuple[str, float]:
-        if self._samples and self._up is not None:
-            self.decoder.hear(_joined(self._up.resample(None)))
+        if self._samples:
+            if self._down is not None:
+                self._decoded(self._down(None))
+            self.decoder.hear(self._up(None))
         return self.decoder.stop() if self._samples else (self.decoder.stop()[0], -1.0)
 
-    def _at_model_rate(self, sound: NDArray[np.int16]) -> NDArray[np.int16]:
-        if self._up is None:
-            return sound
+    def _decoded(self, sound: NDArray[np.int16]) -> str:
+        if not len(sound):
+            return ""
+        floored = _floored(sound, self._gain, self._samples)
+        self._samples += len(sound)
+        return self.decoder.hear(self._up(floored))
+
+
+class _Resampling:
+    """One turn's sound from one rate to another; None asks for what is still inside."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._from_hz = from_hz
+        self._swr = av.AudioResampler(format="s16", layout="mono", rate=to_hz)
+
+    def __call__(self, sound: NDArray[np.int16] | None) -> NDArray[np.int16]:
+        if sound is None:
+            return _joined(self._swr.resample(None))
         frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="s16", layout="mono")
-        frame.sample_rate = self._rate_hz
-        return _joined(self._up.resample(frame))
+        frame.sample_rate = self._from_hz
+        return _joined(self._swr.resample(frame))
 
 
 def _joined(frames: Sequence[av.AudioFrame]) -> NDArray[np.int16]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,14 +25,20 @@ class PhoneError(AssertionError):
 
 
 class PjsipPhone:
-    """A PJSIP softphone on a free port of 127.0.0.1, talking G.711.
+    """A PJSIP softphone on a free port of 127.0.0.1, talking G.711 unless `codecs` says otherwise.
 
     answer_with: final code for incoming calls, 200 to answer, 486 to refuse, 0 to let them ring.
     quiet_s: how long the other side must be inaudible before `silence`; longer than pauses in its speech.
     record: WAV of what the call hears, from its first packet on; complete after the `async with` block."""
 
     def __init__(
-        self, *, answer_with: int = 0, record: Path | None = None, quiet_s: float = 1.2, log_level: int = 0
+        self,
+        *,
+        answer_with: int = 0,
+        record: Path | None = None,
+        quiet_s: float = 1.2,
+        log_level: int = 0,
+        codecs: Sequence[str] = ("PCMU/8000/1", "PCMA/8000/1"),
     ) -> None:
         self.uri = ""
         self.port = 0
@@ -46,6 +52,7 @@ class PjsipPhone:
             "record": str(record or ""),
             "quiet_s": quiet_s,
             "log_level": log_level,
+            "codecs": list(codecs),
         }
         self._process: asyncio.subprocess.Process
         self._reader: asyncio.Task[None]
