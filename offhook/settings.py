@@ -23,6 +23,7 @@ from pydantic import (
 
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dialplan.load import explain_errors
+from telephony.sdp.negotiate import CODECS
 
 PREFIX = "OFFHOOK_"
 DEFAULT_PATH = Path("config/offhook.yaml")
@@ -67,15 +68,33 @@ class TlsSettings(_Part):
     trust: Path | None = None
 
 
+def _codec_names(value: Any) -> Any:
+    """`[g722, pcmu]`, or `G722, PCMU` as an environment variable says it."""
+    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        return value
+    known = {name.upper() for name in CODECS}
+    for name in names:
+        if str(name).upper() not in known:
+            raise ValueError(f"no codec {str(name)[:40]!r}. Known: {', '.join(CODECS)}.")
+    return tuple(dict.fromkeys(str(name).upper() for name in names))
+
+
+Codecs: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_codec_names)]
+
+
 class SipSettings(_Part):
     """Where calls come in: UDP and TCP on `port`, TLS on its own. port 0: any free one. public_host: what
-    peers are told, when it is not `host`."""
+    peers are told, when it is not `host`.
+
+    codecs: what we speak, best first; a peer that offers several gets the first of its own list."""
 
     host: str = "0.0.0.0"
     port: Port = 5060
     public_host: str | None = None
     tcp: bool = True
     tls: TlsSettings | None = None
+    codecs: Codecs = ("PCMU", "PCMA")
 
 
 class RtpSettings(_Part):

@@ -40,11 +40,13 @@ MIN_TALK_S = 0.1  # a click is not talk
 class Line:
     """One thing to do on the call: speak a clip or press keys.
 
-    over_s: do it that long after the other side began to talk, over its voice; None: when it has finished.
+    pcm: at rate_hz, which need not be the call's. over_s: do it that long after the other side began to talk, over
+    its voice; None: when it has finished.
     """
 
     name: str
     pcm: Frame | None = None
+    rate_hz: int = 8000
     keys: str = ""
     over_s: float | None = None
 
@@ -130,7 +132,7 @@ class Caller:
         self.spoken.append(line.name)
         self.on_line(line)
         if line.pcm is not None:
-            self.playout.play(line.pcm)
+            self.playout.play(_at_rate(line.pcm, line.rate_hz, self.playout.rate_hz))
         if line.keys:
             self.press(line.keys)
         self.ear.again()
@@ -144,19 +146,21 @@ async def place_call(
     timeout_s: float = 60.0,
     linger: bool = True,
     caller: str = "",
+    codecs: tuple[str, ...] = ("PCMU", "PCMA"),
     on_line: Callable[[Line], None] = lambda _: None,
     tls: Tls | None = None,
 ) -> CallResult:
     """Dial, say the lines, hang up when they are said or the other side does.
 
     target: a SIP URI. tls: whom to believe if it is reached over TLS. record: a stereo WAV, what was heard
-    left, what was said right. Raises CallFailed when nobody answers, TelephonyError when the line cannot be
-    opened.
+    left, what was said right. codecs: what is offered, best first. Raises CallFailed when nobody answers,
+    TelephonyError when the line cannot be opened.
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
     host = _our_side(target)
-    async with Phone(host=host, port=0, ports=PortPool(host, 20000, 29998), tls=tls or Tls()) as phone:
+    ports = PortPool(host, 20000, 29998)
+    async with Phone(host=host, port=0, ports=ports, codecs=codecs, tls=tls or Tls()) as phone:
         try:
             async with asyncio.timeout(timeout_s):
                 call = await phone.dial(target, caller=caller)
@@ -247,10 +251,13 @@ def read_clip(path: Path, rate_hz: int = 8000) -> Frame:
         ) from error
     if channels != 1 or width != 2:
         raise OffhookError(f"{path}: {channels} channels of {8 * width} bits. Give a mono 16-bit PCM file.")
-    pcm = np.frombuffer(data, np.dtype("<i2")).astype(np.int16)
-    if rate == rate_hz:
+    return _at_rate(np.frombuffer(data, np.dtype("<i2")).astype(np.int16), rate, rate_hz)
+
+
+def _at_rate(pcm: Frame, from_hz: int, to_hz: int) -> Frame:
+    if from_hz == to_hz:
         return pcm
-    resampler = Resampler(rate, rate_hz)
+    resampler = Resampler(from_hz, to_hz)
     return np.concatenate([resampler.feed(pcm), resampler.finish()])
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from offhook.logs import configure_logs
 from offhook.settings import LogSettings
 from offhook.softphone import CallResult, Line, place_call, read_clip
+from telephony.sdp.negotiate import CODECS
 from telephony.trunk.tls import Tls
 
 app = typer.Typer(add_completion=False)
@@ -47,10 +48,16 @@ def call(
     tls_verify: Annotated[
         bool, typer.Option(help="TLS: check the far side's certificate, and that it is for the name dialled.")
     ] = True,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Codec to offer, best first: {', '.join(CODECS)}. Default: PCMU, PCMA."),
+    ] = None,
 ) -> None:
     """Place one call. Exits with 0 if it was answered and everything was said."""
     configure_logs(LogSettings(level="warning"))
-    lines = [_line(text) for text in say or []]
+    codecs = tuple(_codec(name) for name in codec or ["PCMU", "PCMA"])
+    rate_hz = max(CODECS[name].rate_hz for name in codecs)
+    lines = [_line(text, rate_hz) for text in say or []]
     if dtmf:
         lines.append(Line(f"keys {dtmf}", keys=dtmf))
     result = asyncio.run(
@@ -62,17 +69,24 @@ def call(
             linger=not wait_for_silence,
             on_line=lambda line: out.print(f"say  {line.name}"),
             tls=Tls(verify=tls_verify, trust=tls_trust),
+            codecs=codecs,
         )
     )
     _report(result, lines)
 
 
-def _line(text: str) -> Line:
+def _codec(name: str) -> str:
+    if name.upper() not in CODECS:
+        raise typer.BadParameter(f"no codec {name!r}. Known: {', '.join(CODECS)}.", param_hint="--codec")
+    return name.upper()
+
+
+def _line(text: str, rate_hz: int) -> Line:
     """`clip.wav`, or `clip.wav@2.5` to speak 2.5 s into what the other side says."""
     name, at, seconds = text.rpartition("@")
     if at and _is_number(seconds):
-        return Line(Path(name).name, read_clip(Path(name)), over_s=float(seconds))
-    return Line(Path(text).name, read_clip(Path(text)))
+        return Line(Path(name).name, read_clip(Path(name), rate_hz), rate_hz, over_s=float(seconds))
+    return Line(Path(text).name, read_clip(Path(text), rate_hz), rate_hz)
 
 
 def _is_number(text: str) -> bool:

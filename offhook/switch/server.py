@@ -77,6 +77,7 @@ class Switch:
                 public_host=settings.sip.public_host,
                 tcp=settings.sip.tcp,
                 tls=Tls(**settings.sip.tls.model_dump()) if settings.sip.tls else None,
+                codecs=settings.sip.codecs,
             )
             phone.admit = self._reception.admit
             phone.options_status = lambda: 503 if self._why_not_ready() else 200

@@ -115,6 +115,7 @@ class Bridge:
                 self._rtcp,
                 plan,
                 state=state,
+                rate_hz=self._start.rate_hz,
                 ear=self._hear,
                 mouth=self._speak,
                 on_digit=self.press_key,

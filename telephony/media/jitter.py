@@ -36,8 +36,6 @@ class JitterBuffer:
     """One source's packets, in order of their timestamps. Counters are public and only grow."""
 
     def __init__(self, clock_hz: int) -> None:
-        self._step = clock_hz * FRAME_MS // 1000
-        self._most = clock_hz * MOST_MS // 1000
         self.late = 0  # came after their time and were dropped
         self.stretched = 0  # came after their time and were played all the same, at the price of delay
         self.duplicates = 0
@@ -50,6 +48,12 @@ class JitterBuffer:
         self._window = 0  # ticks since the last verdict
         self._low = 0  # least sound left over meanwhile
         self._draining = 0  # the same since the last packet: it may have been the last before a pause
+        self.retune(clock_hz)
+
+    def retune(self, clock_hz: int) -> None:
+        """Another RTP clock from here on: a codec of another family was agreed on. Forgets as `reset` does."""
+        self._step = clock_hz * FRAME_MS // 1000
+        self._most = clock_hz * MOST_MS // 1000
         self.reset()
 
     def reset(self) -> None:

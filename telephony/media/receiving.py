@@ -31,7 +31,8 @@ OnDigit = Callable[[str, float], None]
 class Receiver:
     """One caller's sound. Counters are public and only grow."""
 
-    def __init__(self, plan: MediaPlan, on_digit: OnDigit | None = None) -> None:
+    def __init__(self, plan: MediaPlan, on_digit: OnDigit | None = None, rate_hz: int | None = None) -> None:
+        """rate_hz: of the PCM for the whole call; None: what the plan's codec has."""
         self.stats = SourceStats()
         self.latch = Latch(plan.remote)
         self.ssrc: int | None = None
@@ -42,31 +43,34 @@ class Receiver:
         self._codecs: dict[int, Codec] = {}
         self._keys = DigitListener()
         self.jitter = JitterBuffer(plan.clock_hz)
-        self.concealer = Concealer(plan.rate_hz)
-        self._rate_hz, self._clock_hz = plan.rate_hz, plan.clock_hz
-        self._samples = plan.rate_hz * FRAME_MS // 1000
-        self._units = plan.clock_hz * FRAME_MS // 1000
+        self._rate_hz, self._clock_hz = rate_hz or plan.rate_hz, plan.clock_hz
+        self.concealer = Concealer(self._rate_hz)
+        self._samples = self._rate_hz * FRAME_MS // 1000
         self._silence: Frame = np.zeros(self._samples, np.int16)
         self._silence.flags.writeable = False  # one for everybody
         self._held: list[Frame] = []  # decoded, not yet played: packets that are not 20 ms long
         self._held_samples = 0
         self._surplus_ticks = 0
-        self._delay_units = self._delay_ticks = 0
+        self._delay_s, self._delay_ticks = 0.0, 0
         self.update(plan)
 
     @property
     def delay_ms(self) -> float:
         """Mean of what is waiting when a frame is played, that frame included."""
-        return 1000 * self._delay_units / self._clock_hz / self._delay_ticks if self._delay_ticks else 0.0
+        return 1000 * self._delay_s / self._delay_ticks if self._delay_ticks else 0.0
 
     def update(self, plan: MediaPlan) -> None:
-        """A new description was agreed on. Raises MediaError if it would change the call's PCM rate."""
-        if (plan.rate_hz, plan.clock_hz) != (self._rate_hz, self._clock_hz):
-            raise MediaError(
-                f"Media plan: {plan.rate_hz} Hz in a {self._rate_hz} Hz call. Answer with its own rate."
-            )
+        """A new description was agreed on. The call keeps its PCM rate, whatever the codec."""
+        if plan.clock_hz != self._clock_hz:
+            self.stats.jitter *= plan.clock_hz / self._clock_hz
+            self._clock_hz = plan.clock_hz
+            self.jitter.retune(plan.clock_hz)
+        self._units = plan.clock_hz * FRAME_MS // 1000
         opened = {codec.name: codec for codec in self._codecs.values()}
-        self._codecs = {pt: opened.get(name) or open_codec(name) for pt, name in plan.receive_pts.items()}
+        rate = self._rate_hz
+        self._codecs = {
+            pt: opened.get(name) or open_codec(name, rate) for pt, name in plan.receive_pts.items()
+        }
         self._event_type = plan.dtmf_receive_pt
         self._listening = plan.direction in ("sendrecv", "recvonly")
         self.latch.retarget(plan.remote)
@@ -115,7 +119,7 @@ class Receiver:
         if jitter.surplus:
             frame = self._shortened(frame)
         left = self._left()
-        self._delay_units += left + self._units
+        self._delay_s += (left + self._units) / self._clock_hz
         self._delay_ticks += 1
         jitter.settle(left - jitter.queued_units)
         return self._silence if self._keys.sounding(now) else frame

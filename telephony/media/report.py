@@ -14,6 +14,7 @@ from telephony.media.jitter import DROPOUT, MISORDER
 class MediaReport:
     """One call's media so far; plain values only."""
 
+    codec: str = ""  # what we sent last
     sent: int = 0  # RTP packets
     received: int = 0  # RTP packets of the caller, whatever became of them
     lost: int = 0  # by sequence number (RFC 3550 A.3); duplicates count against it
@@ -43,7 +44,7 @@ class MediaReport:
     remote_loss: float | None = None  # 0.0 to 1.0: what the peer lost of ours lately
     remote_jitter_ms: float | None = None
 
-    def dump(self) -> dict[str, int | float | None]:
+    def dump(self) -> dict[str, int | float | str | None]:
         """Plain values for records."""
         return asdict(self)
 

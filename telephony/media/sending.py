@@ -43,8 +43,16 @@ class StreamState:
 class Sender:
     """Our sound on its way out. `emit` gets each packet as a view that is overwritten by the next one."""
 
-    def __init__(self, plan: MediaPlan, state: StreamState, emit: Callable[[memoryview], None]) -> None:
+    def __init__(
+        self,
+        plan: MediaPlan,
+        state: StreamState,
+        emit: Callable[[memoryview], None],
+        rate_hz: int | None = None,
+    ) -> None:
+        """rate_hz: of the PCM for the whole call; None: what the plan's codec has."""
         self.state = state
+        self._rate_hz = rate_hz or plan.rate_hz
         self.packets = 0
         self.payload_bytes = 0
         self._emit = emit
@@ -64,14 +72,13 @@ class Sender:
     def update(self, plan: MediaPlan) -> None:
         """A new description was agreed on."""
         if plan.codec.upper() != self._codec_name:
-            self._codec = open_codec(plan.codec)
+            self._codec = open_codec(plan.codec, self._rate_hz)
             self._codec_name = plan.codec.upper()
             self._comfort = b""
             self._marker = True
-        self._rate_hz = plan.rate_hz
         self._units = plan.clock_hz * FRAME_MS // 1000
-        self._silence: Frame = np.zeros(plan.rate_hz * FRAME_MS // 1000, np.int16)
-        self._ptime_samples = plan.rate_hz * plan.ptime_ms // 1000
+        self._silence: Frame = np.zeros(self._rate_hz * FRAME_MS // 1000, np.int16)
+        self._ptime_samples = self._rate_hz * plan.ptime_ms // 1000
         self._ptime_units = plan.clock_hz * plan.ptime_ms // 1000
         self._whole = plan.ptime_ms == FRAME_MS
         self._pending = self._silence[:0]  # sound that does not yet fill a packet

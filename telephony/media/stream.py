@@ -46,12 +46,15 @@ class Stream:
         plan: MediaPlan,
         *,
         state: StreamState,
+        rate_hz: int | None = None,
         ear: Ear,
         mouth: Mouth,
         on_digit: OnDigit | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        """rtp, rtcp: bound UDP sockets, made non-blocking here, closed by `close`. rtcp None: no reports."""
+        """rtp, rtcp: bound UDP sockets, made non-blocking here, closed by `close`. rtcp None: no reports.
+
+        rate_hz: of ear and mouth for the whole call, whatever codec is agreed on later; None: the plan's."""
         self.state = state
         self.recorder = recorder
         self.last_sent_at: float | None = None  # loop time of the last packet
@@ -61,8 +64,9 @@ class Stream:
             if sock is not None:
                 sock.setblocking(False)
         self._ear, self._mouth = ear, mouth
-        self._receiver = Receiver(plan, on_digit)
-        self._sender = Sender(plan, state, self._emit)
+        self._rate_hz = rate_hz or plan.rate_hz
+        self._receiver = Receiver(plan, on_digit, self._rate_hz)
+        self._sender = Sender(plan, state, self._emit, self._rate_hz)
         self._control = Control(state.ssrc)
         self._rtcp_source: Source | None = None
         self._last_report_at: float | None = None  # when RTCP was last heard
@@ -133,6 +137,7 @@ class Stream:
         to_ms = 1000 / self._plan.clock_hz
         trip, theirs = control.round_trip_s, control.remote_jitter_units
         return MediaReport(
+            codec=self._plan.codec,
             sent=self._sender.packets,
             received=receiver.stats.received,
             lost=receiver.stats.lost,
@@ -141,7 +146,7 @@ class Stream:
             stretched=jitter.stretched,
             duplicates=jitter.duplicates,
             reordered=jitter.reordered,
-            concealed_ms=receiver.concealer.concealed * 1000 // self._plan.rate_hz,
+            concealed_ms=receiver.concealer.concealed * 1000 // self._rate_hz,
             left_out_ms=receiver.left_out * 20,
             trimmed=jitter.trimmed,
             delay_ms=round(receiver.delay_ms, 1),

@@ -20,6 +20,7 @@ DIRECTIONS: tuple[Direction, ...] = ("sendrecv", "sendonly", "recvonly", "inacti
 
 _RTPMAP = re.compile(r"([0-9]{1,3})[ \t]+([^/\s]+)/([0-9]{1,7})(?:/([0-9]{1,2}))?\s*")
 _NUMBER = re.compile(r"[0-9]{1,5}")
+_LOWER = frozenset({"OPUS", "TELEPHONE-EVENT"})  # written so where they were registered; some peers compare
 _CRYPTO = re.compile(
     r"([0-9]{1,9})[ \t]+(\S+)[ \t]+inline:([^|\s;]+)"  # tag, suite, key
     r"(?:\|([^|\s:;]+)(?![^|\s:;]*:))?(?:\|([0-9]+:[0-9]+))?.*"  # lifetime without colon, MKI with one
@@ -35,7 +36,7 @@ class RtpMap:
     channels: int = 1
 
     def __str__(self) -> str:
-        shown = "telephone-event" if self.name == "TELEPHONE-EVENT" else self.name
+        shown = self.name.lower() if self.name in _LOWER else self.name
         return f"{shown}/{self.clock_hz}" + (f"/{self.channels}" if self.channels > 1 else "")
 
 

@@ -14,8 +14,8 @@ from telephony.sdp.description import Media, Origin, RtpMap, Sdp
 from telephony.sdp.plan import Direction, MediaPlan
 
 EVENTS = "0-16"  # telephone-event: digits and flash (RFC 4733 §3.2)
-DTMF_PT = 101  # what we propose; theirs may differ
-PTIMES_MS = (10, 60)  # shortest and longest packet we send
+DTMF_PTS = {8000: 101, 48000: 110}  # what we propose, by clock; theirs may differ
+LONGEST_MS = 60  # of the packets we send
 PROTOCOLS = frozenset({"RTP/AVP", "RTP/AVPF"})  # RTP/SAVP is refused until SRTP is on
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
@@ -24,20 +24,37 @@ _OLD_HOLD = frozenset({"0.0.0.0", "::"})  # RFC 3264 §8.4: do not send to me
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """What we can encode and decode. rate_hz: of the PCM; clock_hz: of RTP; pt: the type we propose."""
+    """What we can encode and decode. rate_hz: of the PCM; clock_hz: of RTP; pt: the type we propose.
+
+    channels and fmtp: as its rtpmap and fmtp lines say. packets_ms: lengths that one packet can have."""
 
     name: str
     clock_hz: int
     rate_hz: int
     pt: int
+    channels: int = 1
+    fmtp: str = ""
+    packets_ms: tuple[int, ...] = (10, 20, 30, 40, 50, 60)
 
     @property
     def meaning(self) -> RtpMap:
         """Its rtpmap."""
-        return RtpMap(self.name, self.clock_hz)
+        return RtpMap(self.name, self.clock_hz, self.channels)
 
 
-CODECS = {codec.name: codec for codec in (Codec("PCMU", 8000, 8000, 0), Codec("PCMA", 8000, 8000, 8))}
+# RFC 7587 §7: two channels whatever is sent; the fmtp says that more than wideband would be wasted on us.
+_OPUS = Codec(
+    "OPUS", 48000, 16000, 111, 2, "maxplaybackrate=16000;sprop-maxcapturerate=16000", (10, 20, 40, 60)
+)
+CODECS = {
+    codec.name: codec
+    for codec in (
+        Codec("PCMU", 8000, 8000, 0),
+        Codec("PCMA", 8000, 8000, 8),
+        Codec("G722", 8000, 16000, 9),  # the clock: RFC 3551 §4.5.2
+        _OPUS,
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +83,13 @@ def offer(local: LocalMedia, *, hold: bool = False, previous: Sdp | None = None)
     at = next((spot for spot, media in enumerate(lines) if media.kind == "audio" and media.port), len(lines))
     agreed = lines[at].payloads if at < len(lines) else {}
     codecs = [CODECS[name] for name in local.codecs]
-    payloads = {_kept(agreed, codec.meaning, codec.pt): codec.meaning for codec in codecs}
-    if local.dtmf:
-        event = RtpMap("TELEPHONE-EVENT", codecs[0].clock_hz)
-        payloads[_kept(agreed, event, DTMF_PT)] = event
+    wanted = [(codec.meaning, codec.pt) for codec in codecs]
+    if local.dtmf:  # one a clock (RFC 4733 §7.1)
+        clocks = dict.fromkeys(codec.clock_hz for codec in codecs)
+        wanted += [(RtpMap("TELEPHONE-EVENT", clock_hz), DTMF_PTS[clock_hz]) for clock_hz in clocks]
+    payloads: dict[int, RtpMap] = {}
+    for meaning, pt in wanted:
+        payloads[_kept(agreed, payloads, meaning, pt)] = meaning
     media = _stream(local, "RTP/AVP", payloads, local.ptime_ms, "sendonly" if hold else "sendrecv")
     streams = [*map(_refused, lines[:at]), media, *map(_refused, lines[at + 1 :])]
     return _session(local, streams, ["0 0"])
@@ -129,11 +149,11 @@ def accept(local: LocalMedia, offer: Sdp, answer: Sdp) -> MediaPlan:
         rate_hz=codec.rate_hz,
         clock_hz=codec.clock_hz,
         send_pt=pt,
-        receive_pts={number: c.name for number, c in _codecs(local, ours)},
+        receive_pts=_receivable(_codecs(local, ours), codec),
         remote=(host, theirs.port),
         dtmf_send_pt=event_out,
         dtmf_receive_pt=None if event_out is None else _event(ours.payloads, codec),
-        ptime_ms=_ptime(theirs, local.ptime_ms),
+        ptime_ms=_ptime(theirs, local.ptime_ms, codec),
         direction=_agree(_heard(answer, theirs, host), offer.direction_of(ours)),
     )
 
@@ -165,13 +185,13 @@ def _answer_stream(local: LocalMedia, offer: Sdp, theirs: Media, hold: bool) -> 
     payloads = {pt: codec.meaning}
     if event is not None:
         payloads[event] = RtpMap("TELEPHONE-EVENT", codec.clock_hz)
-    ptime_ms = _ptime(theirs, local.ptime_ms)
+    ptime_ms = _ptime(theirs, local.ptime_ms, codec)
     plan = MediaPlan(
         codec=codec.name,
         rate_hz=codec.rate_hz,
         clock_hz=codec.clock_hz,
         send_pt=pt,
-        receive_pts={number: c.name for number, c in known},
+        receive_pts=_receivable(known, codec),
         remote=(host, theirs.port),
         dtmf_send_pt=event,
         dtmf_receive_pt=event,
@@ -185,9 +205,7 @@ def _stream(
     local: LocalMedia, protocol: str, payloads: dict[int, RtpMap], ptime_ms: int, direction: Direction
 ) -> Media:
     attributes = [("rtpmap", f"{pt} {meaning}") for pt, meaning in payloads.items()]
-    attributes += [
-        ("fmtp", f"{pt} {EVENTS}") for pt, meaning in payloads.items() if meaning.name == "TELEPHONE-EVENT"
-    ]
+    attributes += [("fmtp", f"{pt} {fmtp}") for pt, meaning in payloads.items() if (fmtp := _fmtp(meaning))]
     attributes += [("ptime", str(ptime_ms)), (direction, "")]
     return Media("audio", local.port, protocol, [str(pt) for pt in payloads], attributes)
 
@@ -213,7 +231,7 @@ def _silent(codec: Codec) -> MediaPlan:
 def _codec(local: LocalMedia, meaning: RtpMap) -> Codec | None:
     codec = CODECS.get(meaning.name)
     fits = codec and codec.name in local.codecs and codec.clock_hz == meaning.clock_hz
-    return codec if fits and meaning.channels == 1 else None
+    return codec if codec and fits and meaning.channels == codec.channels else None
 
 
 def _codecs(local: LocalMedia, media: Media) -> list[tuple[int, Codec]]:
@@ -221,16 +239,27 @@ def _codecs(local: LocalMedia, media: Media) -> list[tuple[int, Codec]]:
     return [(pt, codec) for pt, meaning in media.payloads.items() if (codec := _codec(local, meaning))]
 
 
+def _receivable(known: list[tuple[int, Codec]], sent: Codec) -> dict[int, str]:
+    """What may arrive beside the codec we send: one stream has one clock (RFC 7160 §3)."""
+    return {pt: codec.name for pt, codec in known if codec.clock_hz == sent.clock_hz}
+
+
+def _fmtp(meaning: RtpMap) -> str:
+    if meaning.name == "TELEPHONE-EVENT":
+        return EVENTS
+    return CODECS[meaning.name].fmtp
+
+
 def _listed(media: Media, meant: dict[int, RtpMap]) -> list[int]:
     numbers = {str(pt): pt for pt in meant}
     return [numbers[text] for text in media.formats if text in numbers]
 
 
-def _kept(agreed: dict[int, RtpMap], meaning: RtpMap, proposed: int) -> int:
+def _kept(agreed: dict[int, RtpMap], taken: dict[int, RtpMap], meaning: RtpMap, proposed: int) -> int:
     """The payload type that means this already, else the proposed one, else a free dynamic one."""
     kept = [pt for pt, meant in agreed.items() if meant == meaning]
     candidates: list[int] = [proposed, *range(96, 128)]
-    return (kept or [pt for pt in candidates if pt not in agreed])[0]
+    return (kept or [pt for pt in candidates if pt not in agreed and pt not in taken])[0]
 
 
 def _event(payloads: dict[int, RtpMap], codec: Codec) -> int | None:
@@ -239,11 +268,10 @@ def _event(payloads: dict[int, RtpMap], codec: Codec) -> int | None:
     return next((pt for pt, meaning in payloads.items() if meaning == wanted), None)
 
 
-def _ptime(theirs: Media, default_ms: int) -> int:
-    """Packet length we send: as they ask, in whole 10 ms, within what both can."""
-    shortest, longest = PTIMES_MS
-    wanted = min(theirs.ptime_ms or default_ms, theirs.maxptime_ms or longest, longest)
-    return max(wanted - wanted % 10, shortest)
+def _ptime(theirs: Media, default_ms: int, codec: Codec) -> int:
+    """Packet length we send: as they ask, within what both and the codec can."""
+    wanted = min(theirs.ptime_ms or default_ms, theirs.maxptime_ms or LONGEST_MS)
+    return max((length for length in codec.packets_ms if length <= wanted), default=codec.packets_ms[0])
 
 
 # ---- directions and addresses

@@ -12,7 +12,7 @@ Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 class MediaPlan:
     """One agreed audio stream, from our point of view.
 
-    codec: SDP encoding name ("PCMU", "PCMA"). rate_hz: PCM rate inside the call. clock_hz: RTP clock.
+    codec: SDP encoding name in upper case ("PCMU", "OPUS"). rate_hz: PCM rate that it gives. clock_hz: RTP clock.
     send_pt: the payload type *they* listed, for what we send. receive_pts: payload type → codec, as *we* listed.
     dtmf_send_pt / dtmf_receive_pt: telephone-event (RFC 4733), None if not agreed.
     remote: where we send, ("203.0.113.5", 4000). ptime_ms: packet length we send.

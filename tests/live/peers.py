@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,7 +25,7 @@ class PhoneError(AssertionError):
 
 
 class PjsipPhone:
-    """A PJSIP softphone on a free port of 127.0.0.1, talking G.711.
+    """A PJSIP softphone on a free port of 127.0.0.1, talking G.711 unless `codecs` says otherwise.
 
     answer_with: final code for incoming calls, 200 to answer, 486 to refuse, 0 to let them ring.
     quiet_s: how long the other side must be inaudible before `silence`; longer than pauses in its speech.
@@ -41,6 +41,7 @@ class PjsipPhone:
         log_level: int = 0,
         transport: str = "udp",
         trust: Path | None = None,
+        codecs: Sequence[str] = ("PCMU/8000/1", "PCMA/8000/1"),
     ) -> None:
         self.uri = ""
         self.port = 0
@@ -56,6 +57,7 @@ class PjsipPhone:
             "log_level": log_level,
             "transport": transport,
             "trust": str(trust or ""),
+            "codecs": list(codecs),
         }
         self._process: asyncio.subprocess.Process
         self._reader: asyncio.Task[None]

@@ -219,11 +219,14 @@ class Phone:
         record: str = "",
         quiet_s: float = 1.2,
         log_level: int = 0,
+        codecs: list[str],
         transport: str = "udp",
         trust: str = "",
     ) -> None:
         """Bind a free port of 127.0.0.1 and tell the phone's URI. answer_with: 0, 200 or a refusal.
-        transport: udp, tcp or tls. trust: PEM of the authority that far sides over TLS must have, "" for any."""
+
+        codecs: what is offered, best first, as PJSIP writes them: `G722/16000/1`. transport: udp, tcp or tls.
+        trust: PEM of the authority that far sides over TLS must have, "" for any."""
         self.answer_with, self.record_to, self.quiet_s = answer_with, record, quiet_s
         config = pj.EpConfig()
         config.uaConfig.threadCnt = 0
@@ -244,7 +247,7 @@ class Phone:
             socket.tlsConfig.CaListFile, socket.tlsConfig.verifyServer = trust, True
         number = self.endpoint.transportCreate(TRANSPORTS[transport], socket)
         self.endpoint.libStart()
-        self._only_g711()
+        self._only(codecs)
         port = int(self.endpoint.transportGetInfo(number).localName.rsplit(":", 1)[1])
         account = pj.AccountConfig()
         account.idUri = f"sip:pjsip@127.0.0.1:{port}" + (
@@ -355,9 +358,9 @@ class Phone:
                 # Tx: from the phone line into the bridge
                 call.ear.hear(media.getTxLevel(), time.monotonic())
 
-    def _only_g711(self) -> None:
+    def _only(self, codecs: list[str]) -> None:
         for codec in self.endpoint.codecEnum2():
-            wanted = {"PCMU/8000/1": 255, "PCMA/8000/1": 254}.get(codec.codecId, 0)
+            wanted = 255 - codecs.index(codec.codecId) if codec.codecId in codecs else 0
             self.endpoint.codecSetPriority(codec.codecId, wanted)
 
     def _shut_down(self) -> None:

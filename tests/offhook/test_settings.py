@@ -44,6 +44,17 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.providers.tts.name == "espeak"
 
 
+def test_codecs_are_named_in_order_and_in_any_case(tmp_path: Path) -> None:
+    """A list in the file, words in a variable; an unknown one is refused at its place."""
+    path = written(tmp_path, "sip: {codecs: [g722, pcmu, G722]}\n")
+    assert load_settings(path, environ={}).sip.codecs == ("G722", "PCMU")
+    assert load_settings(path, environ={"OFFHOOK_SIP__CODECS": "Opus, PCMA"}).sip.codecs == ("OPUS", "PCMA")
+    (problem,) = problems(written(tmp_path, "sip:\n  codecs: [G729]\n"))
+    assert problem.startswith("2:")
+    assert "no codec 'G729'. Known: PCMU, PCMA, G722, OPUS." in problem
+    assert problems(written(tmp_path, "sip: {codecs: []}\n"))
+
+
 def test_without_a_file_the_defaults_and_the_environment_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,7 @@ def test_a_report_is_plain_values() -> None:
     """It goes into the journal and the call record."""
     row = MediaReport(sent=3, round_trip_ms=20.5).dump()
     assert row["sent"] == 3
-    assert all(value is None or isinstance(value, int | float) for value in row.values())
+    assert all(value is None or isinstance(value, int | float | str) for value in row.values())
 
 
 def test_our_sender_report_reads_back() -> None:

@@ -8,14 +8,15 @@ import struct
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from telephony.errors import MediaError
 from telephony.media import rtcp
+from telephony.media.codecs import open_codec
 from telephony.media.codecs.g711 import decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
 from telephony.media.packet import Header, parse
 from telephony.media.playout import Playout
@@ -439,10 +440,30 @@ def test_the_hold_of_old_gear_sends_nothing_to_nowhere(call: Call) -> None:
     assert call.stream.report().send_errors == 0
 
 
-def test_a_plan_that_would_change_the_rate_is_refused(call: Call) -> None:
-    """Recognition and recording run at the call's rate."""
-    with pytest.raises(MediaError, match="16000 Hz in a 8000 Hz call"):
-        call.stream.update(replace(call.plan, rate_hz=16000))
+@pytest.mark.parametrize(("codec", "pt", "clock_hz"), [("G722", 9, 8000), ("OPUS", 111, 48000)])
+def test_a_call_keeps_its_rate_when_the_codec_changes(call: Call, codec: str, pt: int, clock_hz: int) -> None:
+    """Row 48, row 53: after a transfer the other side speaks another codec; recogniser and recording go on."""
+    call.talk(20)
+    call.stream.update(
+        replace(call.plan, codec=codec, rate_hz=16000, clock_hz=clock_hz, send_pt=pt, receive_pts={pt: codec})
+    )
+    call.phone.heard()
+    call.levels()
+    theirs = open_codec(codec)
+    for count in range(30):
+        tone = 8000 * np.sin(np.arange(count * 320, (count + 1) * 320) * (2 * np.pi * 500 / 16000))
+        call.phone.send(call.phone.packet(theirs.encode(tone.astype(np.int16)), pt=pt, units=clock_hz // 50))
+        call.playout.play(np.full(160, 4000, np.int16))
+        call.tick()
+    assert {len(frame) for frame in call.frames} == {160}
+    assert min(call.levels()[10:]) > 6000
+    sent = call.phone.heard()
+    assert {header.payload_type for header, _ in sent} == {pt}
+    steps = {(b.timestamp - a.timestamp) & 0xFFFFFFFF for (a, _), (b, _) in pairwise(sent)}
+    assert steps == {clock_hz // 50}
+    report = call.stream.report()
+    assert (report.codec, report.lost, report.delay_ms < 60) == (codec, 0, True)
+    assert report.malformed <= 1  # what waited in the old codec
 
 
 def test_silence_on_the_wire_is_timed_from_the_last_packet(call: Call) -> None:

@@ -83,7 +83,7 @@ def test_payload_types_mean_what_their_rtpmap_says() -> None:
         111: RtpMap("OPUS", 48000, 2),
         18: RtpMap("G729", 8000),
     }
-    assert [str(meaning) for meaning in audio.payloads.values()][2] == "OPUS/48000/2"
+    assert [str(meaning) for meaning in audio.payloads.values()][2] == "opus/48000/2"
 
 
 @pytest.mark.parametrize(
