@@ -26,11 +26,13 @@ from telephony.media.ports import PortPair, PortPool
 from telephony.sdp.negotiate import LocalMedia
 from telephony.sip import events as sip
 from telephony.sip.dialog import LegKey
+from telephony.sip.digest import Credentials, Login
 from telephony.sip.endpoint import Counters, Endpoint
-from telephony.sip.message import Request
+from telephony.sip.message import Request, Response
 from telephony.sip.stack import Stack
 from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri, join_host_port
+from telephony.trunk.access import Access
 from telephony.trunk.transport import UdpTransport, bind_udp, public_address
 
 RETRY_AFTER_S = 5  # what callers are told who come while we leave
@@ -56,8 +58,9 @@ class Phone:
     """Takes and places calls on one UDP port.
 
     host, port: local, port 0 for any free one. ports: where calls get RTP ports. public_host: what peers are
-    told to reach us at, if it is not the local address. codecs: names in order of preference. admit: asked
-    before a Call exists, with the INVITE and its source; None lets it pass. options_status: what OPTIONS is
+    told to reach us at, if it is not the local address. codecs: names in order of preference. access: who
+    may ring, None for everybody; set it before entering. admit: asked before a Call exists, with the INVITE,
+    its source and the trunk's name ("" for none); None lets it pass. options_status: what OPTIONS is
     answered with, 503 while draining."""
 
     def __init__(
@@ -70,7 +73,8 @@ class Phone:
         user_agent: str = "Offhook",
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
     ) -> None:
-        self.admit: Callable[[Request, tuple[str, int]], Rejection | None] | None = None
+        self.access: Access | None = None
+        self.admit: Callable[[Request, tuple[str, int], str], Rejection | None] | None = None
         self.options_status: Callable[[], int] | None = None
         self.goodbye_s = 2.0
         self.address = (host, port)
@@ -79,6 +83,7 @@ class Phone:
         self._user_agent = user_agent
         self._codecs = codecs
         self._calls: dict[LegKey, Call] = {}
+        self._requests: dict[LegKey, asyncio.Future[Response]] = {}
         self._waiting: asyncio.Queue[Call | None] = asyncio.Queue()
         self._leaving = False
         self._said_goodbye = asyncio.Event()
@@ -94,6 +99,7 @@ class Phone:
             product=self._user_agent,
             token=lambda: secrets.token_hex(8),
             options_status=lambda: self.options_status() if self.options_status else 200,
+            gate=self.access.judge if self.access else None,
         )
         self.stack = Stack(self._endpoint)
         self._transport = UdpTransport(self.stack, self._hear, sock)
@@ -144,17 +150,20 @@ class Phone:
         *,
         caller: str = "",
         headers: Sequence[tuple[str, str]] = (),
+        credentials: Credentials | None = None,
         timeout: float = 60.0,  # ours, because the far side must then hear a CANCEL
         listen: Callable[[CallEvent], None] | None = None,
     ) -> Call:
         """Place a call; returns when it is answered and acknowledged. Cancelling it cancels the call.
 
-        target: SIP URI. caller: URI for From, ours if empty. listen: hears the call from its first ring on.
+        target: SIP URI. caller: URI for From, ours if empty. credentials: for a far side that asks who we
+        are. listen: hears the call from its first ring on.
         Raises CallFailed with the far side's code, 408 after `timeout` s; SipSyntaxError for a target that is
         no URI."""
         flow = await self._find(Uri.parse(target))
         ours = f"<{caller}>" if caller else self._endpoint.contact
-        call, actions = Call.outgoing(self, target, ours, flow, headers)
+        login = self.login(credentials)
+        call, actions = Call.outgoing(self, target, ours, flow, headers, login)
         if listen is not None:
             call.listen(listen)
         self._calls[call.key] = call
@@ -172,6 +181,33 @@ class Phone:
             ended = await call.ended()
             raise CallFailed(f"{target}: {ended.code} {ended.reason}".strip(), code=ended.code)
         return call
+
+    async def request(self, request: Request, target: str, login: Login | None = None) -> Response:
+        """Send a request that belongs to no call (REGISTER, OPTIONS) and wait for its final response.
+
+        request: complete but for Via and Contact. target: SIP URI of where it goes. One call and From tag has
+        one request at a time. A timeout is a 408, a broken flow a 503, as if the far side had said so."""
+        try:
+            flow = await self._find(Uri.parse(target))
+        except CallFailed as error:
+            return Response(error.code, str(error))
+        key = request.call_id, request.from_tag
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._requests[key] = answer
+        try:
+            _, actions = self.stack.request(request, flow, self.now(), login)
+            self.perform(actions)
+            return await answer
+        finally:
+            del self._requests[key]
+
+    def login(self, credentials: Credentials | None) -> Login | None:
+        """A login for one call or registration."""
+        return Login(credentials, lambda: secrets.token_hex(8)) if credentials else None
+
+    def contact_for(self, user: str) -> str:
+        """Where that user of ours can be reached, as a Contact header value."""
+        return f"<sip:{user}@{self._endpoint.sent_by}>"
 
     async def _find(self, uri: Uri) -> Flow:
         """Where to send a first request: the address, or what the name resolves to (RFC 3263 §4.2, A
@@ -206,9 +242,11 @@ class Phone:
         """A port pair. Raises Overloaded if none is free."""
         return self._ports.lend()
 
-    def media(self, port: int) -> LocalMedia:
-        """Our side of a new session with that RTP port."""
-        return LocalMedia(self._host, port, self._codecs, session_id=secrets.randbits(48))
+    def media(self, port: int, trunk: str = "") -> LocalMedia:
+        """Our side of a new session with that RTP port, with the codecs of that trunk."""
+        known = self.access.trunks.get(trunk) if self.access else None
+        codecs = (known.codecs if known else ()) or self._codecs
+        return LocalMedia(self._host, port, codecs, session_id=secrets.randbits(48))
 
     def between(self, low: float, high: float) -> float:
         """A random wait, s."""
@@ -228,6 +266,8 @@ class Phone:
                 self._new_call(event)
             elif call := self._calls.get(event.leg):
                 call.hear(event)
+            elif answer := self._requests.get(event.leg):
+                _settle(answer, event)
             else:
                 self._hear_late(event)
         except Exception:  # the other calls go on, and whoever asked gets an answer
@@ -240,7 +280,8 @@ class Phone:
     def _new_call(self, came: sip.CallCame) -> None:
         request, source = came.invite.request, came.source.remote
         leaving = Rejection(503, "Leaving", RETRY_AFTER_S)
-        rejection = leaving if self._leaving else self._admitted(request, source)
+        sender = came.sender
+        rejection = leaving if self._leaving else self._admitted(request, source, sender.trunk)
         if rejection is not None:
             self.counters.rejected += 1
             self.perform(
@@ -253,15 +294,17 @@ class Phone:
                 )
             )
             return
+        if self.access and (trunk := self.access.trunks.get(sender.trunk)):
+            came.dialog.login = self.login(trunk.credentials)
         call = Call.incoming(self, came, source)
         self._calls[call.key] = call
         self._waiting.put_nowait(call)
 
-    def _admitted(self, request: Request, source: tuple[str, int]) -> Rejection | None:
+    def _admitted(self, request: Request, source: tuple[str, int], trunk: str) -> Rejection | None:
         if self.admit is None:
             return None
         try:
-            return self.admit(request, source)
+            return self.admit(request, source, trunk)
         except Exception:  # the gate is the user's: its fault must not leave the caller waiting
             log.exception("phone.admit_failed", source=source)
             return Rejection(500)
@@ -295,3 +338,15 @@ class Phone:
     def _check_goodbye(self) -> None:
         if self._leaving and not self._calls and not self.stack.pending:
             self._said_goodbye.set()
+
+
+def _settle(answer: asyncio.Future[Response], event: sip.LegEvent) -> None:
+    """The news of a request that belongs to no call, for whoever waits for it."""
+    if isinstance(event, sip.Unanswered):
+        response = Response(event.code, event.reason)
+    elif isinstance(event, sip.Replied) and event.response.status >= 200:
+        response = event.response
+    else:
+        return
+    if not answer.done():
+        answer.set_result(response)

@@ -23,6 +23,7 @@ from offhook.switch.http import open_http
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool
 from offhook.switch.reception import Reception
+from offhook.switch.trunks import Trunks
 from telephony.dialplan.store import PlanStore
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
@@ -51,6 +52,7 @@ class Switch:
         self._metrics = Metrics()
         self._stopping = asyncio.Event()
         self._console = Helper("console", "offhook.console", _console_arguments(settings))
+        self._trunks = Trunks(settings, self._metrics)
         self._reception = Reception(settings, self._store, self._metrics, self._record_written)
         self._takers: set[asyncio.Task[None]] = set()
 
@@ -74,7 +76,9 @@ class Switch:
                 ports=ports,
                 public_host=settings.sip.public_host,
             )
+            phone.access = self._trunks.access
             phone.admit = self._reception.admit
+            self._reception.live = lambda: phone.live
             phone.options_status = lambda: 503 if self._why_not_ready() else 200
             try:
                 await self._serve(phone, pool)
@@ -101,9 +105,10 @@ class Switch:
                 self._phone = phone
                 host, port = phone.address
                 self._on_ready(Ready(host, port, http_port, len(pool.workers)))
-                answering = asyncio.create_task(self._answer(phone), name="answer the phone")
-                await self._stopping.wait()
-                answering.cancel()
+                async with self._trunks.open(phone):
+                    answering = asyncio.create_task(self._answer(phone), name="answer the phone")
+                    await self._stopping.wait()
+                    answering.cancel()
                 await self._say_goodbye()
 
     async def _workers_ready(self, pool: Pool) -> bool:
@@ -163,6 +168,7 @@ class Switch:
             return
         self._metrics.tasks.labels("switch").set(len(asyncio.all_tasks()))
         self._metrics.worker_restarts.set(pool.restarts)
+        self._trunks.count()
         self._metrics.malformed.set(self._phone.counters.malformed)
         for worker in pool.workers:
             self._metrics.worker_calls.labels(str(worker.number)).set(len(worker.calls))

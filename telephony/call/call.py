@@ -23,6 +23,7 @@ from telephony.sip import events as sip
 from telephony.sip.body import find_part
 from telephony.sip.client_transaction import ClientTransaction, InviteClient
 from telephony.sip.dialog import Dialog, LegKey
+from telephony.sip.digest import Login
 from telephony.sip.endpoint import Headers
 from telephony.sip.message import Request, Response
 from telephony.sip.screening import ACCEPT
@@ -47,18 +48,25 @@ class Call(MediaCall):
         """The call that an INVITE asks for; nothing but 100 has been said."""
         call = cls(line, came.leg, came.invite.request, source, Leg.OFFERED)
         call._invite, call._dialog = came.invite, came.dialog
+        call.sender = came.sender
         return call
 
     @classmethod
     def outgoing(
-        cls, line: Line, uri: str, caller: str, flow: Flow, headers: Headers = ()
+        cls,
+        line: Line,
+        uri: str,
+        caller: str,
+        flow: Flow,
+        headers: Headers = (),
+        login: Login | None = None,
     ) -> tuple[Self, list[Action]]:
         """Offer our media to `uri`. Returns the call, and the actions that place it. Raises Overloaded."""
         rtp = line.lend()
         try:
             agreement = Agreement(line.media(rtp.port))
             dialing, actions = line.stack.invite(
-                uri, caller, flow, line.now(), headers=headers, body=agreement.offer()
+                uri, caller, flow, line.now(), headers=headers, body=agreement.offer(), login=login
             )
             request = dialing.request
             call = cls(line, (request.call_id, request.from_tag), request, flow.remote, Leg.DIALING)
@@ -82,7 +90,7 @@ class Call(MediaCall):
         if self._agreement is None:
             offer = find_part(self.request, SDP)
             rtp = self._line.lend()
-            agreement = Agreement(self._line.media(rtp.port))
+            agreement = Agreement(self._line.media(rtp.port, self.sender.trunk))
             try:
                 self._description = agreement.offer() if offer is None else agreement.answer(offer)
             except SdpError:

@@ -49,7 +49,7 @@ class Stack:
         except SipSyntaxError as error:
             self.counters.malformed += 1
             wreck = lexer.salvage(data)
-            return [] if wreck is None else self._uas.refuse_stateless(wreck, flow, error)
+            return [] if wreck is None else self._uas.refuse_stateless(wreck, flow, error, now)
         return self.receive(message, flow, now)
 
     def receive(self, message: Request | Response, flow: Flow, now: float) -> list[Action]:
@@ -60,7 +60,9 @@ class Stack:
             return self._uas.request(message, flow, now)
         except SipSyntaxError as error:
             self.counters.malformed += 1
-            return [] if isinstance(message, Response) else self._uas.refuse_stateless(message, flow, error)
+            return (
+                [] if isinstance(message, Response) else self._uas.refuse_stateless(message, flow, error, now)
+            )
 
     def broken(self, request: Request, reason: str, now: float) -> list[Action]:
         """The transport could not send this request of ours."""
