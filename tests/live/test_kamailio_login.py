@@ -17,6 +17,7 @@ from telephony.sip.digest import Credentials
 from telephony.trunk.registrar_client import RegistrarClient
 from telephony.trunk.registration import Account, Standing
 from tests.live.kamailio import HOST, PASSWORD, USER, Kamailio, running_kamailio
+from tests.live.server import running_server
 
 BOT = Credentials(USER, PASSWORD)
 
@@ -80,3 +81,30 @@ async def test_a_wrong_password_is_not_let_in_by_the_carrier(tmp_path: Path) -> 
         with pytest.raises(CallFailed) as failed:
             await anna.dial(f"sip:{USER}@{HOST}:{kamailio.port}", credentials=Credentials(USER, "guess"))
         assert failed.value.code == 407
+
+
+async def test_a_server_logs_in_at_its_trunk_and_takes_the_calls_that_come_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row "REGISTER as client": the settings alone do it, and after SIGTERM the carrier knows us no more."""
+    monkeypatch.setenv("KAMAILIO_PASSWORD", PASSWORD)
+    async with running_kamailio(tmp_path) as kamailio, a_phone(25000) as anna:
+        where = f"{HOST}:{kamailio.port}"
+        trunk = (
+            f"{{name: carrier, host: '{where}', user: '100', password_env: KAMAILIO_PASSWORD, register: yes}}"
+        )
+        async with running_server(tmp_path, workers=1, settings=f"trunks: [{trunk}]\n") as server:
+
+            async def registered() -> float:
+                return (await server.metrics()).get('offhook_trunk_registered{trunk="carrier"}', 0.0)
+
+            await server.until_metric(registered, lambda value: value == 1.0, "registration", 10)
+            call = await anna.dial(f"sip:100@{where}", credentials=BOT)
+            folder = await server.last_call()
+            call.hang_up("done")
+            facts = await server.finished(folder)
+            assert (facts["trunk"], facts["called"]) == ("carrier", "100")
+            assert facts["source"] == [HOST, kamailio.port]
+        with pytest.raises(CallFailed) as failed:
+            await anna.dial(f"sip:100@{where}", credentials=BOT)
+        assert failed.value.code == 404
