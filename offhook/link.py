@@ -52,7 +52,7 @@ class StartCall(Message):
     stream: dict[str, int]  # ssrc, seq, timestamp to start from
     caller: str
     called: str
-    headers: list[tuple[str, str]]
+    parties: dict[str, Any]  # telephony.sip.parties.Parties.facts: who forwarded it, X- headers, ...
     recording: str | None  # path of the stereo WAV
     state: dict[str, Any] | None = None  # the last checkpoint, when the call goes on after a crash
 

@@ -21,9 +21,11 @@ from pydantic import (
     model_validator,
 )
 
+from offhook.access_settings import AccessSettings, TrunkSettings, take_passwords
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dialplan.load import explain_errors
 from telephony.sdp.negotiate import CODECS
+from telephony.trunk.access import Strangers
 
 PREFIX = "OFFHOOK_"
 DEFAULT_PATH = Path("config/offhook.yaml")
@@ -147,6 +149,8 @@ class Settings(_Part):
     sip: SipSettings = SipSettings()
     rtp: RtpSettings = RtpSettings()
     http: HttpSettings = HttpSettings()
+    trunks: tuple[TrunkSettings, ...] = ()
+    access: AccessSettings = AccessSettings()
     workers: int = Field(default=0, ge=0, le=256)
     max_calls: int = Field(default=0, ge=0)
     dialplan: Path = Path("dialplans/demo.yaml")
@@ -156,6 +160,18 @@ class Settings(_Part):
     providers: Providers = Providers()
     log: LogSettings = LogSettings()
     keys: dict[str, SecretStr] = {}
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [trunk.name for trunk in self.trunks]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two trunks are named {min(twice)!r}. Rename one: records go by it.")
+        return self
+
+    @property
+    def strangers(self) -> Strangers:
+        """What becomes of calls from nowhere we know."""
+        return self.access.strangers or ("drop" if self.trunks else "lan")
 
 
 def load_settings(path: str | Path | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
@@ -177,7 +193,9 @@ def load_settings(path: str | Path | None = None, *, environ: Mapping[str, str] 
     if values.pop("keys", None) is not None:
         text = "API keys do not belong here. Put them into .env."
         problems.append(document.problem(("keys",), text, key=True))
-    overlay = _Overlay(document, values, _environment() if environ is None else environ)
+    environ = _environment() if environ is None else environ
+    overlay = _Overlay(document, values, environ)
+    problems += take_passwords(document, values.get("trunks"), environ)
     try:
         settings = Settings.model_validate({**values, "keys": overlay.keys})
     except ValidationError as error:

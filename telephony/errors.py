@@ -68,3 +68,9 @@ class TransportError(TelephonyError):
     """A socket cannot be bound or written."""
 
     code = 503
+
+
+class NotAllowed(TelephonyError):
+    """The trunk may not be used to dial this number (`allowed:` in the settings)."""
+
+    code = 403

@@ -24,11 +24,13 @@ from telephony.media.ports import PortPair, PortPool
 from telephony.sdp.negotiate import LocalMedia
 from telephony.sip import events as sip
 from telephony.sip.dialog import LegKey
+from telephony.sip.digest import Credentials, Login
 from telephony.sip.endpoint import Counters, Endpoint, Home
-from telephony.sip.message import Request
+from telephony.sip.message import Request, Response
 from telephony.sip.stack import Stack
 from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri, join_host_port
+from telephony.trunk.access import Access
 from telephony.trunk.locate import Locator, SrvLookup, worth_another
 from telephony.trunk.sockets import Sockets, public_address
 from telephony.trunk.tls import Tls
@@ -58,9 +60,10 @@ class Phone:
 
     host, port: local, port 0 for any free one. ports: where calls get RTP ports. public_host: what peers are
     told to reach us at, if it is not the local address. codecs: names in order of preference. tls: None for
-    no TLS. srv: how SRV records are found, None to do without. admit: asked before a Call exists, with the
-    INVITE and its source; None lets it pass. options_status: what OPTIONS is answered with, 503 while
-    draining. address, tls_port: where we listen, once entered; tls_port is 0 without a certificate."""
+    no TLS. srv: how SRV records are found, None to do without. access: who may ring, None for everybody; set
+    it before entering. admit: asked before a Call exists, with the INVITE, its source and the trunk's name (""
+    for none); None lets it pass. options_status: what OPTIONS is answered with, 503 while draining. address,
+    tls_port: where we listen, once entered; tls_port is 0 without a certificate."""
 
     def __init__(
         self,
@@ -75,7 +78,8 @@ class Phone:
         tls: Tls | None = None,
         srv: SrvLookup | None = None,
     ) -> None:
-        self.admit: Callable[[Request, tuple[str, int]], Rejection | None] | None = None
+        self.access: Access | None = None
+        self.admit: Callable[[Request, tuple[str, int], str], Rejection | None] | None = None
         self.options_status: Callable[[], int] | None = None
         self.goodbye_s = 2.0
         self.address = (host, port)
@@ -86,6 +90,7 @@ class Phone:
         self._user_agent = user_agent
         self._codecs = codecs
         self._calls: dict[LegKey, Call] = {}
+        self._requests: dict[LegKey, asyncio.Future[Response]] = {}
         self._waiting: asyncio.Queue[Call | None] = asyncio.Queue()
         self._leaving = False
         self._said_goodbye = asyncio.Event()
@@ -120,6 +125,7 @@ class Phone:
             },
             tcp=self._tcp,
             supported=frozenset({"timer"}),
+            gate=self.access.judge if self.access else None,
         )
 
     async def __aexit__(
@@ -167,15 +173,17 @@ class Phone:
         *,
         caller: str = "",
         headers: Sequence[tuple[str, str]] = (),
+        credentials: Credentials | None = None,
         timeout: float = 60.0,  # ours, because the far side must then hear a CANCEL
         listen: Callable[[CallEvent], None] | None = None,
     ) -> Call:
         """Place a call; returns when it is answered and acknowledged. Cancelling it cancels the call.
 
         target: SIP URI, or several to be tried in order; each address of each is tried until one neither
-        fails nor is overloaded (408 before it rang, 503). caller: URI for From, ours if empty. listen: hears
-        the call from its first ring on, and of a try that fails only its rings. Raises CallFailed with the
-        far side's code, 408 after `timeout` s in all; SipSyntaxError for a target that is no URI."""
+        fails nor is overloaded (408 before it rang, 503). caller: URI for From, ours if empty. credentials: for
+        a far side that asks who we are. listen: hears the call from its first ring on, and of a try that fails
+        only its rings. Raises CallFailed with the far side's code, 408 after `timeout` s in all; SipSyntaxError
+        for a target that is no URI."""
         targets = [target] if isinstance(target, str) else list(target)
         placed: list[Call] = []
         try:
@@ -183,7 +191,7 @@ class Phone:
                 ways = await self._ways(targets)
                 for number, (uri, flow) in enumerate(ways, 1):
                     attempt = _Try(listen, more=number < len(ways))
-                    call = self._place(uri, caller, flow, headers, attempt)
+                    call = self._place(uri, caller, flow, headers, attempt, self.login(credentials))
                     placed.append(call)
                     await call.settled()
                     if not attempt.failed:
@@ -199,6 +207,33 @@ class Phone:
             raise CallFailed(f"{uri}: {ended.code} {ended.reason}".strip(), code=ended.code)
         return call
 
+    async def request(self, request: Request, target: str, login: Login | None = None) -> Response:
+        """Send a request that belongs to no call (REGISTER, OPTIONS) and wait for its final response.
+
+        request: complete but for Via and Contact. target: SIP URI of where it goes. One call and From tag has
+        one request at a time. A timeout is a 408, a broken flow a 503, as if the far side had said so."""
+        try:
+            flow = (await self._locator.flows(Uri.parse(target)))[0]
+        except CallFailed as error:
+            return Response(error.code, str(error))
+        key = request.call_id, request.from_tag
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._requests[key] = answer
+        try:
+            _, actions = self.stack.request(request, flow, self.now(), login)
+            self.perform(actions)
+            return await answer
+        finally:
+            del self._requests[key]
+
+    def login(self, credentials: Credentials | None) -> Login | None:
+        """A login for one call or registration."""
+        return Login(credentials, lambda: secrets.token_hex(8)) if credentials else None
+
+    def contact_for(self, user: str) -> str:
+        """Where that user of ours can be reached, as a Contact header value."""
+        return f"<sip:{user}@{self._endpoint.sent_by}>"
+
     async def _ways(self, targets: Sequence[str]) -> list[tuple[str, Flow]]:
         """Every URI with every address it stands for. Raises CallFailed if there is none at all."""
         ways: list[tuple[str, Flow]] = []
@@ -213,10 +248,16 @@ class Phone:
         return ways
 
     def _place(
-        self, uri: str, caller: str, flow: Flow, headers: Sequence[tuple[str, str]], listener: _Try
+        self,
+        uri: str,
+        caller: str,
+        flow: Flow,
+        headers: Sequence[tuple[str, str]],
+        listener: _Try,
+        login: Login | None,
     ) -> Call:
         ours = f"<{caller}>" if caller else self._endpoint.contact_on(flow, uri)
-        call, actions = Call.outgoing(self, uri, ours, flow, headers)
+        call, actions = Call.outgoing(self, uri, ours, flow, headers, login)
         call.listen(listener)
         self._calls[call.key] = call
         self.perform(actions)
@@ -236,9 +277,11 @@ class Phone:
         """A port pair. Raises Overloaded if none is free."""
         return self._ports.lend()
 
-    def media(self, port: int) -> LocalMedia:
-        """Our side of a new session with that RTP port."""
-        return LocalMedia(self._host, port, self._codecs, session_id=secrets.randbits(48))
+    def media(self, port: int, trunk: str = "") -> LocalMedia:
+        """Our side of a new session with that RTP port, with the codecs of that trunk."""
+        known = self.access.trunks.get(trunk) if self.access else None
+        codecs = (known.codecs if known else ()) or self._codecs
+        return LocalMedia(self._host, port, codecs, session_id=secrets.randbits(48))
 
     def between(self, low: float, high: float) -> float:
         """A random wait, s."""
@@ -258,6 +301,8 @@ class Phone:
                 self._new_call(event)
             elif call := self._calls.get(event.leg):
                 call.hear(event)
+            elif answer := self._requests.get(event.leg):
+                _settle(answer, event)
             else:
                 self._hear_late(event)
         except Exception:  # the other calls go on, and whoever asked gets an answer
@@ -270,7 +315,8 @@ class Phone:
     def _new_call(self, came: sip.CallCame) -> None:
         request, source = came.invite.request, came.source.remote
         leaving = Rejection(503, "Leaving", RETRY_AFTER_S)
-        rejection = leaving if self._leaving else self._admitted(request, source)
+        sender = came.sender
+        rejection = leaving if self._leaving else self._admitted(request, source, sender.trunk)
         if rejection is not None:
             self.counters.rejected += 1
             self.perform(
@@ -283,15 +329,17 @@ class Phone:
                 )
             )
             return
+        if self.access and (trunk := self.access.trunks.get(sender.trunk)):
+            came.dialog.login = self.login(trunk.credentials)
         call = Call.incoming(self, came, source)
         self._calls[call.key] = call
         self._waiting.put_nowait(call)
 
-    def _admitted(self, request: Request, source: tuple[str, int]) -> Rejection | None:
+    def _admitted(self, request: Request, source: tuple[str, int], trunk: str) -> Rejection | None:
         if self.admit is None:
             return None
         try:
-            return self.admit(request, source)
+            return self.admit(request, source, trunk)
         except Exception:  # the gate is the user's: its fault must not leave the caller waiting
             log.exception("phone.admit_failed", source=source)
             return Rejection(500)
@@ -347,3 +395,15 @@ def _give_up(placed: Sequence[Call], reason: str) -> None:
     """Whoever dialled waits no longer."""
     if placed:
         placed[-1].hang_up(reason)
+
+
+def _settle(answer: asyncio.Future[Response], event: sip.LegEvent) -> None:
+    """The news of a request that belongs to no call, for whoever waits for it."""
+    if isinstance(event, sip.Unanswered):
+        response = Response(event.code, event.reason)
+    elif isinstance(event, sip.Replied) and event.response.status >= 200:
+        response = event.response
+    else:
+        return
+    if not answer.done():
+        answer.set_result(response)

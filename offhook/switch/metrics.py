@@ -54,6 +54,15 @@ class Metrics:
             "offhook_worker_memory_bytes", "Resident memory per worker", ["worker"], registry=r
         )
         self.tasks = Gauge("offhook_tasks", "asyncio tasks per process", ["process"], registry=r)
+        self.gate = Gauge(
+            "offhook_sip_gate",
+            "Requests outside calls by what became of them; `banned` counts sources",
+            ["verdict"],
+            registry=r,
+        )
+        self.registered = Gauge(
+            "offhook_trunk_registered", "1 while we are logged in at the trunk", ["trunk"], registry=r
+        )
         self.malformed = Gauge("offhook_sip_malformed", "SIP datagrams that could not be read", registry=r)
 
     def saw(self, event: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +37,7 @@ from offhook.link import (
 from offhook.settings import Settings
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool, Worker
+from offhook.switch.trunks import way_out
 from telephony.call.call import Call
 from telephony.call.events import CallEvent as PhoneEvent
 from telephony.call.events import Confirmed, DigitsByInfo, Ended
@@ -45,12 +46,14 @@ from telephony.dialplan.model import Route
 from telephony.dialplan.store import PlanStore
 from telephony.errors import OutOfOrder, Overloaded, TelephonyError
 from telephony.phone import Rejection
+from telephony.sip.message import Request
+from telephony.trunk.access import RETRYABLE
+from telephony.trunk.outbound import require_allowed
 
 log = structlog.get_logger()
 
 READY_TIMEOUT_S = 6.0
 FINISH_TIMEOUT_S = 5.0
-RETRY_AFTER_S = 5
 
 
 @dataclass(slots=True, eq=False)
@@ -90,17 +93,28 @@ class Reception:
         self._on_record = on_record
         self._loop = asyncio.get_running_loop()
         self.pool: Pool | None = None
+        self.live: Callable[[], Sequence[Call]] = lambda: [active.call for active in self.calls.values()]
+        self._trunks = {trunk.name: trunk for trunk in settings.trunks}
 
     # ------------------------------------------------------------ a call's life
 
-    def admit(self, *_: object) -> Rejection | None:
-        """May another call come in? Asked before anything is spent on it."""
+    def admit(self, request: Request, source: tuple[str, int], trunk: str) -> Rejection | None:
+        """May another call come in? Asked before anything is spent on it. trunk: "" for none."""
+        access, live = self._settings.access, self.live()
         if self.draining:
-            return Rejection(503, "Shutting Down", RETRY_AFTER_S)
+            return Rejection(access.codes.leaving, "Shutting Down", self._retry_after(access.codes.leaving))
         limit = self._settings.max_calls
-        if limit and len(self.calls) >= limit:
-            return Rejection(503, "All Lines Busy", RETRY_AFTER_S)
+        busy = bool(limit) and len(live) >= limit
+        known = self._trunks.get(trunk)
+        if known is not None and known.max_calls:
+            busy = busy or sum(call.sender.trunk == trunk for call in live) >= known.max_calls
+        if busy:
+            self._metrics.refused.labels(str(access.codes.busy)).inc()
+            return Rejection(access.codes.busy, "All Lines Busy", self._retry_after(access.codes.busy))
         return None
+
+    def _retry_after(self, code: int) -> int:
+        return self._settings.access.retry_after_s if code in RETRYABLE else 0
 
     async def take(self, call: Call) -> None:
         """One call, from its INVITE to its record."""
@@ -124,15 +138,17 @@ class Reception:
     def _begin(self, call: Call, invited: float) -> ActiveCall:
         """Route, media, worker, bundle. Raises TelephonyError with the code for the caller."""
         number = call.called.number
-        route = self._store.route(number, call.caller.uri.number)
+        parties = call.parties
+        route = self._store.route(number, parties.caller.shown)
         if self.pool is None:
             raise Overloaded("the workers are not started yet")
         worker = self.pool.pick()
         call.negotiate()
         facts = {
             "direction": call.direction,
-            "caller": call.caller.uri.number,
+            **parties.facts(),
             "called": number,
+            "trunk": call.sender.trunk,
             "sip_call_id": call.sip_call_id,
             "source": list(call.source),
             "agent": route.agent,
@@ -177,9 +193,9 @@ class Reception:
                 "seq": secrets.randbits(15),
                 "timestamp": secrets.randbits(32),
             },
-            caller=call.caller.uri.number,
+            caller=call.parties.caller.shown,
             called=call.called.number,
-            headers=call.request.headers,
+            parties=call.parties.facts(),
             recording=str(active.bundle.audio_path),
         )
         active.worker.send(start, [pair.rtp.fileno(), pair.rtcp.fileno()])
@@ -187,7 +203,7 @@ class Reception:
     def _answer(self, active: ActiveCall, verdict: CallReady | CallRefused) -> None:
         if isinstance(verdict, CallRefused):
             log.error("call_refused_by_agent", call_id=active.id, reason=verdict.reason)
-            active.call.reject(verdict.code, "Agent Not Available", [("Retry-After", str(RETRY_AFTER_S))])
+            self._reject(active.call, verdict.code, "Agent Not Available")
             return
         active.answered = self._loop.time()
         active.tell(CallAnswered(call_id=active.id))
@@ -244,12 +260,16 @@ class Reception:
         self._on_record(str(active.bundle.path))
 
     def _refuse(self, call: Call, error: TelephonyError) -> None:
-        code = error.code or 500
-        headers = [("Retry-After", str(RETRY_AFTER_S))] if code == 503 else []
-        log.warning("call_refused", code=code, pii_reason=str(error), source=call.source[0])
+        log.warning("call_refused", code=error.code, pii_reason=str(error), source=call.source[0])
+        self._reject(call, error.code or 500)
+
+    def _reject(self, call: Call, code: int, reason: str = "") -> None:
+        """Refuse with the operator's code, if it is ours to choose."""
+        code = self._settings.access.codes.unavailable if code == 503 else code
+        wait_s = self._retry_after(code) if code != 404 else 0
         self._metrics.refused.labels(str(code)).inc()
         with suppress(OutOfOrder):  # the caller has given up already
-            call.reject(code, "", headers)
+            call.reject(code, reason, Rejection(code, reason, wait_s).headers)
 
     # ------------------------------------------------------------ what the phone says
 
@@ -297,6 +317,7 @@ class Reception:
 
     async def _transfer(self, active: ActiveCall, target: str) -> None:
         try:
+            self._require_allowed(active, target)
             outcome = await active.call.transfer(target)
         except TelephonyError as error:
             active.tell(TransferDone(call_id=active.id, ok=False, code=error.code, reason=str(error)))
@@ -305,6 +326,16 @@ class Reception:
         if outcome.ok:
             active.end_reason = active.end_reason or "transferred"
             active.call.hang_up("transferred")
+
+    def _require_allowed(self, active: ActiveCall, target: str) -> None:
+        """A transfer over a trunk goes where the plan's author sends it, or to a number that the trunk may
+        dial: what a caller talks an agent into must not cost money. Raises NotAllowed."""
+        trunk = self._trunks.get(active.call.sender.trunk)
+        written = {
+            place for persona in active.route.agents.values() for place in persona.transfer_to.values()
+        }
+        if trunk is not None and target not in written:
+            require_allowed(way_out(trunk), target)
 
     def worker_lost(self, worker: Worker) -> None:
         """A worker died. Its calls end with a reason; taking them over starts from their checkpoints."""

@@ -23,6 +23,7 @@ from offhook.switch.http import open_http
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool
 from offhook.switch.reception import Reception
+from offhook.switch.trunks import Trunks
 from telephony.dialplan.store import PlanStore
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
@@ -53,6 +54,7 @@ class Switch:
         self._metrics = Metrics()
         self._stopping = asyncio.Event()
         self._console = Helper("console", "offhook.console", _console_arguments(settings))
+        self._trunks = Trunks(settings, self._metrics)
         self._reception = Reception(settings, self._store, self._metrics, self._record_written)
         self._takers: set[asyncio.Task[None]] = set()
 
@@ -79,7 +81,9 @@ class Switch:
                 tls=Tls(**settings.sip.tls.model_dump()) if settings.sip.tls else None,
                 codecs=settings.sip.codecs,
             )
+            phone.access = self._trunks.access
             phone.admit = self._reception.admit
+            self._reception.live = lambda: phone.live
             phone.options_status = lambda: 503 if self._why_not_ready() else 200
             try:
                 await self._serve(phone, pool)
@@ -106,9 +110,10 @@ class Switch:
                 self._phone = phone
                 host, port = phone.address
                 self._on_ready(Ready(host, port, phone.tls_port, http_port, len(pool.workers)))
-                answering = asyncio.create_task(self._answer(phone), name="answer the phone")
-                await self._stopping.wait()
-                answering.cancel()
+                async with self._trunks.open(phone):
+                    answering = asyncio.create_task(self._answer(phone), name="answer the phone")
+                    await self._stopping.wait()
+                    answering.cancel()
                 await self._say_goodbye()
 
     async def _workers_ready(self, pool: Pool) -> bool:
@@ -168,6 +173,7 @@ class Switch:
             return
         self._metrics.tasks.labels("switch").set(len(asyncio.all_tasks()))
         self._metrics.worker_restarts.set(pool.restarts)
+        self._trunks.count()
         self._metrics.malformed.set(self._phone.counters.malformed)
         for worker in pool.workers:
             self._metrics.worker_calls.labels(str(worker.number)).set(len(worker.calls))

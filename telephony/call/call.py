@@ -25,6 +25,7 @@ from telephony.sip import events as sip
 from telephony.sip.body import find_part
 from telephony.sip.client_transaction import ClientTransaction, InviteClient
 from telephony.sip.dialog import Dialog, LegKey
+from telephony.sip.digest import Login
 from telephony.sip.endpoint import Headers
 from telephony.sip.message import Request, Response
 from telephony.sip.screening import ACCEPT
@@ -50,11 +51,18 @@ class Call(MediaCall):
         call = cls(line, came.leg, came.invite.request, source, Leg.OFFERED)
         call._invite, call._dialog = came.invite, came.dialog
         call._await_expiry()
+        call.sender = came.sender
         return call
 
     @classmethod
     def outgoing(
-        cls, line: Line, uri: str, caller: str, flow: Flow, headers: Headers = ()
+        cls,
+        line: Line,
+        uri: str,
+        caller: str,
+        flow: Flow,
+        headers: Headers = (),
+        login: Login | None = None,
     ) -> tuple[Self, list[Action]]:
         """Offer our media to `uri`. Returns the call, and the actions that place it. Raises Overloaded."""
         rtp = line.lend()
@@ -67,6 +75,7 @@ class Call(MediaCall):
                 line.now(),
                 headers=(*headers, *SessionTimer().offer()),
                 body=agreement.offer(),
+                login=login,
             )
             request = dialing.request
             call = cls(line, (request.call_id, request.from_tag), request, flow.remote, Leg.DIALING)
@@ -90,7 +99,7 @@ class Call(MediaCall):
         if self._agreement is None:
             offer = find_part(self.request, SDP)
             rtp = self._line.lend()
-            agreement = Agreement(self._line.media(rtp.port))
+            agreement = Agreement(self._line.media(rtp.port, self.sender.trunk))
             try:
                 self._description = agreement.offer() if offer is None else agreement.answer(offer)
             except SdpError:

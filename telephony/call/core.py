@@ -26,6 +26,8 @@ from telephony.sip.dialog import Dialog, LegKey
 from telephony.sip.endpoint import Headers
 from telephony.sip.headers import Address, Reason
 from telephony.sip.message import Request, Response
+from telephony.sip.parties import Parties, parties
+from telephony.sip.screening import Vouched
 from telephony.sip.transaction import Action
 from telephony.sip.uri import Uri
 
@@ -39,14 +41,15 @@ class CallCore:
     """One leg.
 
     id: ours, for records. key: (Call-ID, our tag). caller, called: From address and dialled URI as received.
-    request: the INVITE. source: where it came from or goes to. rtp: lent when media is described first,
-    closed when the call is over unless `keep_rtp`."""
+    request: the INVITE. source: where it came from or goes to. sender: the trunk that vouches for it. rtp:
+    lent when media is described first, closed when the call is over unless `keep_rtp`."""
 
     def __init__(self, line: Line, key: LegKey, request: Request, source: tuple[str, int], leg: Leg) -> None:
         self.id = uuid4().hex
         self.key = key
         self.request = request
         self.source = source
+        self.sender = Vouched()
         self.direction: Literal["inbound", "outbound"] = "outbound" if leg is Leg.DIALING else "inbound"
         self.caller: Address = request.from_
         self.called: Uri = request.target
@@ -85,6 +88,11 @@ class CallCore:
     def dialog(self) -> Dialog | None:
         """The dialog, once there is one; for snapshots."""
         return self._dialog
+
+    @property
+    def parties(self) -> Parties:
+        """Who calls whom, and through whom, as far as the sender is believed."""
+        return parties(self.request, trusted=self.sender.trusted)
 
     def listen(self, callback: Callable[[CallEvent], None]) -> None:
         """Be told everything that happens from now on: at once and in order, so it must not block."""

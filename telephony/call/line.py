@@ -30,8 +30,8 @@ class Line(Protocol):
     def lend(self) -> PortPair:
         """A port pair for this call. Raises Overloaded if none is free."""
 
-    def media(self, port: int) -> LocalMedia:
-        """Our side of a new session with that RTP port."""
+    def media(self, port: int, trunk: str = "") -> LocalMedia:
+        """Our side of a new session with that RTP port, with the codecs of that trunk."""
 
     def between(self, low: float, high: float) -> float:
         """A random wait, s (RFC 3261 §14.1 wants one after glare)."""

@@ -212,7 +212,9 @@ def _keys_at(model: type[BaseModel], loc: Loc) -> list[str]:
             inner = [arg for arg in get_args(kind) if arg is not Ellipsis]
             kind = inner[-1] if inner else None
     kind = _bare(kind)
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return []
+    return [field.alias or name for name, field in kind.model_fields.items()]
 
 
 def _bare(kind: Any) -> Any:

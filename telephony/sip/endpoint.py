@@ -12,6 +12,7 @@ from telephony.sip.agenda import Agenda
 from telephony.sip.dialog import Dialog, DialogId
 from telephony.sip.headers import Via
 from telephony.sip.message import Request
+from telephony.sip.screening import Gate
 from telephony.sip.transaction import COOKIE, Flow
 
 Headers = Sequence[tuple[str, str]]
@@ -28,6 +29,7 @@ class Counters:
     retransmitted: int = 0  # repeats absorbed
     rejected: int = 0  # requests refused before or instead of becoming a call
     stray: int = 0  # responses and ACKs that belong to nothing
+    ignored: int = 0  # requests that got no answer: the gate is closed to their sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class Endpoint:
     sent_by: host:port for our Via. contact: our Contact header value. product: for User-Agent and Server.
     token: gives a fresh random word each time, for branches, tags and Call-IDs. options_status: what OPTIONS
     is answered with. supported: option tags, in lower case, that callers may Require. homes: by transport,
-    for those where sent_by and contact are not true. tcp: requests may go over TCP."""
+    for those where sent_by and contact are not true. tcp: requests may go over TCP. gate: asked about every
+    request outside a dialog, before anything is said; None lets everybody in."""
 
     sent_by: str
     contact: str
@@ -55,6 +58,7 @@ class Endpoint:
     supported: frozenset[str] = frozenset()
     homes: dict[str, Home] = field(default_factory=dict)
     tcp: bool = True
+    gate: Gate | None = None
     counters: Counters = field(default_factory=Counters)
     dialogs: dict[DialogId, Dialog] = field(default_factory=dict)
     agenda: Agenda = field(default_factory=Agenda)

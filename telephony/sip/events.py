@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from telephony.sip.client_transaction import ClientTransaction
 from telephony.sip.dialog import Dialog, LegKey
 from telephony.sip.message import Request, Response
+from telephony.sip.screening import Vouched
 from telephony.sip.server_transaction import InviteServer, ServerTransaction
 from telephony.sip.transaction import Flow
 
@@ -21,6 +22,7 @@ class CallCame:
     invite: InviteServer
     dialog: Dialog
     source: Flow
+    sender: Vouched = Vouched()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ Pure. Reads a request (message.py). No dial plan, no trunk list: access.py knows
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from telephony.errors import SipSyntaxError
 from telephony.sip.headers import Address
 from telephony.sip.message import Request
+from telephony.sip.uri import readable
 
 _HIDING = frozenset(
     {"id", "user", "header"}
@@ -25,6 +27,52 @@ class Caller:
     number: str
     name: str
     hidden: bool
+
+    @property
+    def shown(self) -> str:
+        """The number, for logs, records and prompts: "" if the caller hides it."""
+        return "" if self.hidden else self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """What an INVITE says about who calls whom.
+
+    diverted_from: numbers that forwarded the call, latest first. identity: Identity lines as received (RFC
+    8224), not verified here. verstat: what the carrier's own check of them found (3GPP TS 24.229 §7.2A.20),
+    "" if it does not say or is not believed. extra: its X- headers."""
+
+    caller: Caller
+    called: str
+    diverted_from: tuple[str, ...] = ()
+    identity: tuple[str, ...] = ()
+    verstat: str = ""
+    extra: tuple[tuple[str, str], ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values for records and agents; nothing that the caller hides."""
+        return {
+            "caller": self.caller.shown,
+            "caller_name": "" if self.caller.hidden else self.caller.name,
+            "caller_hidden": self.caller.hidden,
+            "called": self.called,
+            "diverted_from": list(self.diverted_from),
+            "identity": list(self.identity) if not self.caller.hidden else [],
+            "verstat": self.verstat,
+            "headers": [list(line) for line in self.extra],
+        }
+
+
+def parties(request: Request, *, trusted: bool) -> Parties:
+    """Everybody whom an INVITE names. trusted: the trunk's word on callers is believed."""
+    return Parties(
+        caller=caller(request, trusted=trusted),
+        called=called(request),
+        diverted_from=tuple(diverted_from(request)),
+        identity=tuple(readable(line) for line in request.all("Identity")),
+        verstat=_verstat(request) if trusted else "",
+        extra=tuple((name, readable(value)) for name, value in request.headers if name[:2].lower() == "x-"),
+    )
 
 
 def caller(request: Request, *, trusted: bool) -> Caller:
@@ -70,6 +118,14 @@ def _readable(request: Request, name: str) -> list[Address]:
         except SipSyntaxError:
             continue
     return found
+
+
+def _verstat(request: Request) -> str:
+    """`;verstat=` of the number that is believed first, wherever in the URI it was put."""
+    for address in [*_readable(request, "P-Asserted-Identity"), request.from_]:
+        if found := address.uri.number_params.get("verstat") or address.uri.params.get("verstat"):
+            return found
+    return ""
 
 
 def _anonymous(address: Address) -> bool:

@@ -1,14 +1,16 @@
 """Which requests are refused before anybody looks at their meaning, and with which words (RFC 3261 §8.2).
 
-Pure. Asked by stack.py. Not admission (who may call: trunk/access) and not the call's own answer."""
+Pure. Asked by uas.py. Who may ring is decided by trunk/access.py, in the words of this page (Refusal,
+Vouched); what to say to an INVITE that may, by the call."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from telephony.errors import SipSyntaxError
 from telephony.sip.message import Message, Request
+from telephony.sip.transaction import Flow
 
 METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "REFER", "NOTIFY")
 ALLOW = ", ".join(METHODS)
@@ -27,6 +29,19 @@ class Refusal:
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Who a new request comes from. trunk: its name, "" for a stranger who is welcome.
+
+    trusted: what it says about callers is believed (RFC 3325 §5)."""
+
+    trunk: str = ""
+    trusted: bool = False
+
+
+Gate = Callable[[Request, Flow, float], Vouched | Refusal | None]  # with loop time; None: no word in answer
 
 
 def check_headers(request: Request) -> None:

@@ -46,15 +46,15 @@ class Stack:
         try:
             message = lexer.lex(data)
         except SipSyntaxError as error:
-            return self.garbled(data, flow, error)
+            return self.garbled(data, flow, error, now)
         return self.receive(message, flow, now)
 
-    def garbled(self, data: bytes, flow: Flow, error: SipSyntaxError) -> list[Action]:
+    def garbled(self, data: bytes, flow: Flow, error: SipSyntaxError, now: float) -> list[Action]:
         """Bytes that are no message: refused if enough of a request is left to answer it."""
         self.counters.received += 1
         self.counters.malformed += 1
         wreck = lexer.salvage(data)
-        return [] if wreck is None else self._uas.refuse_stateless(wreck, flow, error)
+        return [] if wreck is None else self._uas.refuse_stateless(wreck, flow, error, now)
 
     def receive(self, message: Request | Response, flow: Flow, now: float) -> list[Action]:
         """One message from the network. Raises nothing, whatever the peer sends."""
@@ -65,7 +65,9 @@ class Stack:
             return self._uas.request(message, flow, now)
         except SipSyntaxError as error:
             self.counters.malformed += 1
-            return [] if isinstance(message, Response) else self._uas.refuse_stateless(message, flow, error)
+            return (
+                [] if isinstance(message, Response) else self._uas.refuse_stateless(message, flow, error, now)
+            )
 
     def broken(self, request: Request, reason: str, now: float) -> list[Action]:
         """The transport could not send this request of ours."""

@@ -13,7 +13,7 @@ from telephony.sip.dialog import Dialog, DialogId
 from telephony.sip.endpoint import Endpoint, Headers
 from telephony.sip.events import AckNeverCame, Acknowledged, Asked, CallCame, CallerCancelled, PeerHungUp
 from telephony.sip.message import Request, Response
-from telephony.sip.screening import ACCEPT, ALLOW, IN_DIALOG_ONLY, check_headers, refusal
+from telephony.sip.screening import ACCEPT, ALLOW, IN_DIALOG_ONLY, Refusal, Vouched, check_headers, refusal
 from telephony.sip.server_transaction import (
     AwaitAck,
     InviteServer,
@@ -41,12 +41,17 @@ class UserAgentServer:
             return self._again(known, request, now)
         if request.method == "ACK":
             return self._acknowledged(request)
+        sender = self._sender(request, flow, now)
+        if sender is None:
+            return []
         check_headers(request)
         kind = InviteServer if request.method == "INVITE" else RequestServer
         transaction = kind(request, flow, self._endpoint.token())
         self._transactions[transaction.key] = transaction
         try:
-            return self._first_time(transaction, request, flow, now)
+            if isinstance(sender, Refusal):
+                return self._refuse(transaction, sender.status, now, sender.headers)
+            return self._first_time(transaction, request, flow, sender, now)
         except SipSyntaxError as error:
             self._endpoint.counters.malformed += 1
             return self._refuse(transaction, error.code, now)
@@ -93,11 +98,15 @@ class UserAgentServer:
         self._endpoint.agenda.note(machine)
         return out
 
-    def refuse_stateless(self, request: Request, flow: Flow, error: SipSyntaxError) -> list[Action]:
+    def refuse_stateless(
+        self, request: Request, flow: Flow, error: SipSyntaxError, now: float
+    ) -> list[Action]:
         """Refuse once what cannot have a transaction, if its Via says where to (RFC 3261 §8.2.7)."""
         if request.method == "ACK":
             return []
         try:
+            if self._sender(request, flow, now) is None:
+                return []
             noted = request.arrived_from(*flow.remote)
             response = Response.answering(noted, error.code, "", self._endpoint.token())
             return [Send(response, reply_flow(noted, flow))]
@@ -131,8 +140,27 @@ class UserAgentServer:
 
     # ---- a new request
 
+    def _sender(self, request: Request, flow: Flow, now: float) -> Vouched | Refusal | None:
+        """What the gate says. Within a dialog nobody is asked: only its two sides know the tags."""
+        gate = self._endpoint.gate
+        if gate is None or self._belongs(request):
+            return Vouched()
+        verdict = gate(request, flow, now)
+        if verdict is None:
+            self._endpoint.counters.ignored += 1
+        return verdict
+
+    def _belongs(self, request: Request) -> bool:
+        """To a dialog, or to an INVITE that was let in."""
+        try:
+            if request.method == "CANCEL":
+                return server_key(request, "INVITE") in self._transactions
+            return (request.call_id, request.to_tag, request.from_tag) in self._endpoint.dialogs
+        except SipSyntaxError:
+            return False
+
     def _first_time(
-        self, transaction: ServerTransaction, request: Request, flow: Flow, now: float
+        self, transaction: ServerTransaction, request: Request, flow: Flow, sender: Vouched, now: float
     ) -> list[Action]:
         if request.method == "CANCEL":
             return self._cancelled(transaction, now)
@@ -145,11 +173,13 @@ class UserAgentServer:
         if request.to_tag:
             return self._within(transaction, request, now)
         if isinstance(transaction, InviteServer):
-            return self._new_call(transaction, request, flow, now)
+            return self._new_call(transaction, request, flow, sender, now)
         assert request.method in IN_DIALOG_ONLY
         return self._refuse(transaction, 481, now)
 
-    def _new_call(self, transaction: InviteServer, request: Request, flow: Flow, now: float) -> list[Action]:
+    def _new_call(
+        self, transaction: InviteServer, request: Request, flow: Flow, sender: Vouched, now: float
+    ) -> list[Action]:
         """100 at once, before anybody thinks about the call (RFC 3261 §17.2.1), and a dialog that waits for
         its 18x."""
         caller = _caller_key(request)
@@ -161,7 +191,7 @@ class UserAgentServer:
         dialog.their_invite = transaction.key
         endpoint.dialogs[dialog.id] = dialog
         self._callers[caller] = transaction.key
-        return [*self._trying(transaction, now), Up(CallCame(dialog.leg, transaction, dialog, flow))]
+        return [*self._trying(transaction, now), Up(CallCame(dialog.leg, transaction, dialog, flow, sender))]
 
     def _within(self, transaction: ServerTransaction, request: Request, now: float) -> list[Action]:
         """A request with a To tag: it belongs to a dialog, or it is refused and never a new call (RFC 3261

@@ -79,7 +79,7 @@ class Transport:
     def garbled(self, data: bytes, flow: Flow, error: SipSyntaxError) -> None:
         """A stream has brought what is no message."""
         log.info("sip.stream_garbled", source=flow.remote, error=str(error))
-        self._supervise(lambda: self.perform(self._stack.garbled(data, flow, error)))
+        self._supervise(self._do, self._stack.garbled, data, flow, error)
 
     def failed(self, message: Message, flow: Flow, reason: str) -> None:
         """This message could not be sent at all."""

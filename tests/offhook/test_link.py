@@ -45,7 +45,7 @@ def _start(call_id: str = "c1") -> StartCall:
         stream={"ssrc": 1, "seq": 2, "timestamp": 3},
         caller="555",
         called="100",
-        headers=[("X-Thing", "ümlaut")],
+        parties={"headers": [["X-Thing", "ümlaut"]]},
         recording=None,
     )
 

@@ -180,7 +180,7 @@ async def test_the_gate_refuses_before_a_call_exists() -> None:
     async with a_phone() as bob, a_phone(first=22000) as alice, asyncio.timeout(10):
         asked: list[tuple[str, tuple[str, int]]] = []
 
-        def full(request: Request, source: tuple[str, int]) -> Rejection:
+        def full(request: Request, source: tuple[str, int], trunk: str) -> Rejection:
             asked.append((request.target.number, source))
             return Rejection(503, "Full", retry_after=7)
 
@@ -195,7 +195,7 @@ async def test_a_gate_that_fails_costs_one_call_only() -> None:
     """An exception in `admit` is a 500 for that caller; the next one is served."""
     async with a_phone() as bob, a_phone(first=22000) as alice, asyncio.timeout(10):
 
-        def broken(request: Request, source: tuple[str, int]) -> None:
+        def broken(request: Request, source: tuple[str, int], trunk: str) -> None:
             raise LookupError("no such table")
 
         bob.admit = broken

@@ -185,7 +185,7 @@ async def test_the_next_target_is_tried_when_one_is_dead_or_overloaded() -> None
     """Row 34: a connection refused, then a 503, then an answer; the failed tries are no end of the call."""
     heard: list[CallEvent] = []
     async with asyncio.timeout(10), a_phone() as busy, a_phone() as bob, a_phone() as alice:
-        busy.admit = lambda request, source: Rejection(503)
+        busy.admit = lambda *_: Rejection(503)
         with socket.socket() as nobody:
             nobody.bind((HOST, 0))
             ports = [nobody.getsockname()[1], busy.address[1], bob.address[1]]
@@ -202,7 +202,7 @@ async def test_the_next_target_is_tried_when_one_is_dead_or_overloaded() -> None
 async def test_a_target_that_refuses_is_the_last_one(code: int) -> None:
     """Row 34: 4xx and 6xx are the callee's word."""
     async with asyncio.timeout(10), a_phone() as busy, a_phone() as bob, a_phone() as alice:
-        busy.admit = lambda request, source: Rejection(code)
+        busy.admit = lambda *_: Rejection(code)
         with pytest.raises(CallFailed) as failed:
             await alice.dial([f"sip:100@{HOST}:{phone.address[1]}" for phone in (busy, bob)])
         assert (failed.value.code, bob.counters.received) == (code, 0)

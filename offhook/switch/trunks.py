@@ -1,0 +1,160 @@
+"""The trunks of this machine while it runs: the gate in front of the phone, and one login a registered trunk.
+
+Joins the settings with telephony/trunk/. Decides nothing: who may ring is access.py's, when to register
+registration.py's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+
+import structlog
+
+from offhook.access_settings import TrunkSettings
+from offhook.settings import Settings
+from offhook.switch.metrics import Metrics
+from telephony.dialplan.number import parse_pattern
+from telephony.phone import Phone
+from telephony.sip.digest import Credentials, Doorkeeper
+from telephony.sip.uri import split_host_port
+from telephony.trunk.access import Access, Network, Policy, Trunk
+from telephony.trunk.outbound import WayOut
+from telephony.trunk.registrar_client import RegistrarClient
+from telephony.trunk.registration import Account, Standing
+
+RESOLVE_EVERY_S = 300.0  # a carrier's name may point elsewhere tomorrow
+
+log = structlog.get_logger()
+
+
+class Trunks:
+    """Every trunk of the settings. access: for the phone, before it is entered."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._trunks, self._metrics = settings.trunks, metrics
+        self._strangers = settings.strangers
+        self._loop = asyncio.get_running_loop()
+        doorkeeper = Doorkeeper(settings.access.realm, secrets.token_bytes(32))
+        self.access = Access(
+            [_ringing(trunk) for trunk in settings.trunks],
+            _policy(settings),
+            doorkeeper,
+            self._loop.time(),
+            self._notice,
+        )
+
+    @contextlib.asynccontextmanager
+    async def open(self, phone: Phone) -> AsyncIterator[None]:
+        """Log in everywhere, and log out at the end, so that no carrier sends calls to a server that is gone."""
+        clients = [self._client(phone, trunk) for trunk in self._trunks if trunk.registers]
+        tasks = [asyncio.create_task(client.run(), name="registration") for client in clients]
+        tasks += [
+            asyncio.create_task(self._resolve(trunk), name=f"addresses of {trunk.name}")
+            for trunk in self._trunks
+            if trunk.host and not trunk.challenge and not _literal(trunk.host)
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*[client.leave() for client in clients])
+
+    def count(self) -> None:
+        """Bring the metrics up to date."""
+        for verdict, number in asdict(self.access.counters).items():
+            self._metrics.gate.labels(verdict).set(number)
+
+    def _client(self, phone: Phone, trunk: TrunkSettings) -> RegistrarClient:
+        host, port = split_host_port(trunk.host or "")
+        self._metrics.registered.labels(trunk.name).set(0)
+        account = Account.at(trunk.user, host, port, trunk.expiry_s)
+        return RegistrarClient(phone, trunk.name, account, _credentials(trunk), told=self._registered)
+
+    def _registered(self, trunk: str, standing: Standing) -> None:
+        self._metrics.registered.labels(trunk).set(standing is Standing.IN)
+
+    async def _resolve(self, trunk: TrunkSettings) -> None:
+        """Keep the gate informed of the addresses that a trunk's name stands for."""
+        host, _ = split_host_port(trunk.host or "")
+        while True:
+            try:
+                found = await self._loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+                self.access.learn(trunk.name, [str(entry[4][0]) for entry in found])
+            except (OSError, UnicodeError) as error:
+                log.warning("trunk_unresolved", trunk=trunk.name, host=host, error=str(error))
+            await asyncio.sleep(RESOLVE_EVERY_S)
+
+    def _notice(self, what: str, host: str) -> None:
+        if what == "banned":
+            log.warning("source_banned", source=host, seconds=self.access.policy.ban_s)
+        else:
+            log.warning(
+                "stranger_refused",
+                source=host,
+                strangers=self._strangers,
+                remedy="to let it ring, add a trunk with `allow_from`, or set access.strangers",
+            )
+
+
+def way_out(trunk: TrunkSettings) -> WayOut:
+    """How calls leave over a trunk."""
+    host, port = split_host_port(trunk.host or "invalid")
+    return WayOut(
+        trunk=trunk.name,
+        host=host,
+        port=port,
+        allowed=tuple(parse_pattern(text) for text in trunk.allowed),
+        credentials=_credentials(trunk),
+        caller=trunk.caller_id.show or trunk.user,
+        asserted=trunk.caller_id.asserted,
+    )
+
+
+def _ringing(trunk: TrunkSettings) -> Trunk:
+    networks: list[Network] = [ipaddress.ip_network(text) for text in trunk.allow_from]
+    if trunk.host and not trunk.challenge and (address := _literal(trunk.host)):
+        networks.append(ipaddress.ip_network(address))
+    return Trunk(
+        name=trunk.name,
+        networks=tuple(networks),
+        credentials=_credentials(trunk),
+        asks_login=trunk.challenge,
+        trusted=trunk.caller_id.believe,
+        codecs=trunk.codecs,
+    )
+
+
+def _credentials(trunk: TrunkSettings) -> Credentials | None:
+    password = trunk.password.get_secret_value()
+    return Credentials(trunk.auth_user or trunk.user, password) if trunk.user and password else None
+
+
+def _policy(settings: Settings) -> Policy:
+    access, codes = settings.access, settings.access.codes
+    return Policy(
+        strangers=settings.strangers,
+        scanners=access.scanners,
+        per_second=access.per_second,
+        per_second_source=access.per_second_source,
+        ban_s=access.ban_s,
+        retry_after_s=access.retry_after_s,
+        stranger_code=codes.stranger,
+        login_code=codes.login,
+        flood_code=codes.flood,
+    )
+
+
+def _literal(host: str) -> str:
+    """The address, if the host is one and not a name."""
+    name, _ = split_host_port(host)
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return ""

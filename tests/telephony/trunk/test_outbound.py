@@ -1,0 +1,48 @@
+"""Which numbers may be dialled over a trunk, and what the call says of itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from telephony.dialplan.number import parse_pattern
+from telephony.errors import NotAllowed
+from telephony.sip.digest import Credentials
+from telephony.trunk.outbound import WayOut, dialling, require_allowed
+
+CARRIER = WayOut(
+    "carrier",
+    "sip.carrier.example",
+    5080,
+    allowed=(parse_pattern("+49*"), parse_pattern("0ZX*")),
+    credentials=Credentials("bot", "s3cret"),
+    caller="+4930123456",
+    asserted=True,
+)
+
+
+def test_only_allowed_numbers_are_dialled() -> None:
+    """Toll fraud: a premium number costs money, and a caller can talk an agent into it."""
+    assert dialling(CARRIER, "+49 (30) 987-65").target == "sip:+493098765@sip.carrier.example:5080"
+    for number in ("+882123456", "00493012", "+4", "sip:+88212@elsewhere", "anna", "+49@evil.example"):
+        with pytest.raises(NotAllowed, match="may not be dialled"):
+            dialling(CARRIER, number)
+    with pytest.raises(NotAllowed):
+        dialling(WayOut("nothing allowed", "host"), "+4930")
+
+
+def test_a_transfer_is_measured_by_the_number_in_its_uri() -> None:
+    require_allowed(CARRIER, "sip:+493012@carrier.example;user=phone")
+    require_allowed(CARRIER, "tel:+49-30-12")
+    for target in ("tel:+882-12", "sip:+882@carrier.example", "sip:carrier.example"):
+        with pytest.raises(NotAllowed):
+            require_allowed(CARRIER, target)
+
+
+def test_our_number_is_shown_and_asserted_or_hidden() -> None:
+    """RFC 3325, RFC 3323: the carrier learns who pays; with `Privacy: id` nobody else does."""
+    call = dialling(CARRIER, "+4930", name="Clinic")
+    assert call.caller == "sip:+4930123456@sip.carrier.example"
+    assert call.headers == (("P-Asserted-Identity", '"Clinic" <sip:+4930123456@sip.carrier.example>'),)
+    hidden = dialling(CARRIER, "+4930", hide=True)
+    assert hidden.caller == "sip:anonymous@anonymous.invalid"
+    assert ("Privacy", "id") in hidden.headers and hidden.credentials == Credentials("bot", "s3cret")
