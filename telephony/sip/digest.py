@@ -285,7 +285,9 @@ class Doorkeeper:
         return f"{born}.{self._seal(born, host)}"
 
     def _seal(self, born: str, host: str) -> str:
-        return hmac.new(self._secret, f"{born} {host}".encode(), "sha256").hexdigest()[:32]
+        return hmac.new(
+            self._secret, f"{born} {host}".encode("utf-8", "surrogateescape"), "sha256"
+        ).hexdigest()[:32]
 
     def _fresh(self, nonce: str, host: str, now: float) -> bool:
         born, _, seal = nonce.partition(".")

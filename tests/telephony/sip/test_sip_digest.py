@@ -333,3 +333,11 @@ def test_credentials_do_not_open_the_way_to_another_number() -> None:
     assert DOOR.check(request, HOST, 11.0, {"bot": "s3cret"})[0] is Proof.RIGHT
     request.uri = "sip:00882123456@offhook.example"
     assert DOOR.check(request, HOST, 11.0, {"bot": "s3cret"})[0] is Proof.WRONG
+
+
+def test_credentials_made_of_stray_bytes_are_wrong_and_nothing_worse() -> None:
+    """Whatever a stranger sends, it is their call only."""
+    lines = (("WWW-Authenticate", 'Digest realm="offhook", nonce="\udcff.\udcfe", qop="auth"'),)
+    assert DOOR.check(proven(lines), HOST, 11.0, {"bot": "s3cret"})[0] is Proof.STALE
+    request = Request("INVITE", "sip:100@x").add("Authorization", 'Digest realm="offhook", username="\udcff"')
+    assert DOOR.check(request, HOST, 11.0, {"bot": "s3cret"})[0] is Proof.WRONG
