@@ -27,7 +27,9 @@ from telephony.sip.uri import split_host_port
 from telephony.trunk.access import SCANNERS, Strangers
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of the settings: unknown keys are errors, nothing changes once it is read."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -42,9 +44,10 @@ def _network(text: str) -> str:
         raise ValueError(f"{text!r} is no network ({error}). Write it like 203.0.113.0/24.") from None
 
 
-def _codec(text: str) -> str:
+def codec_name(text: str) -> str:
+    """A codec as SDP calls it, however it was written. Raises ValueError for one that we do not speak."""
     if text.upper() not in CODECS:
-        raise ValueError(f"no codec {text!r}. Known: {', '.join(CODECS)}.")
+        raise ValueError(f"no codec {text[:40]!r}. Known: {', '.join(CODECS)}.")
     return text.upper()
 
 
@@ -62,12 +65,14 @@ def _host(text: str) -> str:
 
 
 Networks: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_list)]
-CodecNames: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_codec)], ...], BeforeValidator(_list)]
+CodecNames: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(codec_name)], ...], BeforeValidator(_list)
+]
 Patterns: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_list)]
 Code: TypeAlias = Annotated[int, Field(ge=400, le=699)]
 
 
-class CallerId(_Part):
+class CallerId(Part):
     """believe: what the trunk says about callers (P-Asserted-Identity, Remote-Party-ID). show: our number on
     calls out. asserted: it goes into P-Asserted-Identity too."""
 
@@ -76,7 +81,7 @@ class CallerId(_Part):
     asserted: bool = False
 
 
-class TrunkSettings(_Part):
+class TrunkSettings(Part):
     """One carrier, PBX or office.
 
     host: its proxy, name or address, with port if it is not 5060; an address may ring us. allow_from: more
@@ -109,7 +114,7 @@ class TrunkSettings(_Part):
         return self
 
 
-class RejectCodes(_Part):
+class RejectCodes(Part):
     """What a call is refused with. stranger: from nowhere we know. login: wrong password. flood: too many a
     second. busy: max_calls. leaving: the server stops. unavailable: no agent can take it. Strangers who are
     ignored get nothing at all; a number without a rule gets 404, or what its rule says."""
@@ -122,7 +127,7 @@ class RejectCodes(_Part):
     unavailable: Code = 503
 
 
-class AccessSettings(_Part):
+class AccessSettings(Part):
     """How strangers and floods are treated.
 
     strangers: None is `lan` while there are no trunks, and `drop` once there is one. per_second,

@@ -5,8 +5,8 @@ Sending never blocks: what the socket does not take at once waits in order."""
 
 from __future__ import annotations
 
-import array
 import asyncio
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -285,7 +285,7 @@ class Link:
             self._loop.remove_writer(self._sock)
             self._sock.close()
             while self._fds:
-                _close_fd(self._fds.popleft())
+                os.close(self._fds.popleft())
 
     def _readable(self) -> None:
         try:
@@ -340,14 +340,9 @@ class Link:
     def _send(self, data: memoryview, fds: tuple[int, ...]) -> int:
         if not fds:
             return self._sock.send(data)
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
-        return self._sock.sendmsg([data], ancillary)
+        return socket.send_fds(self._sock, [data], fds)
 
     def _fail(self, error: Exception | None) -> None:
         if self._open:
             self.close()
             self._on_closed(error)
-
-
-def _close_fd(fd: int) -> None:
-    socket.close(fd)

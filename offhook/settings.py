@@ -12,28 +12,21 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from dotenv import dotenv_values
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     model_validator,
 )
 
-from offhook.access_settings import AccessSettings, TrunkSettings, take_passwords
+from offhook.access_settings import AccessSettings, Part, TrunkSettings, codec_name, take_passwords
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dialplan.load import explain_errors
-from telephony.sdp.negotiate import CODECS
 from telephony.trunk.access import Strangers
 
 PREFIX = "OFFHOOK_"
 DEFAULT_PATH = Path("config/offhook.yaml")
 KEY_SUFFIX = "_API_KEY"
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _provider(value: Any) -> Any:
@@ -47,7 +40,7 @@ def _provider(value: Any) -> Any:
     return value
 
 
-class ProviderSettings(_Part):
+class ProviderSettings(Part):
     """A provider by name, with its own options (text when they come from the file)."""
 
     name: str = Field(min_length=1)
@@ -58,7 +51,7 @@ Provider: TypeAlias = Annotated[ProviderSettings, BeforeValidator(_provider)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 
 
-class TlsSettings(_Part):
+class TlsSettings(Part):
     """SIP over TLS; telephony/trunk/tls.py says what each line means. Paths of PEM files."""
 
     port: Port = 5061
@@ -75,17 +68,13 @@ def _codec_names(value: Any) -> Any:
     names = value.replace(",", " ").split() if isinstance(value, str) else value
     if not isinstance(names, list | tuple):
         return value
-    known = {name.upper() for name in CODECS}
-    for name in names:
-        if str(name).upper() not in known:
-            raise ValueError(f"no codec {str(name)[:40]!r}. Known: {', '.join(CODECS)}.")
-    return tuple(dict.fromkeys(str(name).upper() for name in names))
+    return tuple(dict.fromkeys(codec_name(str(name)) for name in names))
 
 
 Codecs: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_codec_names)]
 
 
-class SipSettings(_Part):
+class SipSettings(Part):
     """Where calls come in: UDP and TCP on `port`, TLS on its own. port 0: any free one. public_host: what
     peers are told, when it is not `host`.
 
@@ -99,7 +88,7 @@ class SipSettings(_Part):
     codecs: Codecs = ("PCMU", "PCMA")
 
 
-class RtpSettings(_Part):
+class RtpSettings(Part):
     """UDP ports for media, both ends included; a call takes an even one for RTP and the next for RTCP."""
 
     first_port: int = Field(default=16384, ge=1024, le=65534)
@@ -115,14 +104,14 @@ class RtpSettings(_Part):
         return self
 
 
-class HttpSettings(_Part):
+class HttpSettings(Part):
     """Health, metrics and, later, the console. port 0: any free one."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
 
 
-class Providers(_Part):
+class Providers(Part):
     """What speaks and listens where the dial plan does not say."""
 
     stt: Provider = ProviderSettings(name="pocketsphinx")
@@ -131,14 +120,14 @@ class Providers(_Part):
     vad: Provider = ProviderSettings(name="silero")
 
 
-class LogSettings(_Part):
+class LogSettings(Part):
     """level: from which severity on. format: `console` for people, `json` for collectors."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
 
 
-class Settings(_Part):
+class Settings(Part):
     """Everything an operator decides.
 
     workers: 0 is one per core. max_calls: at once on this machine, 0 for as many as the workers can carry.

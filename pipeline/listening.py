@@ -14,7 +14,6 @@ from pipeline.hearing.vad import VoiceActivity, VoiceStarted, VoiceStopped
 from pipeline.ports import Final, Frame, Hints, Partial, Stt, SttStream, Vad
 
 REOPEN_AFTER_S = 0.5
-STILL_SPEECH = 0.35  # a frame score; voice activity ends below it
 MAX_FAILURES = 3  # in a row; then the session is told that nobody listens any more
 
 
@@ -75,7 +74,7 @@ class Listening:
     @property
     def voiced(self) -> bool:
         """Is there speech in the newest 20 ms?"""
-        return self._activity.score >= STILL_SPEECH
+        return self._activity.voiced
 
     def start_turn(self) -> None:
         """The caller began to speak."""

@@ -75,6 +75,11 @@ class VoiceActivity:
         return self._still_speaking(score, now) if self.speaking else self._still_silent(score, now)
 
     @property
+    def voiced(self) -> bool:
+        """Could the newest frame belong to speech that is going on?"""
+        return self.score >= self._deactivation
+
+    @property
     def level_db(self) -> float:
         """Level of the newest frame in dB below full scale, -96.0 for silence."""
         return max(10 * log10(self._power) - FULL_SCALE_DB, SILENCE_DB) if self._power > 0 else SILENCE_DB
