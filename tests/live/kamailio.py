@@ -1,6 +1,8 @@
-"""Kamailio as carrier: a registrar and record-routing proxy on loopback that wants a password for everything.
+"""Kamailio on loopback: as carrier, a registrar and record-routing proxy that wants a password for everything
+(`running_kamailio`), or as the edge in front of a server, with one socket for the world and another for the
+server, so that every dialog has two Record-Routes (`running_edge`).
 
-`async with running_kamailio(folder) as kamailio`. Only ever started by the tests that need it."""
+Only ever started by the tests that need it."""
 
 from __future__ import annotations
 
@@ -71,29 +73,83 @@ request_route {{
 }}
 """
 
+EDGE = """
+debug=1
+log_stderror=yes
+fork=yes
+children=1
+tcp_children=1
+listen=udp:{host}:{port}
+listen={transport}:{host}:{inner}
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "siputils.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+modparam("rr", "enable_full_lr", 1)
+modparam("rr", "enable_double_rr", 1)
+
+request_route {{
+    if (method == "OPTIONS" && !has_totag()) {{ sl_send_reply("200", "OK"); exit; }}
+    if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
+    if (method == "CANCEL") {{ if (t_check_trans()) {{ t_relay(); }} exit; }}
+    if (has_totag()) {{
+        if (loose_route()) {{ t_relay(); exit; }}
+        if (method == "ACK") {{ if (t_check_trans()) {{ t_relay(); }} exit; }}
+        sl_send_reply("404", "Not here");
+        exit;
+    }}
+    record_route();
+    $fs = "{transport}:{host}:{inner}";
+    $du = "sip:{host}:{server};transport={transport}";
+    if (!t_relay()) {{ sl_reply_error(); }}
+}}
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Kamailio:
-    """It listens here."""
+    """It listens here. inner: on the side of the server, if it stands in front of one."""
 
     port: int
+    inner: int = 0
 
 
 @asynccontextmanager
 async def running_kamailio(
     folder: Path, *, algorithm: str = "SHA-256", nonce_s: int = 300
 ) -> AsyncIterator[Kamailio]:
-    """Kamailio on a free port; stopped, with all its processes, at the end."""
-    program = shutil.which("kamailio") or "/usr/sbin/kamailio"
+    """The carrier, on a free port; stopped, with all its processes, at the end."""
+    port = _free_port()
+    config = CONFIG.format(
+        host=HOST, port=port, realm=REALM, password=PASSWORD, algorithm=algorithm, nonce_s=nonce_s
+    )
+    async with _running(folder, config, port):
+        yield Kamailio(port)
+
+
+@asynccontextmanager
+async def running_edge(folder: Path, server_port: int, transport: str = "udp") -> AsyncIterator[Kamailio]:
+    """The edge in front of a server. transport: between the two; the world comes by UDP."""
+    port, inner = _free_port(), _free_port()
+    config = EDGE.format(host=HOST, port=port, inner=inner, server=server_port, transport=transport)
+    async with _running(folder, config, port):
+        yield Kamailio(port, inner)
+
+
+def _free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def _running(folder: Path, text: str, port: int) -> AsyncIterator[None]:
+    program = shutil.which("kamailio") or "/usr/sbin/kamailio"
     config = folder / "kamailio.cfg"
-    config.write_text(
-        CONFIG.format(
-            host=HOST, port=port, realm=REALM, password=PASSWORD, algorithm=algorithm, nonce_s=nonce_s
-        )
-    )
+    config.write_text(text)
     said = (folder / "kamailio.log").open("wb")
     arguments = ["-DD", "-E", "-f", str(config), "-P", str(folder / "pid"), "-m", "32", "-M", "4"]
     process = await asyncio.create_subprocess_exec(
@@ -101,7 +157,7 @@ async def running_kamailio(
     )
     try:
         await _ready(port, process, folder / "kamailio.log")
-        yield Kamailio(port)
+        yield
     finally:
         if process.returncode is None:
             process.terminate()  # the main process takes its children along

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.live.rtp_observer import Heard, RtpObserver
+from tests.live.sipp_script import Script
 from tests.live.sound import SILENCE, write_pcap
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -46,7 +47,7 @@ class SippResult:
 class SippRun:
     """One sipp process to be: `await SippRun(...).result(folder)`."""
 
-    scenario: str  # a file name in scenarios/, without .xml
+    scenario: str  # a file name in scenarios/, without .xml; or a name for `script`
     target_port: int  # of the server on 127.0.0.1
     number: str = "100"
     calls: int = 1
@@ -56,6 +57,8 @@ class SippRun:
     timeout_s: float = 60
     resends: bool = True  # False: sipp neither resends nor hides what the server sends twice
     trace: bool = False  # keep every message in FOLDER/messages.log
+    script: Script | None = None  # instead of the file
+    lost_percent: int = 0  # of the messages, either way, that sipp throws away
 
     async def result(self, folder: Path) -> SippResult:
         """Run to the end in a new folder. Raises FileNotFoundError when sipp is not installed."""
@@ -66,7 +69,10 @@ class SippRun:
 
     def _prepare(self, folder: Path) -> None:
         folder.mkdir(parents=True)
-        shutil.copy(SCENARIOS / f"{self.scenario}.xml", folder)
+        if self.script is None:
+            shutil.copy(SCENARIOS / f"{self.scenario}.xml", folder)
+        else:
+            (folder / f"{self.scenario}.xml").write_text(self.script.xml(self.scenario))
         write_pcap(folder / SPEECH, list(self.speech) or [SILENCE])  # sipp wants the file in any case
 
     def _command(self, media_port: int) -> list[str]:
@@ -79,6 +85,8 @@ class SippRun:
         command += ["-timeout", f"{int(self.timeout_s)}s", "-timeout_error"]
         if not self.resends:
             command += ["-nr"]
+        if self.lost_percent:
+            command += ["-lost", str(self.lost_percent)]
         if self.trace:
             command += ["-trace_msg", "-message_file", "messages.log"]
         return [*command, f"127.0.0.1:{self.target_port}"]
@@ -86,23 +94,36 @@ class SippRun:
 
 @dataclass(slots=True)
 class SippPhone:
-    """sipp as the called side with RTP echo, only to prove callers against something that is not ours."""
+    """sipp as the called side with RTP echo."""
 
     port: int
     process: asyncio.subprocess.Process
 
     @classmethod
-    async def start(cls, folder: Path) -> SippPhone:
-        """Answer every call on a free port until `stop`. folder: new, for sipp's files."""
+    async def start(cls, folder: Path, script: Script | None = None) -> SippPhone:
+        """Answer calls on a free port until `stop`; with a script, one call as it says. folder: new, for
+        sipp's files."""
         await asyncio.to_thread(folder.mkdir, parents=True)
         port = free_udp_port()
         with RtpObserver.watch(1) as free:
             media_port = free.sipp_port
-        command = ["sipp", "-sf", str(SCENARIOS / "uas_echo.xml"), "-i", "127.0.0.1", "-bind_local"]
+        scenario = SCENARIOS / "uas_echo.xml"
+        if script is not None:
+            scenario = folder / "script.xml"
+            await asyncio.to_thread(scenario.write_text, script.xml("called"))
+        command = ["sipp", "-sf", str(scenario), "-i", "127.0.0.1", "-bind_local"]
         command += ["-p", str(port), "-mi", "127.0.0.1", "-mp", str(media_port), "-rtp_echo", "-nostdin"]
+        if script is not None:  # what is sent twice must be seen twice
+            command += ["-m", "1", "-nr", "-trace_err", "-error_file", "errors.log"]
         process = await _spawn(command, folder)
         await _until_bound(port, process)
         return cls(port, process)
+
+    async def played(self, timeout_s: float = 40) -> None:
+        """Until the script is over. Raises AssertionError with sipp's own words if the call left it."""
+        async with asyncio.timeout(timeout_s):
+            output, _ = await self.process.communicate()
+        assert self.process.returncode == 0, output.decode(errors="replace")[-3000:]
 
     async def stop(self) -> None:
         """End the process, and only this one."""
