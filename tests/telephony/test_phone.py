@@ -176,7 +176,7 @@ async def test_media_that_cannot_be_met_is_488() -> None:
 
 
 async def test_the_gate_refuses_before_a_call_exists() -> None:
-    """Row 503 + Retry-After: `admit` decides on the INVITE and its source; the user never sees the call."""
+    """503 with Retry-After: `admit` decides on the INVITE and its source; the user never sees the call."""
     async with a_phone() as bob, a_phone(first=22000) as alice, asyncio.timeout(10):
         asked: list[tuple[str, tuple[str, int]]] = []
 

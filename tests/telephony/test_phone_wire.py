@@ -268,6 +268,19 @@ async def test_garbage_on_the_port_does_not_disturb_a_call() -> None:
         assert phone.counters.malformed >= 3
 
 
+async def test_the_reason_of_their_bye_is_told_and_ours_has_one() -> None:
+    """Row 32, RFC 3326: in words if there are any, else protocol and cause."""
+    async with a_standing_call() as (phone, far, _):
+        call = phone.live[0]
+        far.send("BYE", 2, "Reason: SIP;cause=480, Q.850;cause=18")
+        await far.response(200)
+        assert await call.ended() == Ended("caller", 200, "SIP 480")
+    async with a_standing_call() as (phone, far, _):
+        phone.live[0].hang_up("agent is done")
+        bye = await far.request("BYE")
+        assert bye.get("Reason") == 'Q.850;cause=16;text="agent is done"'
+
+
 async def test_options_say_what_we_can_and_503_while_draining() -> None:
     """RFC 3261 §11: Allow and Accept; the status is the owner's, for load balancers that probe."""
     async with a_far_side() as (phone, far):

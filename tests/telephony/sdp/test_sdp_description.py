@@ -36,7 +36,7 @@ def test_a_plain_description_is_read_and_written_unchanged() -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\r\n\r\n", " \r\n\0"])
 def test_any_line_end_will_do(end: str) -> None:
-    """RFC 8866 §5 asks parsers to take a bare LF."""
+    """Row 50: RFC 8866 §5 asks parsers to take a bare LF."""
     assert Sdp.parse(PLAIN.replace("\r\n", end)).encode() == PLAIN
 
 
@@ -55,7 +55,7 @@ def test_missing_session_lines_and_unknown_attributes_do_not_matter() -> None:
 
 
 def test_the_address_of_a_stream_beats_that_of_the_session() -> None:
-    """RFC 8866 §5.7; a TTL behind a slash is no part of the address."""
+    """Row 50: RFC 8866 §5.7; a TTL behind a slash is no part of the address."""
     sdp = Sdp.parse(
         "v=0\nc=IN IP4 192.0.2.1/127\nm=audio 1 RTP/AVP 0\nm=audio 2 RTP/AVP 0\nc=IN IP6 2001:db8::1\n"
     )
@@ -102,7 +102,7 @@ def test_packet_length(line: str, ptime_ms: int | None) -> None:
     [("", 4001), ("a=rtcp:4444 IN IP4 192.0.2.1\n", 4444), ("a=rtcp:4444\na=rtcp-mux\n", 4000)],
 )
 def test_where_rtcp_goes(attributes: str, port: int) -> None:
-    """RFC 3550 §11, RFC 3605, RFC 5761."""
+    """Row 50: RFC 3550 §11, RFC 3605, RFC 5761."""
     assert Sdp.parse(f"m=audio 4000 RTP/AVP 0\n{attributes}").media[0].rtcp_port == port
 
 

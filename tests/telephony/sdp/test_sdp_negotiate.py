@@ -74,7 +74,7 @@ def test_events_are_taken_on_the_clock_of_the_codec() -> None:
 
 
 def test_every_stream_is_answered_in_order_and_the_unwanted_ones_with_port_zero() -> None:
-    """RFC 3264 §6: video, fax, encrypted and second audio streams."""
+    """Row 44: RFC 3264 §6: video, fax, encrypted and second audio streams."""
     sdp, plan = answer(
         LOCAL,
         theirs(
@@ -118,7 +118,7 @@ def test_an_offer_without_a_stream_for_us_is_not_acceptable_here(lines: tuple[st
 
 
 def test_a_stream_switched_off_leaves_a_call_without_media() -> None:
-    """RFC 3264 §8.2: port 0 in a re-INVITE removes the stream, not the call."""
+    """Row 44: RFC 3264 §8.2: port 0 in a re-INVITE removes the stream, not the call."""
     sdp, plan = answer(LOCAL, theirs("m=audio 0 RTP/AVP 0"))
     assert sdp.media[0].port == 0
     assert plan.direction == "inactive"
@@ -134,7 +134,7 @@ def test_a_stream_switched_off_leaves_a_call_without_media() -> None:
     ],
 )
 def test_hold_and_resume_mirror_the_direction(said: str, ours: Direction, holding: Direction) -> None:
-    """RFC 3264 §6.1, §8.4: a hold answered with sendrecv makes carriers hang up."""
+    """Row 46: RFC 3264 §6.1, §8.4: a hold answered with sendrecv makes carriers hang up."""
     held = theirs("m=audio 4000 RTP/AVP 0", f"a={said}")
     sdp, plan = answer(LOCAL, held)
     assert (plan.direction, sdp.media[0].direction) == (ours, ours)
@@ -143,7 +143,7 @@ def test_hold_and_resume_mirror_the_direction(said: str, ours: Direction, holdin
 
 
 def test_the_old_way_to_hold_is_understood() -> None:
-    """RFC 3264 §8.4: c=0.0.0.0 means do not send to me."""
+    """Row 46: RFC 3264 §8.4: c=0.0.0.0 means do not send to me."""
     sdp, plan = answer(LOCAL, theirs(host="0.0.0.0"))
     assert (plan.direction, sdp.media[0].direction) == ("recvonly", "recvonly")
     assert (
@@ -158,7 +158,7 @@ def test_the_old_way_to_hold_is_understood() -> None:
     + [(("a=ptime:40", "a=maxptime:30"), 30), (("a=maxptime:10",), 10), (("a=ptime:what",), 20)],
 )
 def test_packets_are_as_long_as_they_ask(lines: tuple[str, ...], ptime_ms: int) -> None:
-    """RFC 8866 §6.4: in whole 10 ms between 10 and 60."""
+    """Row 49: RFC 8866 §6.4: in whole 10 ms between 10 and 60."""
     sdp, plan = answer(LOCAL, theirs("m=audio 4000 RTP/AVP 0", *lines))
     assert (plan.ptime_ms, sdp.media[0].ptime_ms) == (ptime_ms, ptime_ms)
 
@@ -219,7 +219,7 @@ def test_two_of_us_agree() -> None:
 
 
 def test_each_side_sends_with_the_other_sides_numbers() -> None:
-    """RFC 3264 §5.1: dynamic numbers may differ per direction; comfort noise in front is no codec."""
+    """Row 47: RFC 3264 §5.1: dynamic numbers may differ per direction; comfort noise in front is no codec."""
     reply = theirs("m=audio 4000 RTP/AVP 13 97 8", "a=rtpmap:97 telephone-event/8000", "a=ptime:40")
     plan = accept(LOCAL, offer(LOCAL), reply)
     assert (plan.codec, plan.send_pt, plan.ptime_ms) == ("PCMA", 8, 40)
@@ -267,7 +267,7 @@ def test_the_direction_is_what_both_allow(hold: bool, said: str, ours: Direction
 
 
 def test_a_new_offer_keeps_the_places_and_numbers_of_the_session() -> None:
-    """RFC 3264 §8: no m= line may vanish; §8.3.2: a payload type keeps its meaning."""
+    """Row 44: RFC 3264 §8: no m= line may vanish; §8.3.2: a payload type keeps its meaning."""
     first = theirs("m=video 5000 RTP/AVP 96", "m=audio 4000 RTP/AVP 0 97", "a=rtpmap:97 telephone-event/8000")
     ours, _ = answer(LOCAL, first)
     again = offer(LOCAL, hold=True, previous=ours)
@@ -289,7 +289,7 @@ def test_a_number_that_meant_something_else_is_not_reused() -> None:
 
 
 def test_the_version_grows_by_one_only_when_our_description_changes() -> None:
-    """RFC 3264 §8: an unchanged refresh repeats o=; a hold is a change."""
+    """Row 45: RFC 3264 §8: an unchanged refresh repeats o=; a hold is a change."""
     first, _ = answer(LOCAL, theirs())
     same, _ = answer(replace(LOCAL, version=99), theirs("m=audio 4444 RTP/AVP 0 8"))
     assert numbered(same, first).encode() == first.encode()

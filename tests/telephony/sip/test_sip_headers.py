@@ -42,7 +42,7 @@ from telephony.sip.parties import Caller, called, caller, diverted_from
     ],
 )
 def test_addresses_in_every_form(text: str, display: str, user: str, host: str, tag: str) -> None:
-    """RFC 3261 §20.10, §25.1; RFC 4475 §3.1.1.1."""
+    """Row 41: RFC 3261 §20.10, §25.1; RFC 4475 §3.1.1.1."""
     address = Address.parse(text)
     assert (address.display, address.uri.user, address.uri.host, address.tag) == (display, user, host, tag)
 
@@ -64,14 +64,14 @@ def test_an_address_is_written_so_that_it_reads_back_equal() -> None:
 
 
 def test_latin_1_in_a_display_name_is_readable_and_leaves_unchanged() -> None:
-    """Old PBXs send ISO 8859-1."""
+    """Row 41: Old PBXs send ISO 8859-1."""
     address = Address.parse(b"J\xf6rg <sip:a@b>".decode("utf-8", "surrogateescape"))
     assert address.name == "Jörg"
     assert b"J\xf6rg" in str(address).encode("utf-8", "surrogateescape")
 
 
 def test_a_list_is_split_at_commas_outside_quotes_and_brackets() -> None:
-    """RFC 3261 §7.3.1."""
+    """Row 35: RFC 3261 §7.3.1."""
     text = '"Doe, J" <sip:a,b@h;x=1>;q=1, <sip:c@d>,, "a\\",b" <sip:e@f>'
     assert split_list(text) == ['"Doe, J" <sip:a,b@h;x=1>;q=1', "<sip:c@d>", '"a\\",b" <sip:e@f>']
     assert [address.uri.user for address in Address.parse_many(text)] == ["a,b", "c", "e"]
@@ -109,7 +109,7 @@ def test_a_via_without_a_sender_is_refused(text: str) -> None:
 
 
 def test_a_response_goes_where_the_via_says() -> None:
-    """RFC 3261 §18.2.2, RFC 3581 §4: received and rport, else sent-by and its default port; no maddr."""
+    """Row 22: RFC 3261 §18.2.2, RFC 3581 §4: received and rport, else sent-by and its default port; no maddr."""
     assert Via.parse("SIP/2.0/UDP h:5070;maddr=1.1.1.1").reply_to == ("h", 5070)
     assert Via.parse("SIP/2.0/UDP h;received=192.0.2.9;rport=77").reply_to == ("192.0.2.9", 77)
     assert Via.parse("SIP/2.0/TLS h;rport").reply_to == ("h", 5061)
@@ -117,7 +117,7 @@ def test_a_response_goes_where_the_via_says() -> None:
 
 
 def test_received_is_noted_only_where_it_differs_or_rport_asks() -> None:
-    """RFC 3261 §18.2.1, RFC 3581 §4."""
+    """Row 22: RFC 3261 §18.2.1, RFC 3581 §4."""
     assert Via.parse("SIP/2.0/UDP 192.0.2.1").seen_from("192.0.2.1", 5060).received is None
     assert Via.parse("SIP/2.0/UDP pc33").seen_from("192.0.2.1", 5060).received == "192.0.2.1"
     asked = Via.parse("SIP/2.0/UDP 192.0.2.1;rport").seen_from("192.0.2.1", 5062)
@@ -153,7 +153,7 @@ def test_replaces_needs_all_three_names() -> None:
 
 
 def test_the_small_headers_of_timers_prack_and_causes() -> None:
-    """RFC 4028 §4, RFC 3262 §7.2, RFC 3261 §20.33, RFC 3326."""
+    """Row 32: RFC 4028 §4, RFC 3262 §7.2, RFC 3261 §20.33, RFC 3326."""
     assert SessionExpires.parse("1800 ; Refresher=UAS") == SessionExpires(1800, "uas")
     assert str(SessionExpires(90, "uac")) == "90;refresher=uac"
     assert RAck.parse("776656 1 INVITE") == RAck(776656, CSeq(1, "INVITE"))
@@ -206,7 +206,7 @@ def incoming(
 
 
 def test_the_asserted_identity_is_believed_from_a_trusted_trunk_only() -> None:
-    """RFC 3325 §6: PAI, then Remote-Party-ID, then From."""
+    """Row 42: RFC 3325 §6: PAI, then Remote-Party-ID, then From."""
     invite = incoming(
         ("Remote-Party-ID", '"R" <sip:300@pbx>;privacy=off'),
         ("P-Asserted-Identity", "garbage, <tel:+49-30-999>"),
@@ -218,7 +218,7 @@ def test_the_asserted_identity_is_believed_from_a_trusted_trunk_only() -> None:
 
 
 def test_privacy_hides_the_number_but_routing_may_use_it() -> None:
-    """RFC 3323 §4.2, RFC 3325 §9.3: an anonymous From with an asserted identity."""
+    """Row 42: RFC 3323 §4.2, RFC 3325 §9.3: an anonymous From with an asserted identity."""
     invite = incoming(
         ("P-Asserted-Identity", "<sip:+49301@carrier>"),
         ("Privacy", "id;critical"),
@@ -231,7 +231,7 @@ def test_privacy_hides_the_number_but_routing_may_use_it() -> None:
 
 
 def test_the_called_number_is_the_request_uri_else_to_else_p_called_party_id() -> None:
-    """RFC 3261 §8.1.1.1; RFC 7315 §4.2."""
+    """Row 42: RFC 3261 §8.1.1.1; RFC 7315 §4.2."""
     assert called(incoming()) == "100"
     assert called(incoming(uri="sip:203.0.113.5")) == "+4930123"
     bare = incoming(("P-Called-Party-ID", "<sip:777@ims>"), uri="sip:203.0.113.5").set("To", "<sip:pbx>")
@@ -240,7 +240,7 @@ def test_the_called_number_is_the_request_uri_else_to_else_p_called_party_id() -
 
 
 def test_the_number_that_forwarded_the_call_is_known() -> None:
-    """RFC 5806 §4, RFC 7044 §9.1: latest first; the last History-Info entry is the present target."""
+    """Row 42: RFC 5806 §4, RFC 7044 §9.1: latest first; the last History-Info entry is the present target."""
     diverted = incoming(("Diversion", "<sip:500@pbx>;reason=no-answer, <sip:501@pbx>;reason=busy"))
     assert diverted_from(diverted) == ["500", "501"]
     history = incoming(

@@ -48,7 +48,7 @@ def test_a_plain_invite_is_read() -> None:
 
 
 def test_a_message_that_was_read_is_sent_on_byte_for_byte() -> None:
-    """Proxies and peers match by bytes: branch characters, spaces inside values and Latin-1 survive."""
+    """Row 43: Proxies and peers match by bytes: branch characters, spaces inside values and Latin-1 survive."""
     odd = with_line(
         b'Subject: "J\xf6rg"  x=%2B,  y\r\nX-Odd: \xff\xfe <>;;,\r\nIdentity: ' + b"e" * 1800 + b"\r\n"
     )
@@ -56,13 +56,13 @@ def test_a_message_that_was_read_is_sent_on_byte_for_byte() -> None:
 
 
 def test_folded_lines_become_one() -> None:
-    """RFC 3261 §7.3.1: a line that starts with white space continues the one above."""
+    """Row 35: RFC 3261 §7.3.1: a line that starts with white space continues the one above."""
     invite = request(with_line(b"Subject: I know\r\n  you're there,\r\n\tpick up\r\n"))
     assert invite.get("Subject") == "I know you're there, pick up"
 
 
 def test_compact_names_any_case_and_a_space_before_the_colon_are_the_long_name() -> None:
-    """RFC 3261 §7.3.3, §7.3.1; Teams sends capitals."""
+    """Row 35: RFC 3261 §7.3.3, §7.3.1; Teams sends capitals."""
     data = with_line(b"k: timer, 100rel\r\nX: 1800;refresher=uas\r\nMAX-FORWARDS : 69\r\nSUPPORTED:path\r\n")
     invite = request(data.replace(b"\r\nVia:", b"\r\nv:").replace(b"Call-ID:", b"I  :"))
     assert invite.values("supported") == ["timer", "100rel", "path"]
@@ -87,12 +87,12 @@ def test_a_status_line_may_lack_its_reason(line: bytes) -> None:
 
 
 def test_without_content_length_the_rest_of_the_datagram_is_the_body() -> None:
-    """RFC 3261 §18.3."""
+    """Row 36: RFC 3261 §18.3."""
     assert request(INVITE.replace(b"Content-Length: 5\r\n", b"") + b"o=x\r\n").body == b"v=0\r\no=x\r\n"
 
 
 def test_bytes_past_content_length_are_cut_and_missing_ones_refused() -> None:
-    """RFC 3261 §18.3."""
+    """Row 36: RFC 3261 §18.3."""
     assert request(INVITE + b"garbage").body == b"v=0\r\n"
     with pytest.raises(SipSyntaxError, match="Content-Length is 5 but 4 bytes") as caught:
         lex(INVITE[:-1])
@@ -177,7 +177,7 @@ def test_wrecks_that_get_no_answer(data: bytes) -> None:
 
 
 def test_an_answer_echoes_what_identifies_the_transaction_byte_for_byte() -> None:
-    """RFC 3261 §8.2.6.2 and §12.1.1: every Via in order, From, To plus our tag, Record-Route unchanged."""
+    """Row 23: RFC 3261 §8.2.6.2 and §12.1.1: every Via in order, From, To plus our tag, Record-Route unchanged."""
     routes = (
         b"Record-Route: <sip:p2;lr;r2=on>,<sip:p1;transport=TCP;lr;r2=on>\r\nRecord-Route: <sip:p0;lr>\r\n"
     )
@@ -204,7 +204,7 @@ def test_a_trying_has_no_tag_and_a_refusal_no_record_route() -> None:
     "to", ["<sip:100@h>;tag=theirs", "sip:100@h;TAG=theirs", '"a;tag=x" <sip:100@h> ; tag = theirs']
 )
 def test_the_tag_of_a_dialog_is_never_replaced(to: str) -> None:
-    """RFC 3261 §8.2.6.2: a To that has a tag is echoed as it is."""
+    """Row 17: RFC 3261 §8.2.6.2: a To that has a tag is echoed as it is."""
     invite = request(INVITE).set("To", to)
     assert Response.answering(invite, 200, to_tag="ours").get("To") == to
 
@@ -285,7 +285,7 @@ def test_contact_star_is_no_address() -> None:
 
 
 def test_the_sdp_is_found_inside_a_multipart() -> None:
-    """RFC 5621: SIP-I gateways and emergency calls wrap the SDP; the boundary owns the line end before it."""
+    """Row 43: RFC 5621: SIP-I gateways and emergency calls wrap the SDP; the boundary owns the line end before it."""
     body = (
         b"--b1\r\nContent-Type: application/isup;version=itu-t92+\r\n\r\n\x01\x11\x00\r\n"
         b"--b1\r\nCONTENT-TYPE : application/SDP\r\nContent-Disposition: session\r\n\r\n"
@@ -310,7 +310,7 @@ def test_a_stream_is_cut_at_content_length() -> None:
 
 @pytest.mark.parametrize("step", [1, 3, 7, 64])
 def test_a_message_in_many_segments_is_one_message(step: int) -> None:
-    """TCP gives any pieces, even between CR and LF."""
+    """Row 36: TCP gives any pieces, even between CR and LF."""
     framer, found = Framer(), []
     stream = INVITE + b"\r\n" + INVITE
     for start in range(0, len(stream), step):
@@ -320,7 +320,7 @@ def test_a_message_in_many_segments_is_one_message(step: int) -> None:
 
 
 def test_a_double_line_end_on_a_stream_is_a_ping() -> None:
-    """RFC 5626 §4.4.1: answered with one line end; a single one before a message is only skipped."""
+    """Row 37: RFC 5626 §4.4.1: answered with one line end; a single one before a message is only skipped."""
     framer = Framer()
     assert framer.feed(b"\r\n\r") == []
     assert framer.feed(b"\n\r\n") == [Ping()]

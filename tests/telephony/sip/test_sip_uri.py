@@ -26,7 +26,7 @@ from telephony.sip.uri import Uri, readable, split_host_port
     ],
 )
 def test_a_uri_is_written_as_it_came(text: str) -> None:
-    """RFC 3261 §19.1: peers compare by text, so escapes and separators stay."""
+    """Row 40: RFC 3261 §19.1: peers compare by text, so escapes and separators stay."""
     assert str(Uri.parse(text)).rstrip("=") == text.rstrip("=")
 
 
@@ -49,7 +49,7 @@ def test_a_uri_is_written_as_it_came(text: str) -> None:
     ],
 )
 def test_the_dialled_number(text: str, number: str) -> None:
-    """RFC 3261 §19.1.2, RFC 3966 §5.1.1, RFC 4694 for npdi and rn."""
+    """Row 40: RFC 3261 §19.1.2, RFC 3966 §5.1.1, RFC 4694 for npdi and rn."""
     assert Uri.parse(text).number == number
 
 
@@ -94,7 +94,7 @@ def test_a_user_that_holds_a_whole_address_is_kept() -> None:
     ],
 )
 def test_equality_of_uris(one: str, other: str, same: bool) -> None:
-    """RFC 3261 §19.1.4, the examples there."""
+    """Row 40: RFC 3261 §19.1.4, the examples there."""
     assert Uri.parse(one).same_as(Uri.parse(other)) is same
     assert Uri.parse(other).same_as(Uri.parse(one)) is same
 
