@@ -39,6 +39,8 @@ class Call(MovingCall):
 
     def __init__(self, line: Line, key: LegKey, request: Request, source: tuple[str, int], leg: Leg) -> None:
         super().__init__(line, key, request, source, leg)
+        self._invite: InviteServer | None = None
+        self._dialing: InviteClient | None = None
         self._description = b""
 
     @classmethod

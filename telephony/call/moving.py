@@ -30,10 +30,11 @@ class MovingCall(ReferringCall):
 
     referred: the far side has sent us elsewhere and we are on our way."""
 
+    _invite: InviteServer | None  # what began the leg, as call.py knows it
+    _dialing: InviteClient | None
+
     def __init__(self, line: Line, key: LegKey, request: Request, source: tuple[str, int], leg: Leg) -> None:
         super().__init__(line, key, request, source, leg)
-        self._invite: InviteServer | None = None
-        self._dialing: InviteClient | None = None
         self._referral: Referral | None = None
         self._referrer: Dialog | None = None  # who hears how it goes
         self._referrals = 0
@@ -152,9 +153,10 @@ class MovingCall(ReferringCall):
         self._state, self._dialog, self._agreement = new._state, new._dialog, new._agreement
         self._invite, self._dialing = new._invite, new._dialing
         self._session, self._takes_update = new._session, new._takes_update
-        if new._upkeep is not None:
-            new._upkeep.cancel()
-        self._keep_up()
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+        self._upkeep = new._upkeep
+        self._keep_up()  # the timer that it had set rings for nobody any more
 
     def _over(self, ended: Ended) -> None:
         self._report(487)
