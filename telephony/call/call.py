@@ -24,13 +24,13 @@ from telephony.media.ports import PortPair
 from telephony.sdp.plan import MediaPlan
 from telephony.sip import events as sip
 from telephony.sip.body import find_part
-from telephony.sip.client_transaction import ClientTransaction
+from telephony.sip.client_transaction import ClientTransaction, InviteClient
 from telephony.sip.dialog import Dialog, LegKey
 from telephony.sip.digest import Login
 from telephony.sip.endpoint import Headers
 from telephony.sip.message import Request, Response
 from telephony.sip.screening import ACCEPT
-from telephony.sip.server_transaction import ServerTransaction
+from telephony.sip.server_transaction import InviteServer, ServerTransaction
 from telephony.sip.transaction import Action, Flow
 
 
