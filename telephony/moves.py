@@ -96,7 +96,9 @@ class Moves:
     def moved(self, before: LegKey, now: LegKey, old: Dialog | None, by: MovedBy) -> None:
         """Know the call by its new leg, and end the old one."""
         self._calls[now] = self._calls.pop(before)
-        self._following.pop(before, None)
+        following = self._following.pop(before, None)
+        if following is not None and by == "replaces":
+            following.cancel()  # somebody was faster than the REFER
         if old is None:
             return
         self._past.note(old)

@@ -18,6 +18,7 @@ from telephony.call.events import By, Ended
 from telephony.call.line import Line
 from telephony.call.moving import MovingCall
 from telephony.call.state import Leg
+from telephony.call.transfer import is_of_refer
 from telephony.call.upkeep import SessionTimer
 from telephony.errors import OutOfOrder, SdpError, SipSyntaxError
 from telephony.media.ports import PortPair
@@ -78,7 +79,7 @@ class Call(MovingCall):
                 caller,
                 flow,
                 line.now(),
-                headers=(*headers, ABLE, *SessionTimer().offer()),
+                headers=(*headers, *SessionTimer().offer(), ABLE),
                 body=agreement.offer(),
                 login=login,
             )
@@ -123,7 +124,7 @@ class Call(MovingCall):
         self._require(state.Answered)
         self.negotiate()
         session = self._session.answer(self.request, self._line.now())
-        self._respond(state.Answered(), 200, headers=(ABLE, *session), body=self._description)
+        self._respond(state.Answered(), 200, headers=(*session, ABLE), body=self._description)
         self._keep_up()
         self._tell(events.Answered())
 
@@ -236,6 +237,8 @@ class Call(MovingCall):
             self._perform(stack.respond(transaction, 415 if unknown else 200, now, headers=headers))
             if digits is not None:
                 self._tell(digits)
+        elif request.method == "NOTIFY" and not is_of_refer(request):
+            self._perform(stack.respond(transaction, 489, now, headers=(("Allow-Events", "refer"),)))
         elif request.method == "NOTIFY" and self._transfer is not None:
             self._perform(stack.respond(transaction, 200, now))
             if progress := self._transfer.notified(request):

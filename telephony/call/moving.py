@@ -123,7 +123,7 @@ class MovingCall(ReferringCall):
         """Go on in that leg, which was answered with our sockets; the leg so far is ended. Called by moves.py.
 
         `new` is not used any more."""
-        self._report(200)
+        self._report(200 if by == "refer" else 487)
         old, key, settled = self._dialog, self.key, self._settled.done()
         if self._dialing is not None and self.leg in (Leg.DIALING, Leg.RINGING):
             self._perform(self._line.stack.cancel(self._dialing, self._line.now(), why("answered elsewhere")))

@@ -5,6 +5,9 @@ open (stream.py), and not the login (registration.py): a trunk can forget us and
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from telephony.errors import SipSyntaxError
 from telephony.sip.message import Request, Response
 
 
@@ -35,5 +38,7 @@ class Pulse:
         Whatever the trunk says, it has heard us: 404, 405 and 503 are signs of life too."""
         before = self.up
         self.up = response.get("CSeq") is not None  # what is made up has no headers
+        with suppress(SipSyntaxError):
+            self._number = max(self._number, response.cseq.number)  # a challenge took one more
         self.why = "" if self.up else f"{response.status} {response.reason}".strip()
         return self.up is not before

@@ -417,6 +417,45 @@ async def test_a_refer_that_makes_no_sense_is_refused_and_the_call_goes_on(
         assert call.leg is Leg.TALKING
 
 
+async def test_somebody_who_takes_the_place_is_faster_than_a_refer() -> None:
+    """RFC 3891 while RFC 3515 is under way: the target is cancelled, and the news say that it came to nothing."""
+    async with a_referrer() as (bot, far, call, colleague), a_phone(25600) as third:
+        far.send("REFER", 2, f"Refer-To: <{number(colleague)}>")
+        await news(far)
+        at_colleague = await anext(colleague.calls())
+        at_colleague.ring()
+        assert (await news(far)).body == b"SIP/2.0 180 Ringing\r\n"
+        taking = await third.dial(number(bot), headers=[replacing_header(call)])
+        assert (await news(far)).body == b"SIP/2.0 487 Request Terminated\r\n"
+        far.reply(await far.request("BYE"), 200)
+        assert (await at_colleague.ended()).code == 487
+        assert call.leg is Leg.TALKING and joined(call, taking) and bot.live == (call,)
+
+
+async def test_news_of_something_else_are_refused() -> None:
+    """RFC 6665 §4.1.3: 489 for a package that we never subscribed to, 481 for a REFER that we never sent."""
+    async with a_referrer() as (_, far, call, _):
+        far.send("NOTIFY", 2, "Event: message-summary", "Subscription-State: terminated")
+        assert (await far.response(489)).get("Allow-Events") == "refer"
+        far.send("NOTIFY", 3, "Event: refer;id=9", "Subscription-State: terminated")
+        await far.response(481)
+        assert call.leg is Leg.TALKING
+
+
+async def test_a_bot_that_nobody_holds_any_more_may_hang_up() -> None:
+    """They referred us and left; the agent ends the call while the target rings."""
+    async with a_referrer() as (bot, far, call, colleague):
+        far.send("REFER", 2, f"Refer-To: <{number(colleague)}>", "Refer-Sub: false")
+        at_colleague = await anext(colleague.calls())
+        at_colleague.ring()
+        far.send("BYE", 3)
+        await far.response(200)
+        call.hang_up("nobody here")
+        assert await call.ended() == Ended("us", 200, "nobody here")
+        assert (await at_colleague.ended()).code == 487
+        assert bot.live == ()
+
+
 async def test_a_refer_to_nowhere_is_told_so() -> None:
     """A scheme that we do not dial: accepted by the policy, and the news says 416."""
     async with a_referrer() as (_, far, call, _):

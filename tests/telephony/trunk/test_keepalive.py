@@ -42,3 +42,11 @@ def test_a_trunk_that_is_silent_is_down_until_it_speaks_again() -> None:
     assert not pulse.receive(Response(503, "Network is unreachable")) and up(pulse) is False
     assert pulse.receive(Response.answering(pulse.request(), 404)) and up(pulse) is True and pulse.why == ""
     assert not pulse.receive(Response.answering(pulse.request(), 200))
+
+
+def test_a_number_that_a_login_has_used_is_not_used_again() -> None:
+    """RFC 3261 §22.2: the repeat with credentials took the next CSeq."""
+    pulse = a_pulse()
+    repeat = pulse.request().set("CSeq", "2 OPTIONS")
+    pulse.receive(Response.answering(repeat, 200))
+    assert pulse.request().cseq.number == 3
