@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from telephony.call.referred import Referral, plain_uri
 from telephony.call.referring import replacing
@@ -120,6 +124,19 @@ def test_a_refer_to_for_an_attended_transfer_survives_any_call_id(call_id: str) 
     assert not set(escaped) & set(';=&?<>" @,')
     if ";" not in call_id:  # no Call-ID holds one, but it must not break the URI
         assert ReferTo.parse(f"<{uri}>").replaces == Replaces(call_id, "them", "us")
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="\r\n"), max_size=60), st.booleans())
+def test_whatever_a_refer_says_it_is_read_or_refused(text: str, in_uri: bool) -> None:
+    """Bad input from a peer is a 400 and nothing else."""
+    to = f"<sip:200@h?Replaces={text}>" if in_uri else text
+    with suppress(SipSyntaxError):
+        referral = Referral(a_refer(("Refer-To", to)), now=0.0)
+        plain_uri(referral.target)
+        invite = Request("INVITE", "sip:200@h")
+        for name, value in referral.goes_on:
+            invite.add(name, value)
+        assert invite.encode().count(b"\r\n") == 2 + len(invite.headers) + 1
 
 
 # ---- Replaces
