@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -88,7 +88,9 @@ class TrunkSettings(Part):
     networks that may. user, auth_user: our name there, and another for the password if they differ.
     password_env: the variable that holds the password. challenge: callers must prove that name and password.
     register: log in, so that calls come to us. expiry_s: what we ask for. codecs: () for those of all calls.
-    max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty."""
+    max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty. refer: it may
+    send our calls elsewhere (REFER), to `allowed` numbers only, or not at all. keepalive_s: ask it by OPTIONS so
+    often whether it is there, 0 for never."""
 
     name: str = Field(min_length=1)
     host: Annotated[str, AfterValidator(_host)] | None = None
@@ -104,11 +106,15 @@ class TrunkSettings(Part):
     max_calls: int = Field(default=0, ge=0)
     caller_id: CallerId = CallerId()
     allowed: Patterns = ()
+    refer: Literal["accept", "refuse"] = "accept"
+    keepalive_s: float = Field(default=0, ge=0, le=3600)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.registers and not (self.host and self.user):
             raise ValueError(f"trunk {self.name!r}: `register` needs host and user. Add them.")
+        if self.keepalive_s and not self.host:
+            raise ValueError(f"trunk {self.name!r}: `keepalive_s` needs a host to ask. Add it.")
         if (self.challenge or self.auth_user) and not (self.user and self.password_env):
             raise ValueError(f"trunk {self.name!r}: a login needs user and password_env. Add them.")
         return self

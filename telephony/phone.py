@@ -18,9 +18,11 @@ import structlog
 
 from telephony.call.call import Call, hang_up
 from telephony.call.events import CallEvent, Ended, Ringing
+from telephony.call.referred import Detour
 from telephony.call.state import Leg
 from telephony.errors import CallFailed
 from telephony.media.ports import PortPair, PortPool
+from telephony.moves import Moves
 from telephony.sdp.negotiate import LocalMedia
 from telephony.sip import events as sip
 from telephony.sip.dialog import LegKey
@@ -62,8 +64,9 @@ class Phone:
     told to reach us at, if it is not the local address. codecs: names in order of preference. tls: None for
     no TLS. srv: how SRV records are found, None to do without. access: who may ring, None for everybody; set
     it before entering. admit: asked before a Call exists, with the INVITE, its source and the trunk's name (""
-    for none); None lets it pass. options_status: what OPTIONS is answered with, 503 while draining. address,
-    tls_port: where we listen, once entered; tls_port is 0 without a certificate."""
+    for none); None lets it pass. options_status: what OPTIONS is answered with, 503 while draining. moves:
+    calls that change their leg; `moves.refer` says where a far side may send us. address, tls_port: where we
+    listen, once entered; tls_port is 0 without a certificate."""
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ class Phone:
         self._user_agent = user_agent
         self._codecs = codecs
         self._calls: dict[LegKey, Call] = {}
+        self.moves = Moves(self, self._calls, self._dial_on)
         self._requests: dict[LegKey, asyncio.Future[Response]] = {}
         self._waiting: asyncio.Queue[Call | None] = asyncio.Queue()
         self._leaving = False
@@ -124,7 +128,7 @@ class Phone:
                 "tls": Home(there, f"<{who}{there};transport=tls>"),
             },
             tcp=self._tcp,
-            supported=frozenset({"timer"}),
+            supported=frozenset({"timer", "replaces", "norefersub"}),
             gate=self.access.judge if self.access else None,
         )
 
@@ -138,6 +142,7 @@ class Phone:
         try:
             for call in tuple(self._calls.values()):
                 self._dismiss(call)
+            self.moves.close()
             self._check_goodbye()
             async with asyncio.timeout(self.goodbye_s):
                 await self._said_goodbye.wait()
@@ -185,13 +190,28 @@ class Phone:
         only its rings. Raises CallFailed with the far side's code, 408 after `timeout` s in all; SipSyntaxError
         for a target that is no URI."""
         targets = [target] if isinstance(target, str) else list(target)
+        way = Detour(targets[0] if targets else "", caller, tuple(headers), credentials)
+        return await self._dial_all(targets, way, timeout, listen)
+
+    async def _dial_on(self, detour: Detour, theirs: Call, listen: Callable[[CallEvent], None]) -> Call:
+        """Place the leg in which that call goes on."""
+        return await self._dial_all([detour.target], detour, 60.0, listen, theirs)
+
+    async def _dial_all(
+        self,
+        targets: Sequence[str],
+        way: Detour,
+        timeout: float,  # noqa: ASYNC109 # as in dial
+        listen: Callable[[CallEvent], None] | None,
+        theirs: Call | None = None,
+    ) -> Call:
         placed: list[Call] = []
         try:
             async with asyncio.timeout(timeout):
                 ways = await self._ways(targets)
                 for number, (uri, flow) in enumerate(ways, 1):
                     attempt = _Try(listen, more=number < len(ways))
-                    call = self._place(uri, caller, flow, headers, attempt, self.login(credentials))
+                    call = self._place(uri, flow, way, attempt, theirs)
                     placed.append(call)
                     await call.settled()
                     if not attempt.failed:
@@ -247,17 +267,10 @@ class Phone:
             raise error or CallFailed("no target was given. Give at least one URI.", code=484)
         return ways
 
-    def _place(
-        self,
-        uri: str,
-        caller: str,
-        flow: Flow,
-        headers: Sequence[tuple[str, str]],
-        listener: _Try,
-        login: Login | None,
-    ) -> Call:
-        ours = f"<{caller}>" if caller else self._endpoint.contact_on(flow, uri)
-        call, actions = Call.outgoing(self, uri, ours, flow, headers, login)
+    def _place(self, uri: str, flow: Flow, way: Detour, listener: _Try, theirs: Call | None) -> Call:
+        ours = f"<{way.caller}>" if way.caller else self._endpoint.contact_on(flow, uri)
+        login = self.login(way.credentials)
+        call, actions = Call.outgoing(self, uri, ours, flow, way.headers, login, theirs)
         call.listen(listener)
         self._calls[call.key] = call
         self.perform(actions)
@@ -289,7 +302,8 @@ class Phone:
 
     def hung_up(self, leg: LegKey) -> None:
         """The call of that leg is over."""
-        self._calls.pop(leg, None)
+        if (call := self._calls.pop(leg, None)) is not None:
+            self.moves.hung_up(call)
         self._check_goodbye()
 
     # ---- what the stack says
@@ -301,6 +315,8 @@ class Phone:
                 self._new_call(event)
             elif call := self._calls.get(event.leg):
                 call.hear(event)
+            elif self.moves.hear(event):
+                pass
             elif answer := self._requests.get(event.leg):
                 _settle(answer, event)
             else:
@@ -316,6 +332,10 @@ class Phone:
         request, source = came.invite.request, came.source.remote
         leaving = Rejection(503, "Leaving", RETRY_AFTER_S)
         sender = came.sender
+        if self.access and (trunk := self.access.trunks.get(sender.trunk)):
+            came.dialog.login = self.login(trunk.credentials)
+        if not self._leaving and self.moves.takes_over(came):
+            return
         rejection = leaving if self._leaving else self._admitted(request, source, sender.trunk)
         if rejection is not None:
             self.counters.rejected += 1
@@ -329,8 +349,6 @@ class Phone:
                 )
             )
             return
-        if self.access and (trunk := self.access.trunks.get(sender.trunk)):
-            came.dialog.login = self.login(trunk.credentials)
         call = Call.incoming(self, came, source)
         self._calls[call.key] = call
         self._waiting.put_nowait(call)

@@ -22,6 +22,7 @@ MAX_LINES = 500
 BROAD_EXCEPTS = {
     "telephony/call/core.py": 1,  # a listener of call events: costs its event only
     "telephony/media/clock.py": 2,  # a tick: costs its stream only, the clock goes on
+    "telephony/moves.py": 1,  # the policy for REFER, which is the user's: costs that REFER only
     "telephony/phone.py": 3,  # what one datagram or call does in the phone: costs that call only
     "telephony/trunk/transport.py": 1,  # a datagram: the port must go on hearing
     "offhook/worker/main.py": 1,  # a message about one call: costs that call only

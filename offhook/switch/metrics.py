@@ -63,6 +63,9 @@ class Metrics:
         self.registered = Gauge(
             "offhook_trunk_registered", "1 while we are logged in at the trunk", ["trunk"], registry=r
         )
+        self.trunk_up = Gauge(
+            "offhook_trunk_up", "1 while the trunk answers our OPTIONS (keepalive_s)", ["trunk"], registry=r
+        )
         self.malformed = Gauge("offhook_sip_malformed", "SIP datagrams that could not be read", registry=r)
 
     def saw(self, event: dict[str, Any]) -> None:

@@ -37,15 +37,18 @@ from offhook.link import (
 from offhook.settings import Settings
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool, Worker
+from offhook.switch.referrals import detour
 from offhook.switch.trunks import way_out
 from telephony.call.call import Call
 from telephony.call.events import CallEvent as PhoneEvent
-from telephony.call.events import Confirmed, DigitsByInfo, Ended
+from telephony.call.events import Confirmed, DigitsByInfo, Ended, Moved
 from telephony.call.events import MediaChanged as NewPlan
+from telephony.call.referred import Detour
 from telephony.dialplan.model import Route
 from telephony.dialplan.store import PlanStore
-from telephony.errors import OutOfOrder, Overloaded, TelephonyError
+from telephony.errors import NoSuchNumber, OutOfOrder, Overloaded, TelephonyError
 from telephony.phone import Rejection
+from telephony.sip.headers import ReferTo
 from telephony.sip.message import Request
 from telephony.trunk.access import RETRYABLE
 from telephony.trunk.outbound import require_allowed
@@ -115,6 +118,24 @@ class Reception:
 
     def _retry_after(self, code: int) -> int:
         return self._settings.access.retry_after_s if code in RETRYABLE else 0
+
+    def refer(self, call: Call, to: ReferTo) -> Detour | int:
+        """Where a call goes that its far side refers elsewhere, or the SIP status that refuses it."""
+        active = self.calls.get(call.id)
+        if active is None:
+            return 603
+        trunk, peer = self._trunks.get(call.sender.trunk), call.source[0]
+        way = detour(trunk, peer, to, self._written(active), self._answered_here)
+        refused = way if isinstance(way, int) else 0
+        log.info("call_referred", call_id=active.id, pii_to=str(to), refused=refused)
+        return way
+
+    def _answered_here(self, number: str) -> bool:
+        """The plan names exactly this number."""
+        try:
+            return self._store.route(number).number == number
+        except NoSuchNumber:
+            return False
 
     async def take(self, call: Call) -> None:
         """One call, from its INVITE to its record."""
@@ -280,6 +301,9 @@ class Reception:
             case NewPlan():
                 active.tell(MediaChanged(call_id=active.id, media=event.plan.dump()))
                 self._journal(active, {"type": "MediaChanged", "direction": event.plan.direction})
+            case Moved():
+                moved = {"by": event.by, "sip_call_id": event.sip_call_id, "source": list(active.call.source)}
+                self._journal(active, {"type": "CallMoved", **moved})
             case DigitsByInfo():
                 for digit in event.pii_digits:
                     active.tell(PressKey(call_id=active.id, digit=digit))
@@ -331,11 +355,12 @@ class Reception:
         """A transfer over a trunk goes where the plan's author sends it, or to a number that the trunk may
         dial: what a caller talks an agent into must not cost money. Raises NotAllowed."""
         trunk = self._trunks.get(active.call.sender.trunk)
-        written = {
-            place for persona in active.route.agents.values() for place in persona.transfer_to.values()
-        }
-        if trunk is not None and target not in written:
+        if trunk is not None and target not in self._written(active):
             require_allowed(way_out(trunk), target)
+
+    def _written(self, active: ActiveCall) -> set[str]:
+        """Where the plan's author lets this call's agents transfer to."""
+        return {place for persona in active.route.agents.values() for place in persona.transfer_to.values()}
 
     def worker_lost(self, worker: Worker) -> None:
         """A worker died. Its calls end with a reason; taking them over starts from their checkpoints."""

@@ -83,6 +83,7 @@ class Switch:
             )
             phone.access = self._trunks.access
             phone.admit = self._reception.admit
+            phone.moves.refer = self._reception.refer
             self._reception.live = lambda: phone.live
             phone.options_status = lambda: 503 if self._why_not_ready() else 200
             try:

@@ -1,7 +1,8 @@
-"""The trunks of this machine while it runs: the gate in front of the phone, and one login a registered trunk.
+"""The trunks of this machine while it runs: the gate in front of the phone, one login a registered trunk, and
+one pulse a trunk that is asked whether it is there.
 
 Joins the settings with telephony/trunk/. Decides nothing: who may ring is access.py's, when to register
-registration.py's."""
+registration.py's, what counts as life keepalive.py's."""
 
 from __future__ import annotations
 
@@ -21,8 +22,10 @@ from offhook.switch.metrics import Metrics
 from telephony.dialplan.number import parse_pattern
 from telephony.phone import Phone
 from telephony.sip.digest import Credentials, Doorkeeper
+from telephony.sip.headers import Address
 from telephony.sip.uri import split_host_port
 from telephony.trunk.access import Access, Network, Policy, Trunk
+from telephony.trunk.keepalive import Pulse
 from telephony.trunk.outbound import WayOut
 from telephony.trunk.registrar_client import RegistrarClient
 from telephony.trunk.registration import Account, Standing
@@ -58,6 +61,11 @@ class Trunks:
             for trunk in self._trunks
             if trunk.host and not trunk.challenge and not _literal(trunk.host)
         ]
+        tasks += [
+            asyncio.create_task(self._keep_alive(phone, trunk), name=f"keep-alive {trunk.name}")
+            for trunk in self._trunks
+            if trunk.keepalive_s
+        ]
         try:
             yield
         finally:
@@ -90,6 +98,20 @@ class Trunks:
             except (OSError, UnicodeError) as error:
                 log.warning("trunk_unresolved", trunk=trunk.name, host=host, error=str(error))
             await asyncio.sleep(RESOLVE_EVERY_S)
+
+    async def _keep_alive(self, phone: Phone, trunk: TrunkSettings) -> None:
+        """Ask the trunk again and again whether it is there; say so when it has come or gone."""
+        us = Address.parse(phone.contact_for(trunk.user or "offhook")).uri
+        pulse = Pulse(f"sip:{trunk.host}", str(us), secrets.token_hex(8), secrets.token_hex(8))
+        login = phone.login(_credentials(trunk))
+        while True:
+            if pulse.receive(await phone.request(pulse.request(), pulse.target, login)):
+                self._metrics.trunk_up.labels(trunk.name).set(pulse.up is True)
+                if pulse.up:
+                    log.info("trunk_up", trunk=trunk.name)
+                else:
+                    log.warning("trunk_down", trunk=trunk.name, host=trunk.host, why=pulse.why)
+            await asyncio.sleep(trunk.keepalive_s)
 
     def _notice(self, what: str, host: str) -> None:
         if what == "banned":

@@ -2,7 +2,8 @@
 
 Driven by phone.py (what the wire says) and by whoever serves or places the call (answer, hang up, transfer).
 The rules live in its pure neighbours: state.py says what may happen now, agreement.py what is sent,
-transfer.py what a NOTIFY means. Not media: `rtp` and `plan` are all that the media side gets."""
+transfer.py what a NOTIFY means. Its other chapters are hold.py, referring.py and moving.py. Not media: `rtp` and
+`plan` are all that the media side gets."""
 
 from __future__ import annotations
 
@@ -12,14 +13,15 @@ from typing import Self
 
 from telephony.call import events, keypad, state
 from telephony.call.agreement import Agreement
-from telephony.call.core import SDP, reason_of, why
+from telephony.call.core import ABLE, SDP, reason_of, why
 from telephony.call.events import By, Ended
-from telephony.call.hold import MediaCall
 from telephony.call.line import Line
+from telephony.call.moving import MovingCall
 from telephony.call.state import Leg
-from telephony.call.transfer import Transfer, TransferOutcome
+from telephony.call.transfer import is_of_refer
 from telephony.call.upkeep import SessionTimer
 from telephony.errors import OutOfOrder, SdpError, SipSyntaxError
+from telephony.media.ports import PortPair
 from telephony.sdp.plan import MediaPlan
 from telephony.sip import events as sip
 from telephony.sip.body import find_part
@@ -31,10 +33,9 @@ from telephony.sip.message import Request, Response
 from telephony.sip.screening import ACCEPT
 from telephony.sip.server_transaction import InviteServer, ServerTransaction
 from telephony.sip.transaction import Action, Flow
-from telephony.sip.uri import Uri
 
 
-class Call(MediaCall):
+class Call(MovingCall):
     """One leg, inbound or outbound. Its facts are in core.py, hold and resume in hold.py."""
 
     def __init__(self, line: Line, key: LegKey, request: Request, source: tuple[str, int], leg: Leg) -> None:
@@ -42,13 +43,14 @@ class Call(MediaCall):
         self._invite: InviteServer | None = None
         self._dialing: InviteClient | None = None
         self._description = b""
-        self._transfer: Transfer | None = None
-        self._transferred: asyncio.Future[TransferOutcome] | None = None
 
     @classmethod
-    def incoming(cls, line: Line, came: sip.CallCame, source: tuple[str, int]) -> Self:
-        """The call that an INVITE asks for; nothing but 100 has been said."""
+    def incoming(
+        cls, line: Line, came: sip.CallCame, source: tuple[str, int], rtp: PortPair | None = None
+    ) -> Self:
+        """The call that an INVITE asks for; nothing but 100 has been said. rtp: of the call that it replaces."""
         call = cls(line, came.leg, came.invite.request, source, Leg.OFFERED)
+        call.rtp, call.keep_rtp = rtp, rtp is not None
         call._invite, call._dialog = came.invite, came.dialog
         call._await_expiry()
         call.sender = came.sender
@@ -63,26 +65,34 @@ class Call(MediaCall):
         flow: Flow,
         headers: Headers = (),
         login: Login | None = None,
+        theirs: MovingCall | None = None,
     ) -> tuple[Self, list[Action]]:
-        """Offer our media to `uri`. Returns the call, and the actions that place it. Raises Overloaded."""
-        rtp = line.lend()
+        """Offer our media to `uri`. Returns the call, and the actions that place it. Raises Overloaded.
+
+        theirs: the call that goes on in this one if it is answered, and whose sockets it uses."""
+        lent = theirs.rtp if theirs is not None else None
+        rtp = lent or line.lend()
         try:
-            agreement = Agreement(line.media(rtp.port))
+            agreement = Agreement(line.media(rtp.port, theirs.sender.trunk if theirs is not None else ""))
             dialing, actions = line.stack.invite(
                 uri,
                 caller,
                 flow,
                 line.now(),
-                headers=(*headers, *SessionTimer().offer()),
+                headers=(*headers, *SessionTimer().offer(), ABLE),
                 body=agreement.offer(),
                 login=login,
             )
             request = dialing.request
             call = cls(line, (request.call_id, request.from_tag), request, flow.remote, Leg.DIALING)
         except BaseException:
-            rtp.close()
+            if lent is None:
+                rtp.close()
             raise
         call.rtp, call._agreement, call._dialing = rtp, agreement, dialing
+        call.keep_rtp = lent is not None
+        if theirs is not None:
+            call.sender = theirs.sender
         return call, actions
 
     # ---- what its user does with an inbound call
@@ -98,12 +108,13 @@ class Call(MediaCall):
         their ACK brings. Raises SdpError (reject with its code) and Overloaded (reject with 503)."""
         if self._agreement is None:
             offer = find_part(self.request, SDP)
-            rtp = self._line.lend()
+            rtp = self.rtp or self._line.lend()
             agreement = Agreement(self._line.media(rtp.port, self.sender.trunk))
             try:
                 self._description = agreement.offer() if offer is None else agreement.answer(offer)
             except SdpError:
-                rtp.close()
+                if self.rtp is None:
+                    rtp.close()
                 raise
             self.rtp, self._agreement = rtp, agreement
         return self.plan
@@ -113,7 +124,7 @@ class Call(MediaCall):
         self._require(state.Answered)
         self.negotiate()
         session = self._session.answer(self.request, self._line.now())
-        self._respond(state.Answered(), 200, headers=session, body=self._description)
+        self._respond(state.Answered(), 200, headers=(*session, ABLE), body=self._description)
         self._keep_up()
         self._tell(events.Answered())
 
@@ -163,43 +174,6 @@ class Call(MediaCall):
         elif self._dialing is not None:
             self._perform(self._line.stack.cancel(self._dialing, self._line.now(), why(reason)))
 
-    async def transfer(self, target: str, *, patience_s: float = 60.0) -> TransferOutcome:
-        """Ask the far side to call `target` (URI or bare number) instead of us, and hang up once it does (RFC
-        3515).
-
-        Returns how it went; a refusal leaves the call standing. patience_s: how long to wait for the news."""
-        dialog = self._standing()
-        if self._transfer is not None:
-            raise OutOfOrder(f"call {self.id} is being transferred already")
-        uri = Uri.parse(target if ":" in target else f"sip:{target}@{Uri.parse(dialog.target).host}")
-        self._transfer = Transfer()
-        self._transferred = asyncio.get_running_loop().create_future()
-        try:
-            async with asyncio.timeout(patience_s):
-                us = self.caller.uri if self.direction == "outbound" else self.request.to.uri
-                headers = (("Refer-To", f"<{uri}>"), ("Referred-By", f"<{us}>"))
-                await self._ask("REFER", headers=headers)
-                outcome = await self._transferred
-        except TimeoutError:
-            outcome = TransferOutcome(False, 408, "no news of the transfer")
-        finally:
-            self._transfer = self._transferred = None
-        if outcome.ok:
-            self.hang_up("transferred")  # carriers wait in silence for our BYE, some for 32 s
-        return outcome
-
-    def _note_transfer(self) -> None:
-        if self._transfer is None or self._transfer.outcome is None or self._transferred is None:
-            return
-        if not self._transferred.done():
-            self._transferred.set_result(self._transfer.outcome)
-
-    def _over(self, ended: Ended) -> None:
-        if self._transfer is not None:
-            self._transfer.gone()
-            self._note_transfer()
-        super()._over(ended)
-
     # ---- what the wire says
 
     def hear(self, event: sip.LegEvent) -> None:
@@ -208,6 +182,8 @@ class Call(MediaCall):
             case sip.CallerCancelled():
                 self._step(state.PeerGone())
                 self._over(Ended("caller", 487, reason_of(event.request) or "cancelled"))
+            case sip.PeerHungUp() if self.referred:
+                self._left_on_the_way(event.request)
             case sip.PeerHungUp():
                 self._step(state.PeerGone())
                 by: By = "caller" if self.direction == "inbound" else "callee"
@@ -245,7 +221,8 @@ class Call(MediaCall):
                 self._break(str(error), error.code)
             return  # a re-INVITE that came to nothing: the old session goes on
         if first:
-            self._tell(events.Confirmed())
+            if not self._settled.done():  # else the call goes on in another leg, and nothing begins
+                self._tell(events.Confirmed())
             self._settle()
 
     def _asked(self, transaction: ServerTransaction) -> None:
@@ -260,6 +237,8 @@ class Call(MediaCall):
             self._perform(stack.respond(transaction, 415 if unknown else 200, now, headers=headers))
             if digits is not None:
                 self._tell(digits)
+        elif request.method == "NOTIFY" and not is_of_refer(request):
+            self._perform(stack.respond(transaction, 489, now, headers=(("Allow-Events", "refer"),)))
         elif request.method == "NOTIFY" and self._transfer is not None:
             self._perform(stack.respond(transaction, 200, now))
             if progress := self._transfer.notified(request):
@@ -267,12 +246,15 @@ class Call(MediaCall):
             self._note_transfer()
         elif request.method == "NOTIFY":  # nothing that we subscribed to (RFC 6665 §4.1.3)
             self._perform(stack.respond(transaction, 481, now))
-        else:  # REFER: being transferred ourselves is not offered yet
-            self._perform(stack.respond(transaction, 603, now))
+        else:
+            self._refer_came(transaction)
 
     def _replied(self, transaction: ClientTransaction, response: Response) -> None:
         """A response to something that we asked within the dialog."""
         if response.status < 200:
+            return
+        if transaction.request.method == "NOTIFY":
+            self._reported(response)
             return
         if transaction.request.method in ("INVITE", "UPDATE"):
             self._session_answered(transaction.request.method, response)

@@ -32,6 +32,7 @@ from telephony.sip.transaction import Action
 from telephony.sip.uri import Uri
 
 SDP = "application/sdp"
+ABLE = ("Supported", "replaces, norefersub")  # beside what the session timer says
 NORMAL_CLEARING = 16  # Q.850 cause
 
 log = structlog.get_logger(__name__)

@@ -16,6 +16,9 @@ METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "REFER
 ALLOW = ", ".join(METHODS)
 ACCEPT = "application/sdp, application/dtmf-relay, application/dtmf, message/sipfrag"
 IN_DIALOG_ONLY = frozenset({"BYE", "INFO", "UPDATE", "REFER", "NOTIFY"})
+REPLACING = frozenset(
+    {"INVITE", "BYE"}
+)  # Replaces means something in INVITE only (RFC 3891 §3); a BYE is taken
 SCHEMES = frozenset({"sip", "sips", "tel"})
 OFFERING = frozenset({"INVITE", "UPDATE"})  # their body, if any, must be a session description
 
@@ -62,6 +65,8 @@ def refusal(request: Request, supported: Collection[str]) -> Refusal | None:
         return Refusal(416)
     if unknown := [tag for tag in request.values("Require") if tag.lower() not in supported]:
         return Refusal(420, (("Unsupported", ", ".join(unknown)),))
+    if request.method not in REPLACING and request.get("Replaces") is not None:
+        return Refusal(400)
     if request.body and request.method in OFFERING and not _readable_body(request.content_type):
         return Refusal(415, (("Accept", "application/sdp"),))
     interval = session_expires(request) if request.method in OFFERING else None

@@ -175,7 +175,8 @@ class UserAgentServer:
         if isinstance(transaction, InviteServer):
             return self._new_call(transaction, request, flow, sender, now)
         assert request.method in IN_DIALOG_ONLY
-        return self._refuse(transaction, 481, now)
+        # A REFER may come from outside (RFC 3515 §2.4.1), but nobody whom we do not talk to may make us dial.
+        return self._refuse(transaction, 403 if request.method == "REFER" else 481, now)
 
     def _new_call(
         self, transaction: InviteServer, request: Request, flow: Flow, sender: Vouched, now: float

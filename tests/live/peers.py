@@ -141,6 +141,10 @@ class PjsipPhone:
         """Ask the other side by REFER to call `to`; follow it with `event("transfer_status")`."""
         await self._do("transfer", to=to)
 
+    async def connect(self, call: int, with_call: int) -> None:
+        """Attended transfer: ask the other side of `call` to take our place in `with_call`."""
+        await self._do("connect", call=call, with_call=with_call)
+
     async def statistics(self) -> dict[str, int]:
         """RTP counters of the live call: sent, received, lost, reordered."""
         await self._do("statistics")
@@ -199,7 +203,7 @@ class PjsipPhone:
             self._had_call = True
         elif event["event"] == "disconnected":
             self._live.discard(event["call"])
-        elif event["event"] == "transfer":
+        elif event["event"] in ("transfer", "replaced"):
             self._live.add(event["followed_by"])
 
     async def _end(self) -> None:

@@ -132,6 +132,13 @@ class PhoneCall(pj.Call):  # type: ignore[misc]
         self.phone.calls[following.number] = following
         tell("transfer", call=self.number, to=prm.dstUri, followed_by=following.number)
 
+    def onCallReplaced(self, prm: Any) -> None:  # noqa: N802
+        """An INVITE with Replaces took this call's place (RFC 3891): go on in the new one."""
+        following = PhoneCall(self.phone, prm.newCallId)
+        prm.newCall = following
+        self.phone.calls[following.number] = following
+        tell("replaced", call=self.number, followed_by=following.number)
+
     def onCallTransferStatus(self, prm: Any) -> None:  # noqa: N802
         """Progress of a transfer this phone asked for, from the NOTIFYs."""
         tell("transfer_status", call=self.number, code=prm.statusCode, final=prm.finalNotify)
@@ -306,6 +313,10 @@ class Phone:
     def transfer(self, *, to: str, call: int = 0) -> None:
         """REFER the other side to a URI (RFC 3515)."""
         self._of(call).xfer(to, pj.CallOpParam(True))
+
+    def connect(self, *, call: int, with_call: int) -> None:
+        """REFER the other side of `call` to the other side of `with_call`, whose place it takes (RFC 5589)."""
+        self._of(call).xferReplaces(self._of(with_call), pj.CallOpParam(True))
 
     def statistics(self, *, call: int = 0) -> None:
         """Tell the RTP counters of a live call."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from offhook.settings import Settings, load_settings
 from offhook.switch.metrics import Metrics
 from offhook.switch.trunks import Trunks, way_out
 from telephony.dialplan.document import FileProblems
+from telephony.media.ports import PortPool
+from telephony.phone import Phone
 from telephony.sip.message import Request
 from telephony.sip.screening import Refusal, Vouched
 from telephony.sip.transaction import Flow
@@ -77,10 +81,11 @@ def test_every_mistake_in_a_trunk_is_named_with_its_line(tmp_path: Path) -> None
   - {name: f, user: u, password_env: MISSING}
   - {name: g, challenge: yes}
   - {name: h, allowed: ["+49y"]}
+  - {name: i, keepalive_s: 30}
 access: {strangers: maybe, codes: {busy: 200}}
 """
     found = problems(written(tmp_path, text))
-    assert [line.split(":")[0] for line in found] == ["2", "3", "4", "5", "6", "7", "8", "9", "10", "10"]
+    assert [int(line.split(":")[0]) for line in found] == [*range(2, 11), 11, 11]
     assert "has host bits set" in found[0] and "Write it like 203.0.113.0/24." in found[0]
     assert "no codec 'G729'. Known:" in found[1]
     assert found[2].endswith("unknown key 'registre'. Did you mean 'register'?")
@@ -88,7 +93,8 @@ access: {strangers: maybe, codes: {busy: 200}}
     assert "Put it into .env" in found[4] and "geheim" not in found[4]
     assert "no variable 'MISSING' in the environment or .env." in found[5]
     assert found[6].endswith("trunk 'g': a login needs user and password_env. Add them.")
-    assert found[8].endswith("'strangers' is 'maybe'. Allowed: accept, lan, reject or drop.")
+    assert found[8].endswith("trunk 'i': `keepalive_s` needs a host to ask. Add it.")
+    assert found[9].endswith("'strangers' is 'maybe'. Allowed: accept, lan, reject or drop.")
 
 
 def test_two_trunks_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -121,3 +127,29 @@ async def test_the_switch_lets_in_whom_the_settings_name(tmp_path: Path) -> None
     trunks.count()
     assert b'offhook_sip_gate{verdict="welcome"} 2.0' in metrics.text()
     assert trunks.access.trunks["carrier"].codecs == ("PCMA",)
+
+
+async def test_a_trunk_is_asked_whether_it_is_there_and_the_metrics_tell() -> None:
+    """RFC 3261 §11: one that answers is up whatever it says, one that cannot be reached is down."""
+    async with asyncio.timeout(10), a_phone() as carrier, a_phone() as phone:
+        asked, often = itertools.count(1), asyncio.Event()
+
+        def busy() -> int:
+            if next(asked) == 3:
+                often.set()
+            return 503
+
+        carrier.options_status = busy
+        metrics = Metrics()
+        there = TrunkSettings(name="there", host=f"127.0.0.1:{carrier.address[1]}", keepalive_s=0.01)
+        gone = TrunkSettings(name="gone", host="[::1]:5060", keepalive_s=0.01)  # no way from an IPv4 socket
+        quiet = TrunkSettings(name="quiet", host="127.0.0.1")
+        async with Trunks(Settings(trunks=(there, gone, quiet)), metrics).open(phone):
+            await often.wait()
+        assert b'offhook_trunk_up{trunk="there"} 1.0' in metrics.text()
+        assert b'offhook_trunk_up{trunk="gone"} 0.0' in metrics.text()
+        assert b'trunk="quiet"' not in metrics.text()
+
+
+def a_phone() -> Phone:
+    return Phone(host="127.0.0.1", port=0, ports=PortPool("127.0.0.1", 26000, 26010))
