@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -88,7 +88,9 @@ class TrunkSettings(Part):
     networks that may. user, auth_user: our name there, and another for the password if they differ.
     password_env: the variable that holds the password. challenge: callers must prove that name and password.
     register: log in, so that calls come to us. expiry_s: what we ask for. codecs: () for those of all calls.
-    max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty."""
+    max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty.
+    dtmf: how our digits reach it: RFC 4733 events if agreed on and else as sound (auto), only as events (rtp),
+    by SIP INFO (info), as sound (inband)."""
 
     name: str = Field(min_length=1)
     host: Annotated[str, AfterValidator(_host)] | None = None
@@ -104,6 +106,7 @@ class TrunkSettings(Part):
     max_calls: int = Field(default=0, ge=0)
     caller_id: CallerId = CallerId()
     allowed: Patterns = ()
+    dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -44,6 +44,7 @@ class Call(MediaCall):
         self._description = b""
         self._transfer: Transfer | None = None
         self._transferred: asyncio.Future[TransferOutcome] | None = None
+        self._info_keys = keypad.InfoKeys(self._inform)
 
     @classmethod
     def incoming(cls, line: Line, came: sip.CallCame, source: tuple[str, int]) -> Self:
@@ -162,6 +163,16 @@ class Call(MediaCall):
             self._over(Ended("us", 200, reason))
         elif self._dialing is not None:
             self._perform(self._line.stack.cancel(self._dialing, self._line.now(), why(reason)))
+
+    async def send_digits(self, digits: str) -> None:
+        """Press keys by INFO, for far sides that take them no other way (keys in sound are media's).
+
+        digits: 0-9 A-D * #; `w`, `W` and `,` wait (dialstring.py). Returns when all are pressed. Raises MediaError
+        for anything else, or a refusal, and OutOfOrder if the call is not answered or is over meanwhile."""
+        await self._info_keys.send(digits)
+
+    async def _inform(self, body: bytes) -> Response:
+        return await self._ask("INFO", body=body, content_type="application/dtmf-relay")
 
     async def transfer(self, target: str, *, patience_s: float = 60.0) -> TransferOutcome:
         """Ask the far side to call `target` (URI or bare number) instead of us, and hang up once it does (RFC

@@ -12,10 +12,12 @@ import os
 from pathlib import Path
 from struct import Struct
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from telephony.errors import MediaError
 
 Frame: TypeAlias = NDArray[np.int16]
 
@@ -33,16 +35,24 @@ class Recorder:
 
     def __init__(self, path: str | Path, rate_hz: int) -> None:
         """path: a new file, or one that is overwritten. Raises OSError if it cannot be created."""
-        self.path = Path(path)
-        self.rate_hz = rate_hz
-        self.error: str | None = None
-        self._size = rate_hz * FRAME_MS // 1000
-        self._pending = np.zeros((FRAMES_A_WRITE * self._size, 2), np.dtype("<i2"))
-        self._filled = 0  # sample pairs in pending
-        self._written_bytes = 0
-        self._paused = False
-        self._file: int | None = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        self._open(path, rate_hz, os.O_TRUNC)
         self._write()
+
+    @classmethod
+    def resume(cls, path: str | Path, rate_hz: int, at_sample: int | None = None) -> Self:
+        """Go on with a recording whose writer is gone, killed in the middle of a write perhaps.
+
+        at_sample: where the next frame belongs, a sample per channel; what is missing up to there becomes silence,
+        what lies behind is dropped. None: behind what is there. The header is made right at once. Raises
+        MediaError if the file is something else or has another rate, OSError if it cannot be written."""
+        recorder = cls.__new__(cls)
+        recorder._open(path, rate_hz, 0)
+        try:
+            recorder._continue(at_sample)
+        except BaseException:
+            recorder._abandon()
+            raise
+        return recorder
 
     @property
     def samples(self) -> int:
@@ -77,7 +87,8 @@ class Recorder:
         """Record silence from here (somebody is reading out a card number)."""
         self._paused = True
 
-    def resume(self) -> None:
+    def go_on(self) -> None:
+        """Record again, from the next frame on."""
         self._paused = False
 
     def close(self) -> None:
@@ -95,6 +106,35 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _open(self, path: str | Path, rate_hz: int, flags: int) -> None:
+        self.path = Path(path)
+        self.rate_hz = rate_hz
+        self.error: str | None = None
+        self._size = rate_hz * FRAME_MS // 1000
+        self._pending = np.zeros((FRAMES_A_WRITE * self._size, 2), np.dtype("<i2"))
+        self._filled = 0  # sample pairs in pending
+        self._written_bytes = 0
+        self._paused = False
+        flags |= os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._file: int | None = os.open(self.path, flags, 0o640)
+
+    def _continue(self, at_sample: int | None) -> None:
+        assert self._file is not None
+        header = os.pread(self._file, HEADER_BYTES, 0)
+        ours = _header(self.rate_hz, 0)
+        if len(header) == HEADER_BYTES and header[:4] + header[8:40] != ours[:4] + ours[8:40]:  # but the lengths
+            fact = f"no stereo recording of 16 bits at {self.rate_hz} Hz"
+            raise MediaError(f"{self.path}: {fact}. Move it away; the recording goes on in a new file.")
+        whole = max(0, os.fstat(self._file).st_size - HEADER_BYTES) // _PAIR_BYTES
+        self._written_bytes = (whole if at_sample is None else at_sample) * _PAIR_BYTES
+        os.ftruncate(self._file, HEADER_BYTES + self._written_bytes)
+        self._write()
+
+    def _abandon(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def _write(self) -> None:
         assert self._file is not None

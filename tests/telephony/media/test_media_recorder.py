@@ -66,7 +66,7 @@ def test_a_pause_records_silence_of_its_length(tmp_path: Path) -> None:
             if n == 40:
                 recorder.pause()
             if n == 71:
-                recorder.resume()
+                recorder.go_on()
             recorder.frame(frame(n), frame(n))
     expected = [0 if 40 <= n < 71 else n for n in range(1, 101)]
     assert [side[::160].tolist() for side in read(path)] == [expected, expected]
