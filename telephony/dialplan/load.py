@@ -131,7 +131,9 @@ def _music(document: Document, spec: DialPlan) -> list[Problem]:
             named[located(rule.hold_music, document.path)] = ("numbers", at, "hold_music")
     named[located(spec.defaults.hold_music, document.path)] = ("defaults", "hold_music")
     return [
-        document.problem(loc, text) for path, loc in named.items() if path not in BUILT_IN and (text := fault(path))
+        document.problem(loc, text)
+        for path, loc in named.items()
+        if path not in BUILT_IN and (text := fault(path))
     ]
 
 

@@ -64,7 +64,7 @@ class Background:
     def play(self, source: Source) -> None:
         """From the next tick on; what is played already gives way to it."""
         self._source = source
-        self._sounding = False
+        self._sounding, self._quiet = False, BACK_AFTER_TICKS
 
     def stop(self) -> None:
         """Over at once: what comes next is speech or silence."""

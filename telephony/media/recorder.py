@@ -33,9 +33,29 @@ _LONGEST_BYTES = 0xFFFFFFFF - HEADER_BYTES
 class Recorder:
     """Writes one call to one file. A full disk ends the recording, not the call: then `error` says why."""
 
-    def __init__(self, path: str | Path, rate_hz: int) -> None:
-        """path: a new file, or one that is overwritten. Raises OSError if it cannot be created."""
-        self._open(path, rate_hz, os.O_TRUNC)
+    def __init__(
+        self, path: str | Path, rate_hz: int, *, goes_on: bool = False, at_sample: int | None = None
+    ) -> None:
+        """path: a new file, or one that is overwritten. Raises OSError if it cannot be created.
+
+        goes_on, at_sample: `resume` says it better."""
+        self.path = Path(path)
+        self.rate_hz = rate_hz
+        self.error: str | None = None
+        self._size = rate_hz * FRAME_MS // 1000
+        self._pending = np.zeros((FRAMES_A_WRITE * self._size, 2), np.dtype("<i2"))
+        self._filled = 0  # sample pairs in pending
+        self._written_bytes = 0
+        self._paused = False
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if goes_on else os.O_TRUNC)
+        self._file: int | None = os.open(self.path, flags, 0o640)
+        try:
+            if goes_on:
+                self._continue(self._file, at_sample)
+        except BaseException:
+            os.close(self._file)
+            self._file = None
+            raise
         self._write()
 
     @classmethod
@@ -45,14 +65,7 @@ class Recorder:
         at_sample: where the next frame belongs, a sample per channel; what is missing up to there becomes silence,
         what lies behind is dropped. None: behind what is there. The header is made right at once. Raises
         MediaError if the file is something else or has another rate, OSError if it cannot be written."""
-        recorder = cls.__new__(cls)
-        recorder._open(path, rate_hz, 0)
-        try:
-            recorder._continue(at_sample)
-        except BaseException:
-            recorder._abandon()
-            raise
-        return recorder
+        return cls(path, rate_hz, goes_on=True, at_sample=at_sample)
 
     @property
     def samples(self) -> int:
@@ -107,34 +120,15 @@ class Recorder:
     ) -> None:
         self.close()
 
-    def _open(self, path: str | Path, rate_hz: int, flags: int) -> None:
-        self.path = Path(path)
-        self.rate_hz = rate_hz
-        self.error: str | None = None
-        self._size = rate_hz * FRAME_MS // 1000
-        self._pending = np.zeros((FRAMES_A_WRITE * self._size, 2), np.dtype("<i2"))
-        self._filled = 0  # sample pairs in pending
-        self._written_bytes = 0
-        self._paused = False
-        flags |= os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._file: int | None = os.open(self.path, flags, 0o640)
-
-    def _continue(self, at_sample: int | None) -> None:
-        assert self._file is not None
-        header = os.pread(self._file, HEADER_BYTES, 0)
-        ours = _header(self.rate_hz, 0)
-        if len(header) == HEADER_BYTES and header[:4] + header[8:40] != ours[:4] + ours[8:40]:  # but the lengths
+    def _continue(self, file: int, at_sample: int | None) -> None:
+        header, ours = os.pread(file, HEADER_BYTES, 0), _header(self.rate_hz, 0)
+        lengths_apart = header[:4] + header[8:40] == ours[:4] + ours[8:40]
+        if len(header) == HEADER_BYTES and not lengths_apart:
             fact = f"no stereo recording of 16 bits at {self.rate_hz} Hz"
             raise MediaError(f"{self.path}: {fact}. Move it away; the recording goes on in a new file.")
-        whole = max(0, os.fstat(self._file).st_size - HEADER_BYTES) // _PAIR_BYTES
+        whole = max(0, os.fstat(file).st_size - HEADER_BYTES) // _PAIR_BYTES
         self._written_bytes = (whole if at_sample is None else at_sample) * _PAIR_BYTES
-        os.ftruncate(self._file, HEADER_BYTES + self._written_bytes)
-        self._write()
-
-    def _abandon(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        os.ftruncate(file, HEADER_BYTES + self._written_bytes)  # a longer file reads as silence there
 
     def _write(self) -> None:
         assert self._file is not None

@@ -95,7 +95,9 @@ class Sender:
     def dial(self, digits: str, way: Way = "auto") -> None:
         """Queue digits and pauses. Raises MediaError for what is not on a keypad, or cannot go that way."""
         if way == "rtp" and self._event_type is None:
-            raise MediaError("No telephone-events were agreed on. Set the trunk's dtmf to auto, info or inband.")
+            raise MediaError(
+                "No telephone-events were agreed on. Set the trunk's dtmf to auto, info or inband."
+            )
         self._in_band = way == "inband"
         self._keys.send(digits)
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from telephony.errors import MediaError
-from telephony.media.background import Background, Source as Sound
+from telephony.media.background import Background
+from telephony.media.background import Source as Sound
 from telephony.media.codecs import Frame
 from telephony.media.latch import Address, Source
 from telephony.media.packet import kind_of
@@ -90,6 +91,11 @@ class Stream:
     def target(self) -> Address:
         """Where our sound goes now: what SDP said, or where theirs really comes from."""
         return self._receiver.latch.target
+
+    @property
+    def plan(self) -> MediaPlan:
+        """What is agreed on now."""
+        return self._plan
 
     @property
     def dialling(self) -> bool:
