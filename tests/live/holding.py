@@ -7,6 +7,7 @@ import asyncio
 from pipeline.agent.agent import Agent
 
 HOLD_S = 2.5
+ELSEWHERE = "sip:desk@127.0.0.1:5099"
 
 
 class Holder(Agent):
@@ -24,3 +25,15 @@ class Holder(Agent):
         self.session.pause_recording()
         await self.session.say("Here I am again.")
         self.session.resume_recording()
+
+
+class Sender(Agent):
+    """Sends its caller elsewhere, and says so if that fails."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions="Send them away.")
+
+    async def on_enter(self) -> None:
+        await self.session.say("One moment.")
+        await self.session.transfer(ELSEWHERE)
+        await self.session.say("Nobody is there.")

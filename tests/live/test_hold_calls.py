@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from telephony.call.call import Call
 from telephony.call.events import CallEvent, MediaChanged
 from telephony.media.clock import Clock
+from telephony.media.codecs.g711 import decode_ulaw
 from telephony.media.ports import PortPool
 from telephony.media.stream import Stream, StreamState
 from telephony.phone import Phone
@@ -34,10 +37,13 @@ defaults:
 agents:
   holder:
     python: tests.live.holding:Holder
+  sender:
+    python: tests.live.holding:Sender
   desk:
     instructions: Answer.
     greeting: Hello.
 numbers:
+  - {number: any, agent: sender}
   - number: "100"
     agent: holder
   - {number: "200", agent: desk, recording: announce}
@@ -109,8 +115,80 @@ async def line(server: Server, number: str) -> AsyncIterator[Telephone]:
             telephone.stream.close()
 
 
+class CarrierSide:
+    """A caller written out by hand, for our own phone declines REFER at once. It reads, too."""
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self._sip, self._rtp = _bound(), _bound()
+        self._to = f"<sip:900@127.0.0.1:{server_port}>"
+        self._count = 0
+        here = "o=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+        self.offer = f"v=0\r\n{here}m=audio {self._rtp.getsockname()[1]} RTP/AVP 0\r\n"
+
+    def close(self) -> None:
+        self._sip.close()
+        self._rtp.close()
+
+    def send(self, method: str, number: int, *lines: str, body: str = "") -> None:
+        self._count += 1
+        port = self._sip.getsockname()[1]
+        head = [
+            f"{method} sip:900@127.0.0.1:{self._server_port} SIP/2.0",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bKhold{self._count};rport",
+            f"From: <sip:far@127.0.0.1>;tag=f1\r\nTo: {self._to}\r\nCall-ID: hold-by-hand",
+            f"CSeq: {number} {method}\r\nContact: <sip:far@127.0.0.1:{port}>\r\nMax-Forwards: 70",
+            *lines,
+            f"Content-Length: {len(body)}",
+        ]
+        self._out("\r\n".join(head) + "\r\n\r\n" + body)
+
+    def answer(self, request: str, status: str) -> None:
+        """With the lines of the request that every response repeats."""
+        kept = [
+            line
+            for line in request.split("\r\n")
+            if line.startswith(("Via:", "From:", "To:", "Call-ID:", "CSeq:"))
+        ]
+        contact = f"Contact: <sip:far@127.0.0.1:{self._sip.getsockname()[1]}>"
+        self._out("\r\n".join([f"SIP/2.0 {status}", *kept, contact, "Content-Length: 0", "", ""]))
+
+    async def request(self, method: str) -> str:
+        return await self._next(lambda text: text.startswith(f"{method} "))
+
+    async def response(self, status: int) -> None:
+        text = await self._next(lambda text: text.startswith(f"SIP/2.0 {status}"))
+        self._to = next(line for line in text.split("\r\n") if line.startswith("To:"))[3:].strip()
+
+    async def sound(self, seconds: float) -> Frame:
+        """What comes by RTP from now on, PCMU, decoded."""
+        loop, frames = asyncio.get_running_loop(), []
+        with contextlib.suppress(BlockingIOError):
+            while True:  # what piled up before is old
+                self._rtp.recv(2048)
+        until = loop.time() + seconds
+        while loop.time() < until:
+            frames.append(decode_ulaw((await loop.sock_recv(self._rtp, 2048))[12:]))
+        return np.concatenate(frames)
+
+    def _out(self, text: str) -> None:
+        self._sip.sendto(text.encode(), ("127.0.0.1", self._server_port))
+
+    async def _next(self, wanted: Callable[[str], bool]) -> str:
+        while not wanted(text := (await asyncio.get_running_loop().sock_recv(self._sip, 65536)).decode()):
+            pass
+        return text
+
+
+def _bound() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.setblocking(False)
+    return sock
+
+
 @asynccontextmanager
-async def waltzing_server(folder: Path) -> AsyncIterator[Server]:
+async def waltzing_server(folder: Path, media_timeout_s: int = 1) -> AsyncIterator[Server]:
     with wave.open(str(folder / "waltz.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -122,7 +200,7 @@ async def waltzing_server(folder: Path) -> AsyncIterator[Server]:
         folder,
         dialplan=folder / "plan.yaml",
         workers=1,
-        settings="media_timeout_s: 1\nproviders: {vad: fake}\n",
+        settings=f"media_timeout_s: {media_timeout_s}\nproviders: {{vad: fake}}\n",
     ) as server:
         yield server
 
@@ -210,3 +288,31 @@ async def test_recording_begins_after_its_announcement_or_not_at_all(tmp_path: P
     assert record.of("AgentSpoke")[0]["text"] == "This call is recorded."
     first = int(np.flatnonzero(stereo(record.audio).any(axis=1))[0]) / 8000
     assert abs(first - (started["at"] - answered["at"])) < 0.15
+
+
+async def test_music_fills_the_wait_for_a_transfer_and_ends_when_it_fails(tmp_path: Path) -> None:
+    """RFC 3515: between REFER and the NOTIFY that says 486 the caller hears music, then the agent again."""
+    async with waltzing_server(tmp_path, media_timeout_s=30) as server, asyncio.timeout(40):
+        far = CarrierSide(server.sip_port)
+        try:
+            far.send("INVITE", 1, "Content-Type: application/sdp", body=far.offer)
+            await far.response(200)
+            far.send("ACK", 1)
+            refer = await far.request("REFER")
+            far.answer(refer, "202 Accepted")
+            music = await far.sound(1.5)
+            status = ("Event: refer", "Subscription-State: terminated;reason=noresource")
+            far.send("NOTIFY", 2, *status, "Content-Type: message/sipfrag", body="SIP/2.0 486 Busy Here\r\n")
+            record = await server.last_call()
+            await server.until(lambda: len(record.of("AgentSpoke")) == 2, "the agent's words", 10)
+            await far.sound(0.1)
+            silence = await far.sound(0.3)
+            far.send("BYE", 3)
+            await server.finished(record)
+        finally:
+            far.close()
+    late = music[4000:]
+    assert abs(float(np.argmax(np.abs(np.fft.rfft(late)))) * 8000 / len(late) - MUSIC_HZ) < 2
+    assert np.abs(silence.astype(int)).max() < 50
+    assert record.of("TransferFinished")[0]["code"] == 486
+    assert record.of("CallHeld") == []

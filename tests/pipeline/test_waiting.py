@@ -30,6 +30,8 @@ from pipeline.providers.fake import FakeLlm, FakeStt, FakeSttStream, FakeTts, Fa
 from pipeline.testing.virtual_clock import run
 from tests.pipeline.rig import Rig
 
+Script = list[str | dict[str, Any]]
+
 
 def play(rig: Coroutine[Any, Any, Rig]) -> Rig:
     return run(lambda: rig)
@@ -152,7 +154,10 @@ def test_a_model_that_forgets_to_resume_does_not_leave_the_caller_with_the_music
 
     async def call() -> Rig:
         agent = Agent(tools=PHONE_TOOLS.values())
-        script = [{"text": "One moment.", "tools": [{"name": "hold", "arguments": {}}]}, "It is blue."]
+        script: Script = [
+            {"text": "One moment.", "tools": [{"name": "hold", "arguments": {}}]},
+            "It is blue.",
+        ]
         rig = Rig(
             agent, speech=[(1.0, 1.6), (8.0, 8.6)], stt=FakeStt(["which", "ok"]), llm=FakeLlm("Bye.", script)
         )
@@ -169,7 +174,7 @@ def test_a_phone_that_does_not_come_back_can_be_asked_again() -> None:
 
     async def call() -> Rig:
         agent = Agent(tools=PHONE_TOOLS.values())
-        steps = [{"tools": [{"name": name, "arguments": {}}]} for name in ("hold", "resume")]
+        steps: Script = [{"tools": [{"name": name, "arguments": {}}]} for name in ("hold", "resume")]
         rig = Rig(agent, speech=[(1.0, 1.6)], stt=FakeStt(["which"]), llm=FakeLlm("Hm.", [*steps, "Hm."]))
         rig.comes_back = False
         return await rig.run(6.0)
@@ -186,7 +191,7 @@ def test_keys_that_the_agent_presses_are_on_record() -> None:
 
     async def call() -> Rig:
         agent = Agent(tools=PHONE_TOOLS.values())
-        script = [{"tools": [{"name": "send_digits", "arguments": {"digits": "ww12#"}}]}, "Done."]
+        script: Script = [{"tools": [{"name": "send_digits", "arguments": {"digits": "ww12#"}}]}, "Done."]
         rig = Rig(agent, speech=[(1.0, 1.6)], stt=FakeStt(["go"]), llm=FakeLlm("Done.", script))
         return await rig.run(5.0)
 
@@ -201,7 +206,9 @@ def test_a_recording_is_paused_and_goes_on() -> None:
 
     async def call() -> Rig:
         agent = Agent(tools=PHONE_TOOLS.values())
-        steps = [{"tools": [{"name": f"{verb}_recording", "arguments": {}}]} for verb in ("pause", "resume")]
+        steps: Script = [
+            {"tools": [{"name": f"{verb}_recording", "arguments": {}}]} for verb in ("pause", "resume")
+        ]
         rig = Rig(agent, speech=[(1.0, 1.6)], stt=FakeStt(["card"]), llm=FakeLlm("Yes.", [*steps, "Yes."]))
         return await rig.run(5.0)
 
@@ -215,7 +222,7 @@ def test_a_call_that_is_not_recorded_pauses_nothing() -> None:
 
     async def call() -> Rig:
         agent = Agent(tools=PHONE_TOOLS.values())
-        script = [{"tools": [{"name": "pause_recording", "arguments": {}}]}, "Yes."]
+        script: Script = [{"tools": [{"name": "pause_recording", "arguments": {}}]}, "Yes."]
         rig = Rig(agent, speech=[(1.0, 1.6)], stt=FakeStt(["card"]), llm=FakeLlm("Yes.", script))
         rig.recorded = False
         return await rig.run(5.0)

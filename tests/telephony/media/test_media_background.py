@@ -22,7 +22,7 @@ Frame = NDArray[np.int16]
 def played(loop: Loop | None, seconds: float) -> Frame:
     """So much of it, pulled frame by frame, silence once it is over."""
     assert loop is not None
-    frames = []
+    frames: list[Frame] = []
     for _ in range(round(seconds * 50)):
         frame = loop.pull()
         frames.append(np.zeros(len(frames[0]), np.int16) if frame is None else frame)
