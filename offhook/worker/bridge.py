@@ -174,10 +174,11 @@ class Bridge:
         self._transfer = self._loop.create_future()
         self._send(Transfer(call_id=self.call_id, target=target))
         self._play_music()
-        result = await self._transfer
-        if self._stream is not None and not self._asked_to_hold:
-            self._stream.stop_background()
-        return result
+        try:
+            return await self._transfer
+        finally:  # a tool that waits for too long is cancelled
+            if self._stream is not None and not self._asked_to_hold:
+                self._stream.stop_background()
 
     def send_digits(self, digits: str) -> None:
         """DTMF to the phone, as its trunk wants it. Raises MediaError for what is not on a keypad."""
