@@ -90,7 +90,8 @@ class TrunkSettings(Part):
     register: log in, so that calls come to us. expiry_s: what we ask for. codecs: () for those of all calls.
     max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty. refer: it may
     send our calls elsewhere (REFER), to `allowed` numbers only, or not at all. keepalive_s: ask it by OPTIONS so
-    often whether it is there, 0 for never."""
+    often whether it is there, 0 for never. dtmf: how our digits reach it: RFC 4733 events if agreed on and else as
+    sound (auto), only as events (rtp), by SIP INFO (info), as sound (inband)."""
 
     name: str = Field(min_length=1)
     host: Annotated[str, AfterValidator(_host)] | None = None
@@ -108,6 +109,7 @@ class TrunkSettings(Part):
     allowed: Patterns = ()
     refer: Literal["accept", "refuse"] = "accept"
     keepalive_s: float = Field(default=0, ge=0, le=3600)
+    dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -53,7 +53,8 @@ class StartCall(Message):
     caller: str
     called: str
     parties: dict[str, Any]  # telephony.sip.parties.Parties.facts: who forwarded it, X- headers, ...
-    recording: str | None  # path of the stereo WAV
+    recording: str | None  # path of the stereo WAV, None: nothing is recorded
+    dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"  # how digits go out on this call's trunk
     state: dict[str, Any] | None = None  # the last checkpoint, when the call goes on after a crash
 
 
@@ -87,6 +88,14 @@ class TransferDone(Message):
     ok: bool
     code: int
     reason: str
+
+
+class HoldDone(Message):
+    """What came of a Hold. ok: the far side agreed."""
+
+    kind: Literal["HoldDone"] = "HoldDone"
+    call_id: str
+    ok: bool
 
 
 class EndCall(Message):
@@ -183,6 +192,22 @@ class Transfer(Message):
     target: str
 
 
+class Hold(Message):
+    """The agent asks the caller to wait, or is back (re-INVITE). HoldDone follows."""
+
+    kind: Literal["Hold"] = "Hold"
+    call_id: str
+    on: bool
+
+
+class SendDigits(Message):
+    """The agent presses keys, on a call whose trunk wants them by INFO."""
+
+    kind: Literal["SendDigits"] = "SendDigits"
+    call_id: str
+    pii_digits: str
+
+
 class CallFinished(Message):
     """The last of a call: sockets are closed here, the recording is complete. media: a report in plain values."""
 
@@ -213,6 +238,7 @@ ToWorker = Annotated[
     | CallConfirmed
     | MediaChanged
     | TransferDone
+    | HoldDone
     | EndCall
     | PressKey
     | Ping
@@ -228,6 +254,8 @@ ToSwitch = Annotated[
     | Checkpoint
     | HangUp
     | Transfer
+    | Hold
+    | SendDigits
     | CallFinished
     | Load,
     Field(discriminator="kind"),

@@ -183,6 +183,42 @@ class TransferFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CallHeld(Event):
+    """One side asked the other to wait; nobody listens until CallResumed. by: "agent" or "caller"."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallResumed(Event):
+    """The same side is back. by: "agent" or "caller"."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsSent(Event):
+    """The agent pressed keys."""
+
+    pii_digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStarted(Event):
+    """The announcement was heard; from here on the call is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused(Event):
+    """What follows is silence in the recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed(Event):
+    """The recording goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionClosed(Event):
     """The conversation is over. reason: agent_hung_up, caller_hung_up, transferred, error, ..."""
 

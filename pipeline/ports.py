@@ -74,7 +74,19 @@ class CallControl(Protocol):
         """Blind transfer (REFER). target: a SIP or tel URI, or a number on the caller's trunk."""
 
     def send_digits(self, digits: str) -> None:
-        """Send DTMF to the phone. digits: 0-9 A-D * #, `w` pauses half a second."""
+        """Send DTMF to the phone. digits: 0-9 A-D * #; `w` waits 0.5 s, `W` 1 s, a comma 2 s. Raises for others."""
+
+    async def hold(self) -> bool:
+        """Ask the phone to wait; music plays from now on. False: the phone would not agree, the music plays still."""
+
+    async def resume(self) -> bool:
+        """Back from hold. False: the phone would not agree, so the caller cannot be heard yet; try again."""
+
+    def pause_recording(self) -> bool:
+        """Record silence from here. False: nothing is recorded."""
+
+    def resume_recording(self) -> bool:
+        """Record again. False: nothing is recorded."""
 
 
 # ---------------------------------------------------------------- providers

@@ -51,6 +51,7 @@ from pipeline.turn import (
     TurnHandling,
     Understood,
 )
+from pipeline.waiting import Waiting
 
 APOLOGY = "I am sorry, something went wrong on my side. Could you say that again?"
 LEAD_S = (
@@ -78,7 +79,7 @@ class Services:
     tts: Tts | None = None
 
 
-class Session:
+class Session(Waiting):
     """One conversation. See pipeline/agent/conversation.py for what agents and tools may call."""
 
     def __init__(
@@ -94,12 +95,14 @@ class Session:
         userdata: Any = None,
         history: History | None = None,
         apology: str = APOLOGY,
+        announcement: str = "",
     ) -> None:
+        super().__init__(control, emit, announcement)
         self.agent = agent
         self.history = history or History()
         self.userdata = userdata
-        self._services, self._out, self._control = services, out, control
-        self._emit, self._save, self._apology = emit, save, apology
+        self._services, self._out = services, out
+        self._save, self._apology = save, apology
         self._options = options or TurnHandling()
         self._turn = Turn(self._options)
         self._listening = Listening(
@@ -110,7 +113,6 @@ class Session:
             on_utterance=self._heard,
             on_failed=self._ears_failed,
         )
-        self._loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[str] = self._loop.create_future()
         self._tasks: asyncio.TaskGroup | None = None
         self._tools: ToolRunner | None = None
@@ -133,7 +135,7 @@ class Session:
 
     def hear(self, frame: Frame, now: float) -> None:
         """20 ms of the caller, silence and concealed loss included."""
-        voice = self._listening.hear(frame, now)
+        voice = self._listening.rest(now) if self._deaf else self._listening.hear(frame, now)
         if voice is not None:
             if isinstance(voice, VoiceStarted):
                 self._emit(CallerStartedSpeaking(now, voice.at))
@@ -160,6 +162,8 @@ class Session:
     def key(self, digit: str, now: float) -> None:
         """The caller pressed a key. `#` ends the entry, a pause does too."""
         self._emit(KeyPressed(now, digit))
+        if self._deaf & {"announcement", "agent"}:
+            return  # the one must be heard to its end, and of the other nobody knows when it ends
         self._happened(Keyed(), now)
         self._keys.press(digit, now)
 
@@ -238,10 +242,6 @@ class Session:
         result = await self._control.transfer(target)
         self._emit(TransferFinished(self._loop.time(), target, result.ok, result.code, result.reason))
         return result
-
-    def send_digits(self, digits: str) -> None:
-        """Press keys."""
-        self._control.send_digits(digits)
 
     # ------------------------------------------------------------ decisions
 
@@ -417,6 +417,8 @@ class Session:
             self._reply_failed(reply, error)
         finally:
             self._replies.pop(reply, None)
+            if self._tasks is not None and self._holds_for(reply):
+                self._tasks.create_task(self.resume(), name="resume")
 
     def _reply_over(self, reply: Reply, now: float) -> None:
         self._reply = None
@@ -449,6 +451,8 @@ class Session:
         self._listening.expect(agent.hints)
         self._emit(AgentEntered(self._loop.time(), agent.name, came_from))
         self._show_state("listening")
+        if self._announcement and not came_from:
+            await self._announce()
         await agent.on_enter()
 
     def _hand_over(self, agent: Agent) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,9 +27,12 @@ from offhook.link import (
     Checkpoint,
     EndCall,
     HangUp,
+    Hold,
+    HoldDone,
     MediaChanged,
     Message,
     PressKey,
+    SendDigits,
     StartCall,
     Transfer,
     TransferDone,
@@ -173,6 +176,7 @@ class Reception:
             "sip_call_id": call.sip_call_id,
             "source": list(call.source),
             "agent": route.agent,
+            "recording": route.recording,
             "rule": {"number": route.number, "line": route.line},
             "plan": {"name": route.plan, "version": route.plan_version},
         }
@@ -217,7 +221,8 @@ class Reception:
             caller=call.parties.caller.shown,
             called=call.called.number,
             parties=call.parties.facts(),
-            recording=str(active.bundle.audio_path),
+            recording=None if active.route.recording == "off" else str(active.bundle.audio_path),
+            dtmf=trunk.dtmf if (trunk := self._trunks.get(call.sender.trunk)) else "auto",
         )
         active.worker.send(start, [pair.rtp.fileno(), pair.rtcp.fileno()])
 
@@ -330,14 +335,34 @@ class Reception:
                 active.end_reason = active.end_reason or message.reason
                 active.call.hang_up(message.reason)
             case Transfer():
-                task = self._loop.create_task(
-                    self._transfer(active, message.target), name=f"transfer {active.id}"
-                )
-                active.tasks.add(task)
-                task.add_done_callback(active.tasks.discard)
+                self._spawn(active, self._transfer(active, message.target), "transfer")
+            case Hold():
+                self._spawn(active, self._hold(active, message.on), "hold")
+            case SendDigits():
+                self._spawn(active, self._send_digits(active, message.pii_digits), "digits")
             case CallFinished():
                 if not active.finished.done():
                     active.finished.set_result(message.media)
+
+    def _spawn(self, active: ActiveCall, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._loop.create_task(work, name=f"{name} {active.id}")
+        active.tasks.add(task)
+        task.add_done_callback(active.tasks.discard)
+
+    async def _hold(self, active: ActiveCall, on: bool) -> None:
+        try:
+            await (active.call.hold() if on else active.call.resume())
+        except TelephonyError as error:
+            log.warning("hold_refused", call_id=active.id, on=on, error=str(error))
+            active.tell(HoldDone(call_id=active.id, ok=False))
+        else:
+            active.tell(HoldDone(call_id=active.id, ok=True))
+
+    async def _send_digits(self, active: ActiveCall, digits: str) -> None:
+        try:
+            await active.call.send_digits(digits)
+        except TelephonyError as error:
+            log.warning("digits_refused", call_id=active.id, error=str(error))
 
     async def _transfer(self, active: ActiveCall, target: str) -> None:
         try:

@@ -70,7 +70,19 @@ class Casting:
         services = Services(vad=self._vad(start.rate_hz))
         persona = route.agents[route.agent]
         options = TurnHandling.model_validate(persona.turn_handling)
-        return Session(agent, services, out, control, emit=emit, save=save, options=options, userdata={})
+        announces = route.recording == "announce" and start.state is None
+        announcement = route.announcement if announces else ""
+        return Session(
+            agent,
+            services,
+            out,
+            control,
+            emit=emit,
+            save=save,
+            options=options,
+            userdata={},
+            announcement=announcement,
+        )
 
     # ------------------------------------------------------------ agents
 
@@ -85,6 +97,7 @@ class Casting:
         agent.may(
             handoffs={other: self._maker(personas, other) for other in persona.handoff},
             transfers=persona.transfer_to,
+            phone=persona.tools,
         )
         return agent
 

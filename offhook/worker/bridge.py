@@ -22,7 +22,9 @@ from offhook.link import (
     CallRefused,
     Checkpoint,
     HangUp,
+    Hold,
     Message,
+    SendDigits,
     StartCall,
     Transfer,
 )
@@ -31,9 +33,12 @@ from pipeline.errors import PipelineError
 from pipeline.events import Event, dump
 from pipeline.ports import Frame, TransferResult
 from pipeline.session import Session
+from telephony import dialstring
+from telephony.dialplan.model import Route
 from telephony.errors import MediaError
 from telephony.media.address import is_numeric, looked_up
 from telephony.media.clock import Clock
+from telephony.media.music import music
 from telephony.media.playout import Playout
 from telephony.media.recorder import Recorder
 from telephony.media.stream import Stream, StreamState
@@ -70,6 +75,11 @@ class Bridge:
         self._session: Session | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._transfer: asyncio.Future[TransferResult] | None = None
+        self._holding: asyncio.Future[bool] | None = None
+        self._asked_to_hold = False  # the far side agreed to wait
+        self._route = Route.load(start.route)
+        if self._recorder is not None and self._route.recording == "announce" and start.state is None:
+            self._recorder.pause()
         self._loop = asyncio.get_running_loop()
         self._answered = self._talking = False
         self._ending: asyncio.Task[None] | None = None
@@ -108,6 +118,7 @@ class Bridge:
     def _carry(self, plan: MediaPlan) -> None:
         if self._stream is not None:
             self._stream.update(plan)
+            self._heed_hold(plan)
         elif self._answered:
             state = StreamState(**self._start.stream)
             self._stream = Stream(
@@ -123,6 +134,10 @@ class Bridge:
             )
             self._clock.add(self._stream)
 
+    def _heed_hold(self, plan: MediaPlan) -> None:
+        if self._session is not None and self._talking:
+            self._session.caller_held(plan.direction in ("recvonly", "inactive"), self._loop.time())
+
     def press_key(self, digit: str, now: float) -> None:
         """A digit from the phone, by RTP or by INFO."""
         if self._session is not None:
@@ -133,12 +148,18 @@ class Bridge:
         if self._transfer is not None and not self._transfer.done():
             self._transfer.set_result(TransferResult(ok, code, reason))
 
+    def hold_done(self, ok: bool) -> None:
+        """The switch knows what came of a hold or resume."""
+        if self._holding is not None and not self._holding.done():
+            self._holding.set_result(ok)
+
     def end(self, reason: str) -> asyncio.Task[None]:
         """The call is over. CallFinished follows when the recording is complete, which the task waits for."""
         if self._ending is None:
             if self._session is not None:
                 self._session.close(reason)
             self.transfer_done(False, 0, "the call is over")
+            self.hold_done(False)
             self._ending = self._loop.create_task(self._finish(), name=f"finish {self.call_id}")
         return self._ending
 
@@ -152,12 +173,56 @@ class Bridge:
         """Blind transfer."""
         self._transfer = self._loop.create_future()
         self._send(Transfer(call_id=self.call_id, target=target))
-        return await self._transfer
+        self._play_music()
+        try:
+            return await self._transfer
+        finally:  # a tool that waits for too long is cancelled
+            if self._stream is not None and not self._asked_to_hold:
+                self._stream.stop_background()
 
     def send_digits(self, digits: str) -> None:
-        """DTMF to the phone."""
+        """DTMF to the phone, as its trunk wants it. Raises MediaError for what is not on a keypad."""
+        if self._start.dtmf == "info":
+            self._send(SendDigits(call_id=self.call_id, pii_digits=dialstring.read(digits)))
+        elif self._stream is not None:
+            self._stream.send_digits(digits, self._start.dtmf)
+
+    async def hold(self) -> bool:
+        """Music, and a re-INVITE that says so."""
+        self._play_music()
+        self._asked_to_hold = await self._ask_hold(True)
+        return self._asked_to_hold
+
+    async def resume(self) -> bool:
+        """A re-INVITE to come back, if one was agreed on to wait; then no more music."""
+        if self._asked_to_hold and not await self._ask_hold(False):
+            return False
+        self._asked_to_hold = False
         if self._stream is not None:
-            self._stream.send_digits(digits)
+            self._stream.stop_background()
+        return True
+
+    async def _ask_hold(self, on: bool) -> bool:
+        self._holding = self._loop.create_future()
+        self._send(Hold(call_id=self.call_id, on=on))
+        return await self._holding
+
+    def _play_music(self) -> None:
+        route = self._route
+        if self._stream is not None and (sound := music(route.hold_music, self._start.rate_hz, route.tones)):
+            self._stream.play_background(sound)
+
+    def pause_recording(self) -> bool:
+        """Silence in the file from here on."""
+        if self._recorder is not None:
+            self._recorder.pause()
+        return self._recorder is not None
+
+    def resume_recording(self) -> bool:
+        """Sound in the file again."""
+        if self._recorder is not None:
+            self._recorder.go_on()
+        return self._recorder is not None
 
     # ------------------------------------------------------------ on the clock
 
@@ -183,6 +248,7 @@ class Bridge:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
                 session = self._casting.session(self._start, self._out, self, self._emit, self._save)
                 await session.prepare()
+                await self._fetch_music()
         except (PipelineError, TimeoutError) as error:
             self._refuse(str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s")
         except Exception as error:  # user code: an agent's class may raise anything
@@ -191,6 +257,15 @@ class Bridge:
         else:
             self._session = session
             self._send(CallReady(call_id=self.call_id))
+
+    async def _fetch_music(self) -> None:
+        """Have it in memory before it is needed. A file that went away since the plan was loaded costs silence."""
+        route = self._route
+        try:
+            await asyncio.to_thread(music, route.hold_music, self._start.rate_hz, route.tones)
+        except MediaError as error:
+            log.error("no_hold_music", call_id=self.call_id, error=str(error))
+            self._route = route.model_copy(update={"hold_music": "none"})
 
     def _refuse(self, reason: str) -> None:
         log.error("call_refused", call_id=self.call_id, reason=reason)
@@ -201,6 +276,8 @@ class Bridge:
         if session is None or self._ending is not None:
             return
         self._talking = True
+        if self._stream is not None:
+            self._heed_hold(self._stream.plan)
         try:
             await session.run()
         except Exception:  # the call is supervised here: whatever user code raised costs this call only

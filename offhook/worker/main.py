@@ -25,6 +25,7 @@ from offhook.link import (
     Configure,
     EndCall,
     HangUp,
+    HoldDone,
     Link,
     Load,
     MediaChanged,
@@ -109,6 +110,8 @@ class Worker:
                 bridge.media_changed(message.media)
             case TransferDone():
                 bridge.transfer_done(message.ok, message.code, message.reason)
+            case HoldDone():
+                bridge.hold_done(message.ok)
             case PressKey():
                 bridge.press_key(message.digit, self._loop.time())
             case EndCall():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from pipeline.agent.conversation import Conversation
-from pipeline.agent.phone import hand_over_tool, hang_up, transfer_tool
+from pipeline.agent.phone import PHONE_TOOLS, hand_over_tool, hang_up, transfer_tool
 from pipeline.agent.tools import FunctionTool
 from pipeline.errors import ConfigError
 from pipeline.ports import Hints, Llm, Stt, Tts, Voice
@@ -57,8 +57,17 @@ class Agent:
             )
         return self._session
 
-    def may(self, *, handoffs: Mapping[str, Callable[[], Agent]], transfers: Mapping[str, str]) -> None:
-        """Give the agent colleagues and places to send callers, with the tools for it."""
+    def may(
+        self,
+        *,
+        handoffs: Mapping[str, Callable[[], Agent]],
+        transfers: Mapping[str, str],
+        phone: Iterable[str] = (),
+    ) -> None:
+        """Give the agent colleagues and places to send callers, with the tools for it.
+
+        phone: what else it may do to the call, by the names in PHONE_TOOLS; others are passed over."""
+        self.tools.update({name: PHONE_TOOLS[name] for name in phone if name in PHONE_TOOLS})
         if handoffs:
             self.tools["hand_over"] = hand_over_tool(handoffs)
         if transfers:

@@ -42,4 +42,19 @@ class Conversation(Protocol):
         """Blind transfer once everything that is being said was heard. target: SIP or tel URI, or a number."""
 
     def send_digits(self, digits: str) -> None:
-        """Press keys: 0-9 A-D * #, `w` waits half a second."""
+        """Press keys: 0-9 A-D * #; `w` waits 0.5 s, `W` 1 s, a comma 2 s."""
+
+    async def hold(self, *, until_answered: bool = False) -> None:
+        """Once everything that is being said was heard, let the caller wait: they hear music, nobody listens.
+
+        until_answered: `resume` by itself when the agent has said what it says now. What is said on hold is heard.
+        """
+
+    async def resume(self) -> bool:
+        """Back to the caller. False if their phone would not agree: try again."""
+
+    def pause_recording(self) -> bool:
+        """Keep what is said from here on out of the recording, which stays as long. False: nothing is recorded."""
+
+    def resume_recording(self) -> bool:
+        """Record again. False: nothing is recorded."""

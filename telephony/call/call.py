@@ -43,6 +43,7 @@ class Call(MovingCall):
         self._invite: InviteServer | None = None
         self._dialing: InviteClient | None = None
         self._description = b""
+        self._info_keys = keypad.InfoKeys(self._inform)
 
     @classmethod
     def incoming(
@@ -173,6 +174,16 @@ class Call(MovingCall):
             self._over(Ended("us", 200, reason))
         elif self._dialing is not None:
             self._perform(self._line.stack.cancel(self._dialing, self._line.now(), why(reason)))
+
+    async def send_digits(self, digits: str) -> None:
+        """Press keys by INFO, for far sides that take them no other way (keys in sound are media's).
+
+        digits: 0-9 A-D * #; `w`, `W` and `,` wait (dialstring.py). Returns when all are pressed. Raises MediaError
+        for anything else, or a refusal, and OutOfOrder if the call is not answered or is over meanwhile."""
+        await self._info_keys.send(digits)
+
+    async def _inform(self, body: bytes) -> Response:
+        return await self._ask("INFO", body=body, content_type="application/dtmf-relay")
 
     # ---- what the wire says
 

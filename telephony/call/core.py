@@ -140,12 +140,14 @@ class CallCore:
             raise OutOfOrder(f"call {self.id}: the leg is {self.leg.name}, not TALKING")
         return self._dialog
 
-    async def _ask(self, method: str, *, headers: Headers = (), body: bytes = b"") -> Response:
+    async def _ask(
+        self, method: str, *, headers: Headers = (), body: bytes = b"", content_type: str = SDP
+    ) -> Response:
         """Send a request within the dialog and wait for its final response; 408 or 503 of our own if none
         comes."""
         line = self._line
         transaction, actions = line.stack.ask(
-            self._standing(), method, line.now(), headers=headers, body=body
+            self._standing(), method, line.now(), headers=headers, body=body, content_type=content_type
         )
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._asking[transaction.key] = answer

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from telephony.dialplan.model import DialPlan, NumberRoute, Persona, Route
+from telephony.dialplan.music import located
 from telephony.dialplan.number import Pattern, normalise, parse_pattern
 from telephony.errors import NoSuchNumber
 
@@ -145,6 +146,7 @@ def match(plan: Plan, called: str, caller: str = "") -> Route:
         raise NoSuchNumber(
             f"{where}: {action.number!r} refuses {number!r} with {action.reject}.", code=action.reject
         )
+    defaults = plan.spec.defaults
     return Route.model_construct(
         called=number,
         caller=caller,
@@ -154,7 +156,11 @@ def match(plan: Plan, called: str, caller: str = "") -> Route:
         agents=plan.teams[action.agent],
         plan=plan.name,
         plan_version=plan.version,
-        max_call_s=action.max_call or plan.spec.defaults.max_call,
+        max_call_s=action.max_call or defaults.max_call,
+        hold_music=located(action.hold_music or defaults.hold_music, plan.path),
+        tones=action.tones or defaults.tones,
+        recording=action.recording or defaults.recording,
+        announcement=action.announcement or defaults.announcement,
     )
 
 

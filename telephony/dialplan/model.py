@@ -13,7 +13,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from telephony.dialplan.document import nearest
 from telephony.dialplan.number import parse_pattern
 
-BUILT_IN_TOOLS = ("hang_up", "transfer")
+BUILT_IN_TOOLS = (
+    "hang_up",
+    "transfer",
+    "hold",
+    "resume",
+    "send_digits",
+    "pause_recording",
+    "resume_recording",
+)
 SLOTS = ("digits", "yes_no", "date", "number", "time")  # what a phrase leaves open; `{digits:4}` wants four
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -122,6 +130,8 @@ Phrases: TypeAlias = Annotated[
 Names: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)]
 Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
+Recording: TypeAlias = Literal["on", "off", "announce"]
+Country: TypeAlias = Literal["us", "eu", "de", "uk"]
 Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right")]
 
 
@@ -193,7 +203,10 @@ VoiceName: TypeAlias = Annotated[VoiceChoice, BeforeValidator(_voice)]
 
 
 class Defaults(PlanModel):
-    """What every agent of this plan has unless it says otherwise; what is missing, the settings decide."""
+    """What every agent of this plan has unless it says otherwise; what is missing, the settings decide.
+
+    hold_music: `default`, `none`, `ringback` or a WAV file beside the plan. tones: whose ringback and busy.
+    recording: `announce` records once the announcement was heard."""
 
     language: Language = "en-US"
     voice: VoiceName | None = None
@@ -202,6 +215,10 @@ class Defaults(PlanModel):
     tts: Provider | None = None
     turn_handling: dict[str, Tuning] = {}
     max_call: Duration | None = None
+    hold_music: Text = "default"
+    tones: Country = "us"
+    recording: Recording = "on"
+    announcement: Text = "This call is recorded."
 
 
 class Persona(PlanModel):
@@ -242,13 +259,19 @@ class Persona(PlanModel):
 
 
 class NumberRoute(PlanModel):
-    """One number rule: which agent takes the call, or with which SIP status it is refused."""
+    """One number rule: which agent takes the call, or with which SIP status it is refused.
+
+    hold_music, tones, recording, announcement: None for what the plan's defaults say."""
 
     number: Annotated[str, AfterValidator(_number)]
     name: str = ""
     agent: str = ""
     reject: int | None = Field(default=None, ge=400, le=699)
     max_call: Duration | None = None
+    hold_music: Text | None = None
+    tones: Country | None = None
+    recording: Recording | None = None
+    announcement: Text | None = None
 
 
 class DialPlan(PlanModel):
@@ -266,6 +289,7 @@ class Route(PlanModel):
 
     number: the rule as written, line: where it stands. agents: `agent` and all it can hand over to.
     plan, plan_version: the plan's name and content hash. max_call_s: None if calls may last for ever.
+    hold_music: a built-in name or a file's path as this process sees it.
     """
 
     called: str
@@ -277,6 +301,10 @@ class Route(PlanModel):
     plan: str
     plan_version: str
     max_call_s: float | None = None
+    hold_music: str = "default"
+    tones: Country = "us"
+    recording: Recording = "on"
+    announcement: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Plain values, for the link to a worker and the call's bundle."""

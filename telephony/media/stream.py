@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from telephony.errors import MediaError
+from telephony.media.background import Background
+from telephony.media.background import Source as Sound
 from telephony.media.codecs import Frame
 from telephony.media.latch import Address, Source
 from telephony.media.packet import kind_of
@@ -18,7 +20,7 @@ from telephony.media.receiving import OnDigit, Receiver
 from telephony.media.recorder import Recorder
 from telephony.media.report import MediaReport
 from telephony.media.rtcp import Control, parse
-from telephony.media.sending import Sender, StreamState
+from telephony.media.sending import Sender, StreamState, Way
 from telephony.sdp.plan import MediaPlan
 
 Ear: TypeAlias = Callable[[Frame, float], None]
@@ -67,6 +69,7 @@ class Stream:
         self._rate_hz = rate_hz or plan.rate_hz
         self._receiver = Receiver(plan, on_digit, self._rate_hz)
         self._sender = Sender(plan, state, self._emit, self._rate_hz)
+        self._background = Background()
         self._control = Control(state.ssrc)
         self._rtcp_source: Source | None = None
         self._last_report_at: float | None = None  # when RTCP was last heard
@@ -74,6 +77,7 @@ class Stream:
         self._in_view = memoryview(self._in)
         self._now = 0.0
         self._started_at: float | None = None
+        self._back_at: float | None = None  # the last change of direction away from hold
         self._closed = False
         self._not_rtp = self._send_errors = self._receive_errors = self._skipped = 0
         self._agree(plan)
@@ -89,15 +93,25 @@ class Stream:
         return self._receiver.latch.target
 
     @property
+    def plan(self) -> MediaPlan:
+        """What is agreed on now."""
+        return self._plan
+
+    @property
     def dialling(self) -> bool:
         """Are digits on their way out?"""
         return self._sender.dialling
 
+    @property
+    def on_hold(self) -> bool:
+        """Does one side, or do both, not want to hear the other?"""
+        return self._plan.direction != "sendrecv"
+
     def silent_for(self, now: float) -> float:
         """Seconds since RTP or RTCP was last heard; 0 while on hold, and before the first tick."""
-        if self._started_at is None or not self._listening:
+        if self._started_at is None or self.on_hold:
             return 0.0
-        heard = (self._started_at, self._receiver.last_heard, self._last_report_at)
+        heard = (self._started_at, self._back_at, self._receiver.last_heard, self._last_report_at)
         return now - max(at for at in heard if at is not None)
 
     def tick(self, now: float, skipped: int = 0) -> None:
@@ -123,13 +137,24 @@ class Stream:
 
     def update(self, plan: MediaPlan) -> None:
         """A re-INVITE or UPDATE agreed on something else (RFC 3264 §8). Raises MediaError if impossible."""
+        if self.on_hold:
+            self._back_at = self._now  # whoever was silent on hold has their time from now on
         self._receiver.update(plan)
         self._sender.update(plan)
         self._agree(plan)
 
-    def send_digits(self, digits: str) -> None:
-        """Send DTMF. digits: 0-9 A-D * #, `w` waits half a second. Raises MediaError for anything else."""
-        self._sender.dial(digits)
+    def send_digits(self, digits: str, way: Way = "auto") -> None:
+        """Send DTMF. digits: 0-9 A-D * #; `w`, `W` and `,` wait (dialstring.py). Raises MediaError for anything
+        else, and if telephone-events are a must (way "rtp") and were not agreed on."""
+        self._sender.dial(digits, way)
+
+    def play_background(self, sound: Sound) -> None:
+        """Play this while the mouth is silent, until `stop_background` or its own end."""
+        self._background.play(sound)
+
+    def stop_background(self) -> None:
+        """Back to silence between words."""
+        self._background.stop()
 
     def report(self) -> MediaReport:
         """The call's media so far."""
@@ -181,7 +206,6 @@ class Stream:
     def _agree(self, plan: MediaPlan) -> None:
         host, port = plan.remote
         self._plan = plan
-        self._listening = plan.direction in ("sendrecv", "recvonly")
         self._sending = plan.direction in ("sendrecv", "sendonly") and host not in _NOWHERE and port > 0
         self._rtcp_source = None
 
@@ -215,9 +239,10 @@ class Stream:
         if self._sender.dialling:
             self._sender.press()
             return None
-        frame = self._mouth(now)
+        speech = self._mouth(now)
+        frame = self._background.under(speech)
         self._sender.speak(frame)
-        if frame is not None:
+        if speech is not None:
             self.last_spoken_at = now
         return frame
 
