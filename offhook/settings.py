@@ -22,6 +22,7 @@ from pydantic import (
 from offhook.access_settings import AccessSettings, Part, TrunkSettings, codec_name, take_passwords
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dialplan.load import explain_errors
+from telephony.dscp import EXPEDITED, SIGNALLING
 from telephony.trunk.access import Strangers
 
 PREFIX = "OFFHOOK_"
@@ -49,6 +50,7 @@ class ProviderSettings(Part):
 
 Provider: TypeAlias = Annotated[ProviderSettings, BeforeValidator(_provider)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
+Dscp: TypeAlias = Annotated[int, Field(ge=0, le=63)]
 
 
 class TlsSettings(Part):
@@ -78,7 +80,8 @@ class SipSettings(Part):
     """Where calls come in: UDP and TCP on `port`, TLS on its own. port 0: any free one. public_host: what
     peers are told, when it is not `host`.
 
-    codecs: what we speak, best first; a peer that offers several gets the first of its own list."""
+    codecs: what we speak, best first; a peer that offers several gets the first of its own list. dscp: marks our
+    messages for routers; 24 is CS3."""
 
     host: str = "0.0.0.0"
     port: Port = 5060
@@ -89,9 +92,12 @@ class SipSettings(Part):
 
 
 class RtpSettings(Part):
-    """UDP ports for media, both ends included; a call takes an even one for RTP and the next for RTCP."""
+    """UDP ports for media, both ends included; a call takes an even one for RTP and the next for RTCP.
+
+    dscp: marks sound for routers; 46 is EF."""
 
     first_port: int = Field(default=16384, ge=1024, le=65534)
+    dscp: Dscp = SIGNALLING
     last_port: int = Field(default=32767, ge=1025, le=65535)
 
     @model_validator(mode="after")
@@ -99,6 +105,7 @@ class RtpSettings(Part):
         if self.last_port <= self.first_port:
             raise ValueError(
                 f"last_port {self.last_port} must be above first_port {self.first_port}. "
+    dscp: Dscp = EXPEDITED
                 "Leave two ports for every call at once."
             )
         return self
