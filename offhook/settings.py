@@ -73,6 +73,12 @@ def _codec_names(value: Any) -> Any:
     return tuple(dict.fromkeys(codec_name(str(name)) for name in names))
 
 
+def _words(value: Any) -> Any:
+    """`[busy, fax]`, or `busy, fax` as an environment variable says it."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+HangUpOn: TypeAlias = Annotated[tuple[Literal["busy", "fax"], ...], BeforeValidator(_words)]
 Codecs: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_codec_names)]
 
 
@@ -89,6 +95,7 @@ class SipSettings(Part):
     tcp: bool = True
     tls: TlsSettings | None = None
     codecs: Codecs = ("PCMU", "PCMA")
+    dscp: Dscp = SIGNALLING
 
 
 class RtpSettings(Part):
@@ -97,15 +104,14 @@ class RtpSettings(Part):
     dscp: marks sound for routers; 46 is EF."""
 
     first_port: int = Field(default=16384, ge=1024, le=65534)
-    dscp: Dscp = SIGNALLING
     last_port: int = Field(default=32767, ge=1025, le=65535)
+    dscp: Dscp = EXPEDITED
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
         if self.last_port <= self.first_port:
             raise ValueError(
                 f"last_port {self.last_port} must be above first_port {self.first_port}. "
-    dscp: Dscp = EXPEDITED
                 "Leave two ports for every call at once."
             )
         return self
@@ -138,7 +144,8 @@ class Settings(Part):
     """Everything an operator decides.
 
     workers: 0 is one per core. max_calls: at once on this machine, 0 for as many as the workers can carry.
-    media_timeout_s: a call without a single RTP packet for so long is ended. database: a SQLAlchemy URL.
+    media_timeout_s: a call without a single RTP packet for so long is ended. hang_up_on: so is one whose line gives
+    busy or reorder tone for five seconds, or a fax; [] for neither. database: a SQLAlchemy URL.
     keys: API keys by variable name ("GROQ_API_KEY"), from the environment and `.env`, never from the file.
     """
 
@@ -153,6 +160,7 @@ class Settings(Part):
     calls_dir: Path = Path("var/calls")
     database: str = "sqlite:///var/offhook.db"
     media_timeout_s: float = Field(default=30.0, ge=1.0)
+    hang_up_on: HangUpOn = ("busy",)
     providers: Providers = Providers()
     log: LogSettings = LogSettings()
     keys: dict[str, SecretStr] = {}

@@ -157,6 +157,7 @@ class Switch:
             agents={name: persona.model_dump(mode="json") for name, persona in self._store.agents.items()},
             log=self._settings.log.model_dump(),
             media_timeout_s=self._settings.media_timeout_s,
+            hang_up_on=self._settings.hang_up_on,
             models_socket=models_socket,
         )
         return Pool(count, configure, self._reception.heard_from, self._reception.worker_lost)
