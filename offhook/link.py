@@ -38,6 +38,7 @@ class Configure(Message):
     agents: dict[str, Any]  # every persona of the plan: the worker says now if one cannot be played
     log: dict[str, Any]  # offhook.settings.LogSettings
     media_timeout_s: float
+    hang_up_on: tuple[str, ...] = ()  # busy, fax
     models_socket: str | None
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 from offhook.access_settings import AccessSettings, Part, TrunkSettings, codec_name, take_passwords
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dialplan.load import explain_errors
+from telephony.dscp import EXPEDITED, SIGNALLING
 from telephony.trunk.access import Strangers
 
 PREFIX = "OFFHOOK_"
@@ -49,6 +50,7 @@ class ProviderSettings(Part):
 
 Provider: TypeAlias = Annotated[ProviderSettings, BeforeValidator(_provider)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
+Dscp: TypeAlias = Annotated[int, Field(ge=0, le=63)]
 
 
 class TlsSettings(Part):
@@ -71,6 +73,12 @@ def _codec_names(value: Any) -> Any:
     return tuple(dict.fromkeys(codec_name(str(name)) for name in names))
 
 
+def _words(value: Any) -> Any:
+    """`[busy, fax]`, or `busy, fax` as an environment variable says it."""
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+HangUpOn: TypeAlias = Annotated[tuple[Literal["busy", "fax"], ...], BeforeValidator(_words)]
 Codecs: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_codec_names)]
 
 
@@ -78,7 +86,8 @@ class SipSettings(Part):
     """Where calls come in: UDP and TCP on `port`, TLS on its own. port 0: any free one. public_host: what
     peers are told, when it is not `host`.
 
-    codecs: what we speak, best first; a peer that offers several gets the first of its own list."""
+    codecs: what we speak, best first; a peer that offers several gets the first of its own list. dscp: marks our
+    messages for routers; 24 is CS3."""
 
     host: str = "0.0.0.0"
     port: Port = 5060
@@ -86,13 +95,17 @@ class SipSettings(Part):
     tcp: bool = True
     tls: TlsSettings | None = None
     codecs: Codecs = ("PCMU", "PCMA")
+    dscp: Dscp = SIGNALLING
 
 
 class RtpSettings(Part):
-    """UDP ports for media, both ends included; a call takes an even one for RTP and the next for RTCP."""
+    """UDP ports for media, both ends included; a call takes an even one for RTP and the next for RTCP.
+
+    dscp: marks sound for routers; 46 is EF."""
 
     first_port: int = Field(default=16384, ge=1024, le=65534)
     last_port: int = Field(default=32767, ge=1025, le=65535)
+    dscp: Dscp = EXPEDITED
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -131,7 +144,8 @@ class Settings(Part):
     """Everything an operator decides.
 
     workers: 0 is one per core. max_calls: at once on this machine, 0 for as many as the workers can carry.
-    media_timeout_s: a call without a single RTP packet for so long is ended. database: a SQLAlchemy URL.
+    media_timeout_s: a call without a single RTP packet for so long is ended. hang_up_on: so is one whose line gives
+    busy or reorder tone for five seconds, or a fax; [] for neither. database: a SQLAlchemy URL.
     keys: API keys by variable name ("GROQ_API_KEY"), from the environment and `.env`, never from the file.
     """
 
@@ -146,6 +160,7 @@ class Settings(Part):
     calls_dir: Path = Path("var/calls")
     database: str = "sqlite:///var/offhook.db"
     media_timeout_s: float = Field(default=30.0, ge=1.0)
+    hang_up_on: HangUpOn = ("busy",)
     providers: Providers = Providers()
     log: LogSettings = LogSettings()
     keys: dict[str, SecretStr] = {}

@@ -212,6 +212,7 @@ class _Talk:
             ear=self.caller.hear,
             mouth=self.caller.speak,
             recorder=self._recorder,
+            mute_tones=False,  # people listen to it
         )
 
     async def run(self, timeout_s: float) -> tuple[Ended, bool]:

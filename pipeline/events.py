@@ -61,6 +61,14 @@ class KeyPressed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ToneHeard(Event):
+    """A signal of a network or a machine on the caller's line: busy, reorder, sit (a recorded announcement follows),
+    beep (an answering machine records), fax_cng (a fax calls) or fax_ced (a fax answers)."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserTurnCommitted(Event):
     """The caller said something and is owed an answer.
 

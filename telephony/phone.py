@@ -20,6 +20,7 @@ from telephony.call.call import Call, hang_up
 from telephony.call.events import CallEvent, Ended, Ringing
 from telephony.call.referred import Detour
 from telephony.call.state import Leg
+from telephony.dscp import SIGNALLING
 from telephony.errors import CallFailed
 from telephony.media.ports import PortPair, PortPool
 from telephony.moves import Moves
@@ -62,11 +63,11 @@ class Phone:
 
     host, port: local, port 0 for any free one. ports: where calls get RTP ports. public_host: what peers are
     told to reach us at, if it is not the local address. codecs: names in order of preference. tls: None for
-    no TLS. srv: how SRV records are found, None to do without. access: who may ring, None for everybody; set
-    it before entering. admit: asked before a Call exists, with the INVITE, its source and the trunk's name (""
-    for none); None lets it pass. options_status: what OPTIONS is answered with, 503 while draining. moves:
-    calls that change their leg; `moves.refer` says where a far side may send us. address, tls_port: where we
-    listen, once entered; tls_port is 0 without a certificate."""
+    no TLS. dscp: what our messages are marked with (RFC 2474). srv: how SRV records are found, None to do
+    without. access: who may ring, None for everybody; set it before entering. admit: asked before a Call exists,
+    with the INVITE, its source and the trunk's name ("" for none); None lets it pass. options_status: what OPTIONS
+    is answered with, 503 while draining. moves: calls that change their leg; `moves.refer` says where a far side
+    may send us. address, tls_port: where we listen, once entered; tls_port is 0 without a certificate."""
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class Phone:
         tcp: bool = True,
         tls: Tls | None = None,
         srv: SrvLookup | None = None,
+        dscp: int = SIGNALLING,
     ) -> None:
         self.access: Access | None = None
         self.admit: Callable[[Request, tuple[str, int], str], Rejection | None] | None = None
@@ -87,7 +89,7 @@ class Phone:
         self.goodbye_s = 2.0
         self.address = (host, port)
         self.tls_port = 0
-        self._tcp, self._tls, self._srv = tcp, tls, srv
+        self._tcp, self._tls, self._srv, self._dscp = tcp, tls, srv, dscp
         self._ports = ports
         self._public_host = public_host
         self._user_agent = user_agent
@@ -101,7 +103,7 @@ class Phone:
 
     async def __aenter__(self) -> Self:
         host, port = self.address
-        sockets = Sockets(host, port, tcp=self._tcp, tls=self._tls)
+        sockets = Sockets(host, port, tcp=self._tcp, tls=self._tls, dscp=self._dscp)
         self.address, self.tls_port = (host, sockets.port), sockets.tls_port
         self._host = self._public_host or public_address(host)
         self._endpoint = self._make_endpoint()

@@ -257,6 +257,8 @@ class Reception:
             media = {}
         for task in active.tasks:
             task.cancel()
+        if isinstance(mos := media.get("mos"), float):
+            self._metrics.mos.observe(mos)
         now = self._loop.time()
         self._journal(active, {"type": "CallEnded", "by": ended.by, "code": ended.code, "reason": reason})
         duration_s = now - active.answered if active.answered else 0.0

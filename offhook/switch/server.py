@@ -71,7 +71,8 @@ class Switch:
             running = [tasks.create_task(helper.run(), name=helper.name) for helper in helpers]
             pool = self._pool(str(models))
             running.append(tasks.create_task(pool.run(), name="workers"))
-            ports = PortPool(settings.sip.host, settings.rtp.first_port, settings.rtp.last_port)
+            rtp = settings.rtp
+            ports = PortPool(settings.sip.host, rtp.first_port, rtp.last_port, dscp=rtp.dscp)
             phone = Phone(
                 host=settings.sip.host,
                 port=settings.sip.port,
@@ -80,6 +81,7 @@ class Switch:
                 tcp=settings.sip.tcp,
                 tls=Tls(**settings.sip.tls.model_dump()) if settings.sip.tls else None,
                 codecs=settings.sip.codecs,
+                dscp=settings.sip.dscp,
             )
             phone.access = self._trunks.access
             phone.admit = self._reception.admit
@@ -156,6 +158,7 @@ class Switch:
             agents={name: persona.model_dump(mode="json") for name, persona in self._store.agents.items()},
             log=self._settings.log.model_dump(),
             media_timeout_s=self._settings.media_timeout_s,
+            hang_up_on=self._settings.hang_up_on,
             models_socket=models_socket,
         )
         return Pool(count, configure, self._reception.heard_from, self._reception.worker_lost)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from offhook.link import (
 )
 from offhook.worker.agents import Casting
 from pipeline.errors import PipelineError
-from pipeline.events import Event, dump
+from pipeline.events import Event, ToneHeard, dump
 from pipeline.ports import Frame, TransferResult
 from pipeline.session import Session
 from telephony import dialstring
@@ -41,12 +41,14 @@ from telephony.media.clock import Clock
 from telephony.media.music import music
 from telephony.media.playout import Playout
 from telephony.media.recorder import Recorder
+from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
 from telephony.sdp.plan import MediaPlan
 
 log = structlog.get_logger()
 
 PREPARE_TIMEOUT_S = 5.0
+BUSY_S = 5.0  # then nobody is there any more: gateways to analogue lines know no other goodbye
 
 
 class Bridge:
@@ -81,7 +83,7 @@ class Bridge:
         if self._recorder is not None and self._route.recording == "announce" and start.state is None:
             self._recorder.pause()
         self._loop = asyncio.get_running_loop()
-        self._answered = self._talking = False
+        self._answered = self._talking = self._fax = False
         self._ending: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------ what the switch says
@@ -129,7 +131,8 @@ class Bridge:
                 rate_hz=self._start.rate_hz,
                 ear=self._hear,
                 mouth=self._speak,
-                on_digit=self.press_key,
+                on_digit=self._key_pressed,
+                on_tone=self._tone_heard,
                 recorder=self._recorder,
             )
             self._clock.add(self._stream)
@@ -138,10 +141,12 @@ class Bridge:
         if self._session is not None and self._talking:
             self._session.caller_held(plan.direction in ("recvonly", "inactive"), self._loop.time())
 
-    def press_key(self, digit: str, now: float) -> None:
-        """A digit from the phone, by RTP or by INFO."""
-        if self._session is not None:
-            self._session.key(digit, now)
+    def key_by_info(self, digit: str, now: float) -> None:
+        """A digit that came by INFO. The stream knows whether the same press came by RTP as well."""
+        if self._stream is not None:
+            self._stream.key_by_info(digit, now)
+        else:
+            self._key_pressed(digit, now)
 
     def transfer_done(self, ok: bool, code: int, reason: str) -> None:
         """The switch knows what came of a transfer."""
@@ -232,6 +237,21 @@ class Bridge:
 
     def _speak(self, now: float) -> Frame | None:
         return self._session.speak(now) if self._session is not None else None
+
+    def _key_pressed(self, digit: str, now: float) -> None:
+        if self._session is not None:
+            self._session.key(digit, now)
+
+    def _tone_heard(self, kind: ToneKind, now: float) -> None:
+        self._emit(ToneHeard(now, kind))
+        self._fax = self._fax or kind in ("fax_cng", "fax_ced")
+
+    def unwanted(self, now: float, signals: Sequence[str]) -> str:
+        """What the line gives that ends a call: busy_tone, fax, or "". signals: which of busy and fax count."""
+        if "fax" in signals and self._fax:
+            return "fax"
+        tone = self._stream.tone_lasting(now) if self._stream is not None else None
+        return "busy_tone" if "busy" in signals and tone is not None and tone[1] >= BUSY_S else ""
 
     def plays(self, stream: object) -> bool:
         """Is this stream the call's?"""

@@ -16,11 +16,13 @@ from telephony.media.background import Source as Sound
 from telephony.media.codecs import Frame
 from telephony.media.latch import Address, Source
 from telephony.media.packet import kind_of
-from telephony.media.receiving import OnDigit, Receiver
+from telephony.media.quality import HeardQuality
+from telephony.media.receiving import OnDigit, OnTone, Receiver
 from telephony.media.recorder import Recorder
 from telephony.media.report import MediaReport
 from telephony.media.rtcp import Control, parse
 from telephony.media.sending import Sender, StreamState, Way
+from telephony.media.signals import ToneKind
 from telephony.sdp.plan import MediaPlan
 
 Ear: TypeAlias = Callable[[Frame, float], None]
@@ -39,7 +41,8 @@ class Stream:
 
     ear(frame, now): the caller's 20 ms, every tick, silence and hold included; not to be changed.
     mouth(now): our next 20 ms, or None; not asked while digits are sent or the call is on hold.
-    on_digit(digit, now): a key press began. The recorder, if any, is closed with the stream."""
+    on_digit(digit, now): a key press began, told of by event, sound or INFO. on_tone(kind, now): a signal of a
+    network or a machine is clear. The recorder, if any, is closed with the stream."""
 
     def __init__(
         self,
@@ -52,11 +55,14 @@ class Stream:
         ear: Ear,
         mouth: Mouth,
         on_digit: OnDigit | None = None,
+        on_tone: OnTone | None = None,
         recorder: Recorder | None = None,
+        mute_tones: bool = True,
     ) -> None:
         """rtp, rtcp: bound UDP sockets, made non-blocking here, closed by `close`. rtcp None: no reports.
 
-        rate_hz: of ear and mouth for the whole call, whatever codec is agreed on later; None: the plan's."""
+        rate_hz: of ear and mouth for the whole call, whatever codec is agreed on later; None: the plan's.
+        mute_tones: neither ear nor recorder gets key presses and signals that come as sound."""
         self.state = state
         self.recorder = recorder
         self.last_sent_at: float | None = None  # loop time of the last packet
@@ -67,7 +73,7 @@ class Stream:
                 sock.setblocking(False)
         self._ear, self._mouth = ear, mouth
         self._rate_hz = rate_hz or plan.rate_hz
-        self._receiver = Receiver(plan, on_digit, self._rate_hz)
+        self._receiver = Receiver(plan, on_digit, self._rate_hz, on_tone, mute_tones)
         self._sender = Sender(plan, state, self._emit, self._rate_hz)
         self._background = Background()
         self._control = Control(state.ssrc)
@@ -113,6 +119,14 @@ class Stream:
             return 0.0
         heard = (self._started_at, self._back_at, self._receiver.last_heard, self._last_report_at)
         return now - max(at for at in heard if at is not None)
+
+    def key_by_info(self, digit: str, now: float) -> None:
+        """A digit that came by SIP INFO: on_digit hears of it unless the same press came by RTP too."""
+        self._receiver.key(digit, "info", now)
+
+    def tone_lasting(self, now: float) -> tuple[ToneKind, float] | None:
+        """Busy or reorder tone if the caller's line gives it at this time, and for how many seconds."""
+        return self._receiver.heard.lasting(now)
 
     def tick(self, now: float, skipped: int = 0) -> None:
         """Do 20 ms of the call. now: loop time, s. skipped: ticks before this one that did not happen."""
@@ -161,6 +175,7 @@ class Stream:
         receiver, jitter, control = self._receiver, self._receiver.jitter, self._control
         to_ms = 1000 / self._plan.clock_hz
         trip, theirs = control.round_trip_s, control.remote_jitter_units
+        view = control.remote_quality
         return MediaReport(
             codec=self._plan.codec,
             sent=self._sender.packets,
@@ -191,6 +206,10 @@ class Stream:
             round_trip_ms=None if trip is None else round(trip * 1000, 1),
             remote_loss=control.remote_loss,
             remote_jitter_ms=None if theirs is None else round(theirs * to_ms, 2),
+            tones=receiver.tones,
+            remote_r_factor=None if view is None else view.r_factor,
+            remote_mos=None if view is None else view.mos,
+            **self._heard_quality().facts(),
         )
 
     def close(self) -> None:
@@ -269,7 +288,13 @@ class Stream:
             return
         sender, receiver = self._sender, self._receiver
         report = self._control.compose(
-            now, self.state.timestamp, sender.packets, sender.payload_bytes, receiver.ssrc, receiver.stats
+            now,
+            self.state.timestamp,
+            sender.packets,
+            sender.payload_bytes,
+            receiver.ssrc,
+            receiver.stats,
+            None if receiver.ssrc is None else self._heard_quality().metrics(receiver.ssrc),
         )
         host, port = receiver.latch.target
         if host in _NOWHERE or not 0 < port < 65535:
@@ -278,6 +303,18 @@ class Stream:
             sock.sendto(report, self._rtcp_source or (host, port + 1))
         except OSError:
             self._send_errors += 1
+
+    def _heard_quality(self) -> HeardQuality:
+        receiver, trip = self._receiver, self._control.round_trip_s
+        return HeardQuality(
+            codec=self._plan.codec,
+            losses=receiver.losses.summary(),
+            lost=receiver.stats.lost,
+            late=receiver.jitter.late,
+            packet_ms=receiver.packet_units * 1000 // self._plan.clock_hz,
+            buffer_ms=receiver.delay_ms,
+            round_trip_ms=0.0 if trip is None else trip * 1000,
+        )
 
     def _control_datagram(self, size: int, source: Source | None, now: float) -> None:
         """source: None if it came on the RTP port."""

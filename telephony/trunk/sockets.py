@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 
+from telephony.dscp import SIGNALLING, mark
 from telephony.errors import TransportError
 from telephony.trunk.stream import StreamLink
 from telephony.trunk.tls import Tls, answering, dialling
@@ -20,10 +21,12 @@ TRIES = 50  # for a number that is free for both UDP and TCP
 class Sockets:
     """UDP, TCP on the same port number, and TLS, of one local address.
 
-    port, tls_port: where they are; tls_port is 0 if TLS only dials. Raises TransportError."""
+    port, tls_port: where they are; tls_port is 0 if TLS only dials. dscp: what all that leaves is marked with.
+    Raises TransportError."""
 
-    def __init__(self, host: str, port: int, *, tcp: bool, tls: Tls | None) -> None:
+    def __init__(self, host: str, port: int, *, tcp: bool, tls: Tls | None, dscp: int = SIGNALLING) -> None:
         self._host = host
+        self._dscp = dscp
         self._secures = tls is not None
         self._answering = answering(tls) if tls else None
         self._dialling = dialling(tls) if tls else None
@@ -38,6 +41,9 @@ class Sockets:
             if tls is not None and self._answering is not None:
                 self._tls = bind(socket.SOCK_STREAM, host, tls.port)
             undo.pop_all()
+        for sock in (self._udp, self._tcp, self._tls):
+            if sock is not None:
+                mark(sock, dscp)
         self.port: int = self._udp.getsockname()[1]
         self.tls_port: int = self._tls.getsockname()[1] if self._tls else 0
 
@@ -50,11 +56,11 @@ class Sockets:
         """Give the sockets to the transport: it hears what arrives, and closes them."""
         transport.add("udp", UdpLink(transport, self._udp))
         if self._tcp is not None:
-            stream = StreamLink(transport, "tcp", host=self._host)
+            stream = StreamLink(transport, "tcp", host=self._host, dscp=self._dscp)
             transport.add("tcp", stream)
             await stream.listen(self._tcp)
         if self._secures:
-            stream = StreamLink(transport, "tls", dialling=self._dialling, host=self._host)
+            stream = StreamLink(transport, "tls", dialling=self._dialling, host=self._host, dscp=self._dscp)
             transport.add("tls", stream)
             if self._tls is not None:
                 await stream.listen(self._tls, self._answering)

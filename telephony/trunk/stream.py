@@ -14,6 +14,7 @@ from typing import Literal, cast
 
 import structlog
 
+from telephony.dscp import SIGNALLING, mark
 from telephony.errors import SipSyntaxError
 from telephony.sip.lexer import Framer, Ping
 from telephony.sip.message import Request
@@ -40,7 +41,7 @@ class StreamLink:
     """All connections over TCP, or all over TLS.
 
     dialling: what TLS connections of ours are secured with. host: local address that ours come from, a
-    wildcard for any."""
+    wildcard for any. dscp: what every connection is marked with."""
 
     def __init__(
         self,
@@ -49,8 +50,10 @@ class StreamLink:
         *,
         dialling: ssl.SSLContext | None = None,
         host: str = "0.0.0.0",
+        dscp: int = SIGNALLING,
     ) -> None:
         self.name = name
+        self.dscp = dscp
         self.transport = transport
         self.closing = False
         self._dialling = dialling
@@ -252,6 +255,7 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        mark(sock, self._link.dscp)  # TLS has handed over its certificates by now, unmarked
         self.used_at = self.pinged_at = self._loop.time()
         self.flow = Flow(self._link.name, remote, self._link.opened(self), self.flow.name)
         waiting, self._waiting = self._waiting, []

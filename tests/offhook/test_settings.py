@@ -134,3 +134,13 @@ def test_tls_is_set_by_the_file_or_by_the_environment(tmp_path: Path) -> None:
         "unknown key 'cert'. Known: certificate"
         in problems(written(tmp_path, "sip:\n  tls: {cert: phone.pem}\n"))[0]
     )
+
+
+def test_what_ends_a_call_by_its_sound_and_how_packets_are_marked_may_be_set(tmp_path: Path) -> None:
+    """Words in the file or in a variable; a signal that is not known is named."""
+    path = written(tmp_path, "hang_up_on: []\nrtp: {dscp: 34}\n")
+    settings = load_settings(path, environ={"OFFHOOK_SIP__DSCP": "26"})
+    assert (settings.hang_up_on, settings.rtp.dscp, settings.sip.dscp) == ((), 34, 26)
+    assert load_settings(path, environ={"OFFHOOK_HANG_UP_ON": "busy, fax"}).hang_up_on == ("busy", "fax")
+    assert "'bussy'. Allowed: busy or fax" in problems(written(tmp_path, "hang_up_on: [bussy]\n"))[0]
+    assert "dscp" in problems(written(tmp_path, "rtp: {dscp: 64}\n"))[0]

@@ -23,6 +23,7 @@ from telephony.media.codecs.g711 import decode_alaw, decode_ulaw, encode_alaw, e
 from telephony.media.packet import Header, parse
 from telephony.media.playout import Playout
 from telephony.media.progress import tone
+from telephony.media.receiving import OnTone
 from telephony.media.recorder import Recorder
 from telephony.media.report import SourceStats
 from telephony.media.stream import Stream, StreamState
@@ -88,7 +89,15 @@ class Phone:
 class Call:
     """A stream with an ear that keeps everything and a mouth that is a playout."""
 
-    def __init__(self, *, with_rtcp: bool = False, recorder: Recorder | None = None, **plan: object) -> None:
+    def __init__(
+        self,
+        *,
+        with_rtcp: bool = False,
+        recorder: Recorder | None = None,
+        on_tone: OnTone | None = None,
+        mute_tones: bool = True,
+        **plan: object,
+    ) -> None:
         rtp = udp()
         self.control = udp() if with_rtcp else None
         self.phone = Phone(rtp.getsockname())
@@ -109,7 +118,9 @@ class Call:
             ear=lambda frame, _: self.frames.append(frame),
             mouth=lambda _: self.playout.pull(),
             on_digit=self._digit,
+            on_tone=on_tone,
             recorder=recorder,
+            mute_tones=mute_tones,
         )
 
     def _digit(self, digit: str, now: float) -> None:
@@ -454,8 +465,9 @@ def test_a_call_keeps_its_rate_when_the_codec_changes(call: Call, codec: str, pt
     call.levels()
     theirs = open_codec(codec)
     for count in range(30):
-        tone = 8000 * np.sin(np.arange(count * 320, (count + 1) * 320) * (2 * np.pi * 500 / 16000))
-        call.phone.send(call.phone.packet(theirs.encode(tone.astype(np.int16)), pt=pt, units=clock_hz // 50))
+        at = np.arange(count * 320, (count + 1) * 320) * (2 * np.pi / 16000)
+        sound = 5000 * (np.sin(500 * at) + np.sin(900 * at))  # one steady tone would be no speech
+        call.phone.send(call.phone.packet(theirs.encode(sound.astype(np.int16)), pt=pt, units=clock_hz // 50))
         call.playout.play(np.full(160, 4000, np.int16))
         call.tick()
     assert {len(frame) for frame in call.frames} == {160}
