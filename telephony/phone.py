@@ -124,7 +124,7 @@ class Phone:
                 "tls": Home(there, f"<{who}{there};transport=tls>"),
             },
             tcp=self._tcp,
-            supported=frozenset({"timer"}),
+            supported=frozenset({"timer", "100rel"}),
             gate=self.access.judge if self.access else None,
         )
 
