@@ -23,6 +23,7 @@ from telephony.dialplan.document import Document, Plain, Problem
 from telephony.dialplan.number import parse_pattern
 from telephony.errors import SipSyntaxError
 from telephony.sdp.negotiate import CODECS
+from telephony.sip.added import check_added
 from telephony.sip.uri import split_host_port
 from telephony.trunk.access import SCANNERS, Strangers
 
@@ -56,6 +57,14 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _headers(lines: dict[str, str]) -> dict[str, str]:
+    try:
+        check_added(tuple(lines.items()))
+    except SipSyntaxError as error:
+        raise ValueError(str(error)) from None
+    return lines
+
+
 def _host(text: str) -> str:
     try:
         split_host_port(text)
@@ -69,6 +78,7 @@ CodecNames: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(codec_name)], ...], BeforeValidator(_list)
 ]
 Patterns: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_list)]
+HeaderLines: TypeAlias = Annotated[dict[str, str], AfterValidator(_headers)]
 Code: TypeAlias = Annotated[int, Field(ge=400, le=699)]
 
 
@@ -88,7 +98,8 @@ class TrunkSettings(Part):
     networks that may. user, auth_user: our name there, and another for the password if they differ.
     password_env: the variable that holds the password. challenge: callers must prove that name and password.
     register: log in, so that calls come to us. expiry_s: what we ask for. codecs: () for those of all calls.
-    max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty."""
+    max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty.
+    headers: lines of every INVITE over it."""
 
     name: str = Field(min_length=1)
     host: Annotated[str, AfterValidator(_host)] | None = None
@@ -104,6 +115,7 @@ class TrunkSettings(Part):
     max_calls: int = Field(default=0, ge=0)
     caller_id: CallerId = CallerId()
     allowed: Patterns = ()
+    headers: HeaderLines = {}
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

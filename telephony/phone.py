@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,7 +18,7 @@ from typing import Self
 import structlog
 
 from telephony.call.call import Call, hang_up
-from telephony.call.events import CallEvent, Ended, Ringing
+from telephony.call.events import CallEvent
 from telephony.call.state import Leg
 from telephony.errors import CallFailed
 from telephony.media.ports import PortPair, PortPool
@@ -27,11 +28,13 @@ from telephony.sip.dialog import LegKey
 from telephony.sip.digest import Credentials, Login
 from telephony.sip.endpoint import Counters, Endpoint, Home
 from telephony.sip.message import Request, Response
+from telephony.sip.redirect import MayFollow, Redirection, same_host
 from telephony.sip.stack import Stack
 from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri, join_host_port
 from telephony.trunk.access import Access
-from telephony.trunk.locate import Locator, SrvLookup, worth_another
+from telephony.trunk.attempt import Attempt, Way
+from telephony.trunk.locate import Locator, SrvLookup
 from telephony.trunk.sockets import Sockets, public_address
 from telephony.trunk.tls import Tls
 from telephony.trunk.transport import Transport
@@ -176,26 +179,36 @@ class Phone:
         credentials: Credentials | None = None,
         timeout: float = 60.0,  # ours, because the far side must then hear a CANCEL
         listen: Callable[[CallEvent], None] | None = None,
+        redirect: MayFollow = same_host,
     ) -> Call:
         """Place a call; returns when it is answered and acknowledged. Cancelling it cancels the call.
 
         target: SIP URI, or several to be tried in order; each address of each is tried until one neither
         fails nor is overloaded (408 before it rang, 503). caller: URI for From, ours if empty. credentials: for
         a far side that asks who we are. listen: hears the call from its first ring on, and of a try that fails
-        only its rings. Raises CallFailed with the far side's code, 408 after `timeout` s in all; SipSyntaxError
-        for a target that is no URI."""
+        only its rings. redirect: whether a 3xx may send us from a URI to another; a call over a trunk that bills
+        us passes what the trunk allows (trunk/outbound.py). Credentials go to no other host.
+        Raises CallFailed with the far side's code, 408 after `timeout` s in all; SipSyntaxError for a target that
+        is no URI."""
         targets = [target] if isinstance(target, str) else list(target)
         placed: list[Call] = []
         try:
             async with asyncio.timeout(timeout):
-                ways = await self._ways(targets)
-                for number, (uri, flow) in enumerate(ways, 1):
-                    attempt = _Try(listen, more=number < len(ways))
-                    call = self._place(uri, caller, flow, headers, attempt, self.login(credentials))
+                ways = deque(Way(*way) for way in await self._ways(targets))
+                course = Redirection(targets, redirect)
+                hosts = {Uri.parse(target).host.lower() for target in targets}
+                while ways:
+                    way = ways.popleft()
+                    uri = way.uri
+                    attempt = Attempt(listen, way, ways[0] if ways else None, course)
+                    login = self.login(credentials) if Uri.parse(uri).host.lower() in hosts else None
+                    call = self._place(uri, caller, way.flow, headers, attempt, login)
                     placed.append(call)
                     await call.settled()
                     if not attempt.failed:
                         break
+                    further = await self._ways(attempt.onward) if attempt.onward else []
+                    ways.extendleft(Way(*onward, redirected=True) for onward in reversed(further))
         except TimeoutError:
             _give_up(placed, "no answer")
             raise CallFailed(f"{targets[0]}: not answered within {timeout:g} s", code=408) from None
@@ -253,7 +266,7 @@ class Phone:
         caller: str,
         flow: Flow,
         headers: Sequence[tuple[str, str]],
-        listener: _Try,
+        listener: Attempt,
         login: Login | None,
     ) -> Call:
         ours = f"<{caller}>" if caller else self._endpoint.contact_on(flow, uri)
@@ -373,22 +386,6 @@ class Phone:
     def _check_goodbye(self) -> None:
         if self._leaving and not self._calls and not self.stack.pending:
             self._said_goodbye.set()
-
-
-class _Try:
-    """Listens to one try of a call for whoever dialled, and keeps from them an end that is none."""
-
-    def __init__(self, listen: Callable[[CallEvent], None] | None, *, more: bool) -> None:
-        self.failed = False
-        self._listen, self._more = listen, more
-        self._rang = False
-
-    def __call__(self, event: CallEvent) -> None:
-        self._rang = self._rang or isinstance(event, Ringing)
-        if isinstance(event, Ended) and self._more and event.by != "us":
-            self.failed = worth_another(event.code, rang=self._rang)
-        if self._listen is not None and not self.failed:
-            self._listen(event)
 
 
 def _give_up(placed: Sequence[Call], reason: str) -> None:

@@ -284,7 +284,8 @@ class Reception:
                 for digit in event.pii_digits:
                     active.tell(PressKey(call_id=active.id, digit=digit))
             case Ended():
-                self._journal(active, {"type": "LegEnded", "by": event.by, "code": event.code})
+                said = {"headers": [list(line) for line in event.headers]} if event.headers else {}
+                self._journal(active, {"type": "LegEnded", "by": event.by, "code": event.code, **said})
 
     # ------------------------------------------------------------ what the worker says
 

@@ -156,7 +156,7 @@ class Call(RingingCall):
             case sip.PeerHungUp():
                 self._step(state.PeerGone())
                 by: By = "caller" if self.direction == "inbound" else "callee"
-                said = added_by_them(event.request.headers)
+                said = added_by_them(event.request)
                 self._over(Ended(by, 200, reason_of(event.request), headers=said))
             case sip.Acknowledged():
                 self._acknowledged(event.request)

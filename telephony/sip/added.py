@@ -9,6 +9,8 @@ import re
 from telephony.errors import SipSyntaxError
 from telephony.sip.endpoint import Headers
 from telephony.sip.headers import canonical
+from telephony.sip.message import Message
+from telephony.sip.uri import readable
 
 OURS = frozenset(
     name.lower()
@@ -38,6 +40,6 @@ def check_added(headers: Headers) -> None:
             )
 
 
-def added_by_them(headers: Headers) -> Headers:
+def added_by_them(message: Message) -> tuple[tuple[str, str], ...]:
     """The X- lines of a message of theirs."""
-    return tuple((name, value) for name, value in headers if name[:2].lower() == "x-")
+    return tuple((name, readable(value)) for name, value in message.headers if name[:2].lower() == "x-")
