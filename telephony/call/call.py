@@ -7,29 +7,24 @@ transfer.py what a NOTIFY means. Not media: `rtp` and `plan` are all that the me
 from __future__ import annotations
 
 import asyncio
-from typing import Self
 
 from telephony.call import events, keypad, state
-from telephony.call.agreement import Agreement
 from telephony.call.core import reason_of, why
 from telephony.call.events import By, Ended
 from telephony.call.line import Line
 from telephony.call.ringing import RingingCall
 from telephony.call.state import Leg
 from telephony.call.transfer import Transfer, TransferOutcome
-from telephony.call.upkeep import SessionTimer
 from telephony.errors import OutOfOrder, SdpError
 from telephony.sip import events as sip
 from telephony.sip.added import added_by_them, check_added
 from telephony.sip.client_transaction import ClientTransaction
 from telephony.sip.dialog import Dialog, LegKey
-from telephony.sip.digest import Login
 from telephony.sip.endpoint import Headers
 from telephony.sip.message import Request, Response
 from telephony.sip.redirect import redirect_targets
 from telephony.sip.screening import ACCEPT
 from telephony.sip.server_transaction import ServerTransaction
-from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri
 
 
@@ -41,46 +36,6 @@ class Call(RingingCall):
         super().__init__(line, key, request, source, leg)
         self._transfer: Transfer | None = None
         self._transferred: asyncio.Future[TransferOutcome] | None = None
-
-    @classmethod
-    def incoming(cls, line: Line, came: sip.CallCame, source: tuple[str, int]) -> Self:
-        """The call that an INVITE asks for; nothing but 100 has been said."""
-        call = cls(line, came.leg, came.invite.request, source, Leg.OFFERED)
-        call._invite, call._dialog = came.invite, came.dialog
-        call._await_expiry()
-        call.sender = came.sender
-        return call
-
-    @classmethod
-    def outgoing(
-        cls,
-        line: Line,
-        uri: str,
-        caller: str,
-        flow: Flow,
-        headers: Headers = (),
-        login: Login | None = None,
-    ) -> tuple[Self, list[Action]]:
-        """Offer our media to `uri`. Returns the call, and the actions that place it. Raises Overloaded."""
-        rtp = line.lend()
-        try:
-            agreement = Agreement(line.media(rtp.port))
-            dialing, actions = line.stack.invite(
-                uri,
-                caller,
-                flow,
-                line.now(),
-                headers=(*headers, *SessionTimer().offer()),
-                body=agreement.offer(),
-                login=login,
-            )
-            request = dialing.request
-            call = cls(line, (request.call_id, request.from_tag), request, flow.remote, Leg.DIALING)
-        except BaseException:
-            rtp.close()
-            raise
-        call.rtp, call._agreement, call._dialing = rtp, agreement, dialing
-        return call, actions
 
     # ---- what its user does with any call
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import Self
 
 from telephony.call import events, state
 from telephony.call.agreement import Agreement
@@ -17,16 +18,20 @@ from telephony.call.events import Ended
 from telephony.call.hold import MediaCall, warning
 from telephony.call.line import Line
 from telephony.call.state import Leg
+from telephony.call.upkeep import SessionTimer
 from telephony.errors import OutOfOrder, SdpError, SipSyntaxError
 from telephony.sdp.plan import MediaPlan
+from telephony.sip import events as sip
 from telephony.sip.added import check_added
 from telephony.sip.body import find_part
 from telephony.sip.client_transaction import InviteClient
 from telephony.sip.dialog import LegKey
+from telephony.sip.digest import Login
 from telephony.sip.endpoint import Headers
 from telephony.sip.message import Request, Response
 from telephony.sip.provisional import number_of
 from telephony.sip.server_transaction import InviteServer, ServerTransaction
+from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri
 
 
@@ -43,7 +48,49 @@ class RingingCall(MediaCall):
         self._early_agreed: set[str] = set()  # of those, the ones that are final, for they came reliably
         self._early_changed: set[str] = set()  # and those that an UPDATE has changed since
 
+    @classmethod
+    def incoming(cls, line: Line, came: sip.CallCame, source: tuple[str, int]) -> Self:
+        """The call that an INVITE asks for; nothing but 100 has been said."""
+        call = cls(line, came.leg, came.invite.request, source, Leg.OFFERED)
+        call._take(came)
+        return call
+
+    @classmethod
+    def outgoing(
+        cls,
+        line: Line,
+        uri: str,
+        caller: str,
+        flow: Flow,
+        headers: Headers = (),
+        login: Login | None = None,
+    ) -> tuple[Self, list[Action]]:
+        """Offer our media to `uri`. Returns the call, and the actions that place it. Raises Overloaded."""
+        rtp = line.lend()
+        try:
+            agreement = Agreement(line.media(rtp.port))
+            dialing, actions = line.stack.invite(
+                uri,
+                caller,
+                flow,
+                line.now(),
+                headers=(*headers, *SessionTimer().offer()),
+                body=agreement.offer(),
+                login=login,
+            )
+            request = dialing.request
+            call = cls(line, (request.call_id, request.from_tag), request, flow.remote, Leg.DIALING)
+        except BaseException:
+            rtp.close()
+            raise
+        call.rtp, call._agreement, call._dialing = rtp, agreement, dialing
+        return call, actions
+
     # ---- inbound
+
+    def _take(self, came: sip.CallCame) -> None:
+        self._invite, self._dialog, self.sender = came.invite, came.dialog, came.sender
+        self._await_expiry()
 
     def ring(self) -> None:
         """Send 180, or send it again. Raises OutOfOrder if the caller is not waiting any more."""
