@@ -92,13 +92,16 @@ class SippPhone:
     process: asyncio.subprocess.Process
 
     @classmethod
-    async def start(cls, folder: Path) -> SippPhone:
-        """Answer every call on a free port until `stop`. folder: new, for sipp's files."""
+    async def start(cls, folder: Path, scenario: str = "uas_echo", *, resends: bool = True) -> SippPhone:
+        """Answer every call on a free port until `stop`. folder: new, for sipp's files.
+
+        resends: as of `SippRun`."""
         await asyncio.to_thread(folder.mkdir, parents=True)
         port = free_udp_port()
         with RtpObserver.watch(1) as free:
             media_port = free.sipp_port
-        command = ["sipp", "-sf", str(SCENARIOS / "uas_echo.xml"), "-i", "127.0.0.1", "-bind_local"]
+        command = ["sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-bind_local"]
+        command += [] if resends else ["-nr"]
         command += ["-p", str(port), "-mi", "127.0.0.1", "-mp", str(media_port), "-rtp_echo", "-nostdin"]
         process = await _spawn(command, folder)
         await _until_bound(port, process)
