@@ -44,7 +44,7 @@ from telephony.call.events import Confirmed, DigitsByInfo, Ended
 from telephony.call.events import MediaChanged as NewPlan
 from telephony.dialplan.model import Route
 from telephony.dialplan.store import PlanStore
-from telephony.errors import OutOfOrder, Overloaded, TelephonyError
+from telephony.errors import OutOfOrder, Overloaded, SentElsewhere, TelephonyError
 from telephony.phone import Rejection
 from telephony.sip.message import Request
 from telephony.trunk.access import RETRYABLE
@@ -121,6 +121,9 @@ class Reception:
         invited = self._loop.time()
         try:
             active = self._begin(call, invited)
+        except SentElsewhere as elsewhere:
+            self._redirect(call, elsewhere)
+            return
         except TelephonyError as error:
             self._refuse(call, error)
             return
@@ -263,6 +266,12 @@ class Reception:
         log.warning("call_refused", code=error.code, pii_reason=str(error), source=call.source[0])
         self._reject(call, error.code or 500)
 
+    def _redirect(self, call: Call, elsewhere: SentElsewhere) -> None:
+        log.info("call_redirected", pii_reason=str(elsewhere), source=call.source[0])
+        self._metrics.refused.labels(str(elsewhere.code)).inc()
+        with suppress(OutOfOrder):  # the caller has given up already
+            call.redirect(elsewhere.targets, elsewhere.code)
+
     def _reject(self, call: Call, code: int, reason: str = "") -> None:
         """Refuse with the operator's code, if it is ours to choose."""
         code = self._settings.access.codes.unavailable if code == 503 else code
@@ -319,7 +328,7 @@ class Reception:
     async def _transfer(self, active: ActiveCall, target: str) -> None:
         try:
             self._require_allowed(active, target)
-            outcome = await active.call.transfer(target)
+            outcome = await active.call.transfer(target, headers=_transfer_headers(active.route, target))
         except TelephonyError as error:
             active.tell(TransferDone(call_id=active.id, ok=False, code=error.code, reason=str(error)))
             return
@@ -356,6 +365,14 @@ class Reception:
 
     def _journal(self, active: ActiveCall, event: dict[str, Any]) -> None:
         active.bundle.append(event, event.get("at", self._loop.time()), _wall())
+
+
+def _transfer_headers(route: Route, target: str) -> tuple[tuple[str, str], ...]:
+    """The lines that the agent whose target it is wants on the REFER."""
+    for persona in route.agents.values():
+        if target in persona.transfer_to.values():
+            return tuple(persona.transfer_headers.items())
+    return ()
 
 
 async def _first_of(*waiting: asyncio.Future[Any]) -> None:

@@ -11,12 +11,24 @@ from pathlib import Path
 import pytest
 
 from telephony.call.events import Answered, CallEvent, Confirmed, MediaChanged, Ringing
+from telephony.errors import CallFailed
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
+from telephony.sip.uri import Uri
 from tests.live.peers import PjsipPhone
+from tests.live.server import running_server
 from tests.live.sipp import SippPhone, SippRun
 
 HOST = "127.0.0.1"
+
+PLAN = """
+version: 1
+agents:
+  a: {instructions: x}
+numbers:
+  - {number: 1, agent: a}
+  - {number: 7, redirect: ["sip:desk@pbx.example", "sip:night@pbx.example"]}
+"""
 
 with_sipp = pytest.mark.skipif(
     shutil.which("sipp") is None and "CI" not in os.environ,
@@ -74,6 +86,23 @@ async def test_pjsip_rings_reliably_when_we_call(phone: Phone) -> None:
         await callee.event("confirmed")
         call.hang_up()
         await callee.event("disconnected")
+
+
+async def test_a_number_of_the_plan_may_send_its_callers_elsewhere(phone: Phone, tmp_path: Path) -> None:
+    """RFC 3261 §21.3.3: 302 with the plan's addresses; our phone follows it only where it is told to."""
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(PLAN, encoding="utf-8")
+    asked: list[str] = []
+
+    def nowhere(_: Uri, target: Uri) -> bool:
+        asked.append(str(target))
+        return False
+
+    async with running_server(tmp_path, dialplan=plan) as server:
+        with pytest.raises(CallFailed) as failed:
+            await phone.dial(server.uri("7"), redirect=nowhere)
+    assert failed.value.code == 302
+    assert asked == ["sip:desk@pbx.example", "sip:night@pbx.example"]
 
 
 @with_sipp

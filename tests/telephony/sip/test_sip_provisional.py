@@ -4,6 +4,7 @@ short for the other side (RFC 4028)."""
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 
@@ -13,7 +14,7 @@ from telephony.sip.events import Asked, CallCame, CallerCancelled, PrackNeverCam
 from telephony.sip.message import Request, Response
 from telephony.sip.provisional import first_number
 from telephony.sip.stack import Stack
-from telephony.sip.transaction import Action, Flow, Send
+from telephony.sip.transaction import Action, Flow, Send, Up
 from tests.telephony.sip.test_sip_stack import THEM, US, messages, news, sent, sleep, wire
 
 SDP = "v=0\r\n"
@@ -379,3 +380,29 @@ def test_all_reliable_responses_are_forgotten_in_the_end() -> None:
     caller.stack.datagram(wire("BYE", 9, to_tag=caller.tag), THEM, 0.4)
     assert all(not isinstance(action, Send) for _, action in sleep(caller.stack, 100.0))
     assert caller.stack.next_deadline() is None
+
+
+def test_a_thousand_mutated_pracks_and_18x_leave_the_stack_answering() -> None:
+    """Whatever a byte or a cut makes of them: actions, never an exception, and the real ones still count."""
+    dice = random.Random(3262)
+    caller, bob = Caller("Require: 100rel"), Callee()
+    rseq = number(caller.rung(183, 0.0, SDP.encode()))
+    prack = wire("PRACK", 2, f"RAck: {rseq} 1 INVITE", to_tag=caller.tag)
+    ringing = Response.answering(bob.request, 183, to_tag="b1").add("Require", "100rel").add("RSeq", 7)
+    ringing.add("Contact", "<sip:bob@203.0.113.77>")
+    for count in range(1000):
+        for stack, seed in ((caller.stack, prack), (bob.stack, ringing.encode())):
+            data = bytearray(seed)
+            for _ in range(dice.randint(1, 4)):
+                spot = dice.randrange(len(data))
+                data[spot : spot + dice.randint(0, 3)] = dice.choice(
+                    [b"", b"9", b";", b"<", b"\r\n", b"\xff"]
+                )
+            for action in stack.datagram(bytes(data), THEM, 1.0 + count / 1000):
+                if isinstance(action, Send):
+                    action.message.encode()
+                elif isinstance(action, Up) and isinstance(action.event, Asked):
+                    stack.respond(action.event.transaction, 200, 1.0)
+    caller.pracks = 5000
+    assert sent(caller.prack(f"{rseq} 1 INVITE", 2.5))[-1:] in (["200 PRACK"], ["481 PRACK"])
+    assert requests(bob.rings(1, "b9"))
