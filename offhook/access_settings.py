@@ -23,6 +23,7 @@ from telephony.dialplan.document import Document, Plain, Problem
 from telephony.dialplan.number import parse_pattern
 from telephony.errors import SipSyntaxError
 from telephony.sdp.negotiate import CODECS
+from telephony.sip.added import check_added
 from telephony.sip.uri import split_host_port
 from telephony.trunk.access import SCANNERS, Strangers
 
@@ -56,6 +57,14 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _headers(lines: dict[str, str]) -> dict[str, str]:
+    try:
+        check_added(tuple(lines.items()))
+    except SipSyntaxError as error:
+        raise ValueError(str(error)) from None
+    return lines
+
+
 def _host(text: str) -> str:
     try:
         split_host_port(text)
@@ -69,6 +78,7 @@ CodecNames: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(codec_name)], ...], BeforeValidator(_list)
 ]
 Patterns: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_list)]
+HeaderLines: TypeAlias = Annotated[dict[str, str], AfterValidator(_headers)]
 Code: TypeAlias = Annotated[int, Field(ge=400, le=699)]
 
 
@@ -91,7 +101,8 @@ class TrunkSettings(Part):
     max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty. refer: it may
     send our calls elsewhere (REFER), to `allowed` numbers only, or not at all. keepalive_s: ask it by OPTIONS so
     often whether it is there, 0 for never. dtmf: how our digits reach it: RFC 4733 events if agreed on and else as
-    sound (auto), only as events (rtp), by SIP INFO (info), as sound (inband)."""
+    sound (auto), only as events (rtp), by SIP INFO (info), as sound (inband). headers:
+    lines of every INVITE over it."""
 
     name: str = Field(min_length=1)
     host: Annotated[str, AfterValidator(_host)] | None = None
@@ -110,6 +121,7 @@ class TrunkSettings(Part):
     refer: Literal["accept", "refuse"] = "accept"
     keepalive_s: float = Field(default=0, ge=0, le=3600)
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"
+    headers: HeaderLines = {}
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

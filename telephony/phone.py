@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,7 +18,7 @@ from typing import Self
 import structlog
 
 from telephony.call.call import Call, hang_up
-from telephony.call.events import CallEvent, Ended, Ringing
+from telephony.call.events import CallEvent
 from telephony.call.referred import Detour
 from telephony.call.state import Leg
 from telephony.dscp import SIGNALLING
@@ -30,11 +31,13 @@ from telephony.sip.dialog import LegKey
 from telephony.sip.digest import Credentials, Login
 from telephony.sip.endpoint import Counters, Endpoint, Home
 from telephony.sip.message import Request, Response
+from telephony.sip.redirect import MayFollow, Redirection, same_host
 from telephony.sip.stack import Stack
 from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri, join_host_port
 from telephony.trunk.access import Access
-from telephony.trunk.locate import Locator, SrvLookup, worth_another
+from telephony.trunk.attempt import Attempt, Way
+from telephony.trunk.locate import Locator, SrvLookup
 from telephony.trunk.sockets import Sockets, public_address
 from telephony.trunk.tls import Tls
 from telephony.trunk.transport import Transport
@@ -130,7 +133,7 @@ class Phone:
                 "tls": Home(there, f"<{who}{there};transport=tls>"),
             },
             tcp=self._tcp,
-            supported=frozenset({"timer", "replaces", "norefersub"}),
+            supported=frozenset({"timer", "100rel", "replaces", "norefersub"}),
             gate=self.access.judge if self.access else None,
         )
 
@@ -183,41 +186,52 @@ class Phone:
         credentials: Credentials | None = None,
         timeout: float = 60.0,  # ours, because the far side must then hear a CANCEL
         listen: Callable[[CallEvent], None] | None = None,
+        redirect: MayFollow = same_host,
     ) -> Call:
         """Place a call; returns when it is answered and acknowledged. Cancelling it cancels the call.
 
         target: SIP URI, or several to be tried in order; each address of each is tried until one neither
         fails nor is overloaded (408 before it rang, 503). caller: URI for From, ours if empty. credentials: for
         a far side that asks who we are. listen: hears the call from its first ring on, and of a try that fails
-        only its rings. Raises CallFailed with the far side's code, 408 after `timeout` s in all; SipSyntaxError
-        for a target that is no URI."""
+        only its rings. redirect: whether a 3xx may send us from a URI to another; a call over a trunk that bills
+        us passes what the trunk allows (trunk/outbound.py). Credentials go to no other host.
+        Raises CallFailed with the far side's code, 408 after `timeout` s in all; SipSyntaxError for a target that
+        is no URI."""
         targets = [target] if isinstance(target, str) else list(target)
-        way = Detour(targets[0] if targets else "", caller, tuple(headers), credentials)
-        return await self._dial_all(targets, way, timeout, listen)
+        detour = Detour(targets[0] if targets else "", caller, tuple(headers), credentials)
+        return await self._dial_all(targets, detour, timeout, listen, redirect)
 
     async def _dial_on(self, detour: Detour, theirs: Call, listen: Callable[[CallEvent], None]) -> Call:
         """Place the leg in which that call goes on."""
-        return await self._dial_all([detour.target], detour, 60.0, listen, theirs)
+        return await self._dial_all([detour.target], detour, 60.0, listen, same_host, theirs)
 
     async def _dial_all(
         self,
         targets: Sequence[str],
-        way: Detour,
+        detour: Detour,
         timeout: float,  # noqa: ASYNC109 # as in dial
         listen: Callable[[CallEvent], None] | None,
+        redirect: MayFollow,
         theirs: Call | None = None,
     ) -> Call:
         placed: list[Call] = []
         try:
             async with asyncio.timeout(timeout):
-                ways = await self._ways(targets)
-                for number, (uri, flow) in enumerate(ways, 1):
-                    attempt = _Try(listen, more=number < len(ways))
-                    call = self._place(uri, flow, way, attempt, theirs)
+                ways = deque(Way(*way) for way in await self._ways(targets))
+                course = Redirection(targets, redirect)
+                hosts = {Uri.parse(target).host.lower() for target in targets}
+                while ways:
+                    way = ways.popleft()
+                    uri = way.uri
+                    attempt = Attempt(listen, way, ways[0] if ways else None, course)
+                    login = self.login(detour.credentials) if Uri.parse(uri).host.lower() in hosts else None
+                    call = self._place(way, detour, attempt, login, theirs)
                     placed.append(call)
                     await call.settled()
                     if not attempt.failed:
                         break
+                    further = await self._ways(attempt.onward) if attempt.onward else []
+                    ways.extendleft(Way(*onward, redirected=True) for onward in reversed(further))
         except TimeoutError:
             _give_up(placed, "no answer")
             raise CallFailed(f"{targets[0]}: not answered within {timeout:g} s", code=408) from None
@@ -269,10 +283,11 @@ class Phone:
             raise error or CallFailed("no target was given. Give at least one URI.", code=484)
         return ways
 
-    def _place(self, uri: str, flow: Flow, way: Detour, listener: _Try, theirs: Call | None) -> Call:
-        ours = f"<{way.caller}>" if way.caller else self._endpoint.contact_on(flow, uri)
-        login = self.login(way.credentials)
-        call, actions = Call.outgoing(self, uri, ours, flow, way.headers, login, theirs)
+    def _place(
+        self, way: Way, detour: Detour, listener: Attempt, login: Login | None, theirs: Call | None
+    ) -> Call:
+        ours = f"<{detour.caller}>" if detour.caller else self._endpoint.contact_on(way.flow, way.uri)
+        call, actions = Call.outgoing(self, way.uri, ours, way.flow, detour.headers, login, theirs)
         call.listen(listener)
         self._calls[call.key] = call
         self.perform(actions)
@@ -393,22 +408,6 @@ class Phone:
     def _check_goodbye(self) -> None:
         if self._leaving and not self._calls and not self.stack.pending:
             self._said_goodbye.set()
-
-
-class _Try:
-    """Listens to one try of a call for whoever dialled, and keeps from them an end that is none."""
-
-    def __init__(self, listen: Callable[[CallEvent], None] | None, *, more: bool) -> None:
-        self.failed = False
-        self._listen, self._more = listen, more
-        self._rang = False
-
-    def __call__(self, event: CallEvent) -> None:
-        self._rang = self._rang or isinstance(event, Ringing)
-        if isinstance(event, Ended) and self._more and event.by != "us":
-            self.failed = worth_another(event.code, rang=self._rang)
-        if self._listen is not None and not self.failed:
-            self._listen(event)
 
 
 def _give_up(placed: Sequence[Call], reason: str) -> None:

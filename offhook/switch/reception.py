@@ -49,7 +49,7 @@ from telephony.call.events import MediaChanged as NewPlan
 from telephony.call.referred import Detour
 from telephony.dialplan.model import Route
 from telephony.dialplan.store import PlanStore
-from telephony.errors import NoSuchNumber, OutOfOrder, Overloaded, TelephonyError
+from telephony.errors import NoSuchNumber, OutOfOrder, Overloaded, SentElsewhere, TelephonyError
 from telephony.phone import Rejection
 from telephony.sip.headers import ReferTo
 from telephony.sip.message import Request
@@ -145,6 +145,9 @@ class Reception:
         invited = self._loop.time()
         try:
             active = self._begin(call, invited)
+        except SentElsewhere as elsewhere:
+            self._redirect(call, elsewhere)
+            return
         except TelephonyError as error:
             self._refuse(call, error)
             return
@@ -291,6 +294,12 @@ class Reception:
         log.warning("call_refused", code=error.code, pii_reason=str(error), source=call.source[0])
         self._reject(call, error.code or 500)
 
+    def _redirect(self, call: Call, elsewhere: SentElsewhere) -> None:
+        log.info("call_redirected", pii_reason=str(elsewhere), source=call.source[0])
+        self._metrics.refused.labels(str(elsewhere.code)).inc()
+        with suppress(OutOfOrder):  # the caller has given up already
+            call.redirect(elsewhere.targets, elsewhere.code)
+
     def _reject(self, call: Call, code: int, reason: str = "") -> None:
         """Refuse with the operator's code, if it is ours to choose."""
         code = self._settings.access.codes.unavailable if code == 503 else code
@@ -315,7 +324,8 @@ class Reception:
                 for digit in event.pii_digits:
                     active.tell(PressKey(call_id=active.id, digit=digit))
             case Ended():
-                self._journal(active, {"type": "LegEnded", "by": event.by, "code": event.code})
+                said = {"headers": [list(line) for line in event.headers]} if event.headers else {}
+                self._journal(active, {"type": "LegEnded", "by": event.by, "code": event.code, **said})
 
     # ------------------------------------------------------------ what the worker says
 
@@ -369,7 +379,7 @@ class Reception:
     async def _transfer(self, active: ActiveCall, target: str) -> None:
         try:
             self._require_allowed(active, target)
-            outcome = await active.call.transfer(target)
+            outcome = await active.call.transfer(target, headers=_transfer_headers(active.route, target))
         except TelephonyError as error:
             active.tell(TransferDone(call_id=active.id, ok=False, code=error.code, reason=str(error)))
             return
@@ -407,6 +417,14 @@ class Reception:
 
     def _journal(self, active: ActiveCall, event: dict[str, Any]) -> None:
         active.bundle.append(event, event.get("at", self._loop.time()), _wall())
+
+
+def _transfer_headers(route: Route, target: str) -> tuple[tuple[str, str], ...]:
+    """The lines that the agent whose target it is wants on the REFER."""
+    for persona in route.agents.values():
+        if target in persona.transfer_to.values():
+            return tuple(persona.transfer_headers.items())
+    return ()
 
 
 async def _first_of(*waiting: asyncio.Future[Any]) -> None:

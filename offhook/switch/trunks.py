@@ -136,6 +136,7 @@ def way_out(trunk: TrunkSettings) -> WayOut:
         credentials=_credentials(trunk),
         caller=trunk.caller_id.show or trunk.user,
         asserted=trunk.caller_id.asserted,
+        headers=tuple(trunk.headers.items()),
     )
 
 

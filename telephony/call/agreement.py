@@ -62,6 +62,11 @@ class Agreement:
         finally:
             self._open = still
 
+    def settle(self) -> None:
+        """The plan in force is what our open offer came to."""
+        if self._open is not None:
+            self.held, self._open = self._open[1], None
+
     def withdraw(self) -> None:
         """Our offer was refused; the plan in force stays."""
         self._open = None

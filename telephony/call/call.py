@@ -7,173 +7,54 @@ transfer.py what a NOTIFY means. Its other chapters are hold.py, referring.py an
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from typing import Self
-
 from telephony.call import events, keypad, state
-from telephony.call.agreement import Agreement
-from telephony.call.core import ABLE, SDP, reason_of, why
+from telephony.call.core import reason_of, why
 from telephony.call.events import By, Ended
 from telephony.call.line import Line
-from telephony.call.moving import MovingCall
+from telephony.call.ringing import RingingCall
 from telephony.call.state import Leg
 from telephony.call.transfer import is_of_refer
-from telephony.call.upkeep import SessionTimer
-from telephony.errors import OutOfOrder, SdpError, SipSyntaxError
-from telephony.media.ports import PortPair
-from telephony.sdp.plan import MediaPlan
+from telephony.errors import OutOfOrder, SdpError
 from telephony.sip import events as sip
-from telephony.sip.body import find_part
-from telephony.sip.client_transaction import ClientTransaction, InviteClient
+from telephony.sip.added import added_by_them, check_added
+from telephony.sip.client_transaction import ClientTransaction
 from telephony.sip.dialog import Dialog, LegKey
-from telephony.sip.digest import Login
 from telephony.sip.endpoint import Headers
 from telephony.sip.message import Request, Response
+from telephony.sip.redirect import redirect_targets
 from telephony.sip.screening import ACCEPT
-from telephony.sip.server_transaction import InviteServer, ServerTransaction
-from telephony.sip.transaction import Action, Flow
+from telephony.sip.server_transaction import ServerTransaction
 
 
-class Call(MovingCall):
-    """One leg, inbound or outbound. Its facts are in core.py, hold and resume in hold.py."""
+class Call(RingingCall):
+    """One leg, inbound or outbound. Its facts are in core.py, hold and resume in hold.py, what comes before the
+    answer in ringing.py."""
 
     def __init__(self, line: Line, key: LegKey, request: Request, source: tuple[str, int], leg: Leg) -> None:
         super().__init__(line, key, request, source, leg)
-        self._invite: InviteServer | None = None
-        self._dialing: InviteClient | None = None
-        self._description = b""
         self._info_keys = keypad.InfoKeys(self._inform)
-
-    @classmethod
-    def incoming(
-        cls, line: Line, came: sip.CallCame, source: tuple[str, int], rtp: PortPair | None = None
-    ) -> Self:
-        """The call that an INVITE asks for; nothing but 100 has been said. rtp: of the call that it replaces."""
-        call = cls(line, came.leg, came.invite.request, source, Leg.OFFERED)
-        call.rtp, call.keep_rtp = rtp, rtp is not None
-        call._invite, call._dialog = came.invite, came.dialog
-        call._await_expiry()
-        call.sender = came.sender
-        return call
-
-    @classmethod
-    def outgoing(
-        cls,
-        line: Line,
-        uri: str,
-        caller: str,
-        flow: Flow,
-        headers: Headers = (),
-        login: Login | None = None,
-        theirs: MovingCall | None = None,
-    ) -> tuple[Self, list[Action]]:
-        """Offer our media to `uri`. Returns the call, and the actions that place it. Raises Overloaded.
-
-        theirs: the call that goes on in this one if it is answered, and whose sockets it uses."""
-        lent = theirs.rtp if theirs is not None else None
-        rtp = lent or line.lend()
-        try:
-            agreement = Agreement(line.media(rtp.port, theirs.sender.trunk if theirs is not None else ""))
-            dialing, actions = line.stack.invite(
-                uri,
-                caller,
-                flow,
-                line.now(),
-                headers=(*headers, *SessionTimer().offer(), ABLE),
-                body=agreement.offer(),
-                login=login,
-            )
-            request = dialing.request
-            call = cls(line, (request.call_id, request.from_tag), request, flow.remote, Leg.DIALING)
-        except BaseException:
-            if lent is None:
-                rtp.close()
-            raise
-        call.rtp, call._agreement, call._dialing = rtp, agreement, dialing
-        call.keep_rtp = lent is not None
-        if theirs is not None:
-            call.sender = theirs.sender
-        return call, actions
-
-    # ---- what its user does with an inbound call
-
-    def ring(self) -> None:
-        """Send 180, or send it again. Raises OutOfOrder if the caller is not waiting any more."""
-        self._respond(state.Rang(), 180)
-
-    def negotiate(self) -> MediaPlan | None:
-        """Lend a port pair and settle our answer to the offer, without sending it.
-
-        Returns None for an INVITE without offer: then our 200 offers, and MediaChanged tells the plan that
-        their ACK brings. Raises SdpError (reject with its code) and Overloaded (reject with 503)."""
-        if self._agreement is None:
-            offer = find_part(self.request, SDP)
-            rtp = self.rtp or self._line.lend()
-            agreement = Agreement(self._line.media(rtp.port, self.sender.trunk))
-            try:
-                self._description = agreement.offer() if offer is None else agreement.answer(offer)
-            except SdpError:
-                if self.rtp is None:
-                    rtp.close()
-                raise
-            self.rtp, self._agreement = rtp, agreement
-        return self.plan
-
-    def answer(self) -> None:
-        """Send 200 with our description; negotiates first if nobody has. Repeated until their ACK comes."""
-        self._require(state.Answered)
-        self.negotiate()
-        session = self._session.answer(self.request, self._line.now())
-        self._respond(state.Answered(), 200, headers=(*session, ABLE), body=self._description)
-        self._keep_up()
-        self._tell(events.Answered())
-
-    def reject(self, code: int, reason: str = "", headers: Headers = ()) -> None:
-        """Refuse the call. code: 300-699. Raises OutOfOrder once it is answered or over."""
-        self._respond(state.Refused(), code, reason, headers)
-        self._over(Ended("us", code, reason))
-
-    def _respond(
-        self, step: state.LegEvent, code: int, reason: str = "", headers: Headers = (), body: bytes = b""
-    ) -> None:
-        self._require(type(step))
-        if self._invite is None:
-            raise OutOfOrder(f"call {self.id} is ours: only an inbound call is answered or rejected")
-        actions = self._line.stack.respond(
-            self._invite, code, self._line.now(), reason=reason, headers=headers, body=body
-        )
-        self._step(step)
-        self._perform(actions)
 
     # ---- what its user does with any call
 
-    def expire(self) -> None:
-        """The caller's INVITE has waited as long as its Expires allows (RFC 3261 §13.3.1): 487."""
-        if self.leg in (Leg.OFFERED, Leg.RINGING):
-            self._respond(state.Refused(), 487)
-            self._over(Ended("caller", 487, "INVITE expired"))
-
-    def _await_expiry(self) -> None:
-        with contextlib.suppress(SipSyntaxError):  # one that cannot be read limits nothing
-            if (patience_s := self.request.expires) is not None:
-                self._upkeep = asyncio.get_running_loop().call_later(patience_s, self.expire)
-
-    def hang_up(self, reason: str = "") -> None:
+    def hang_up(self, reason: str = "", headers: Headers = ()) -> None:
         """End it in the way its state wants: BYE, CANCEL or 480. A call that is ending already is left alone.
+        headers: lines that go with it. Raises SipSyntaxError for one that may not (sip/added.py).
 
         Answered but not acknowledged, it ends when the ACK comes: no BYE may go before (RFC 3261 §15)."""
         if self.leg in (Leg.OVER, Leg.LEAVING):
             return
+        check_added(headers)
+        self._parting = tuple(headers)
         if self._invite is not None and self.leg in (Leg.OFFERED, Leg.RINGING):
-            self.reject(480, headers=why(reason) if reason else ())
+            self.reject(480, headers=(*(why(reason) if reason else ()), *headers))
             return
         self._leaving_because = reason
         if self._step(state.HungUp()) is Leg.OVER:
             self._bye(reason)
             self._over(Ended("us", 200, reason))
         elif self._dialing is not None:
-            self._perform(self._line.stack.cancel(self._dialing, self._line.now(), why(reason)))
+            actions = self._line.stack.cancel(self._dialing, self._line.now(), (*why(reason), *headers))
+            self._perform(actions)
 
     async def send_digits(self, digits: str) -> None:
         """Press keys by INFO, for far sides that take them no other way (keys in sound are media's).
@@ -198,11 +79,15 @@ class Call(MovingCall):
             case sip.PeerHungUp():
                 self._step(state.PeerGone())
                 by: By = "caller" if self.direction == "inbound" else "callee"
-                self._over(Ended(by, 200, reason_of(event.request)))
+                said = added_by_them(event.request)
+                self._over(Ended(by, 200, reason_of(event.request), headers=said))
             case sip.Acknowledged():
                 self._acknowledged(event.request)
             case sip.AckNeverCame():
                 self._break("no ACK to our answer", 408)
+            case sip.PrackNeverCame():
+                self._step(state.Failed())
+                self._over(Ended("network", 504, "no PRACK to our 18x"))
             case sip.Asked():
                 self._asked(event.transaction)
             case sip.Replied() if event.transaction is self._dialing:
@@ -241,6 +126,8 @@ class Call(MovingCall):
         stack, now, request = self._line.stack, self._line.now(), transaction.request
         if request.method in ("INVITE", "UPDATE"):
             self._reoffered(transaction)
+        elif request.method == "PRACK":
+            self._pracked(transaction)
         elif request.method == "INFO":
             digits = keypad.pressed(request)
             unknown = digits is None and bool(request.body)
@@ -286,7 +173,8 @@ class Call(MovingCall):
 
     def _dialed(self, response: Response, dialog: Dialog | None) -> None:
         if response.status >= 300:
-            self._refused(state.Refused(), "callee", response.status, response.reason)
+            targets = redirect_targets(response) if response.status < 400 else ()
+            self._refused(state.Refused(), "callee", response.status, response.reason, targets)
         elif response.status >= 200:
             self._picked_up(response, dialog)
         elif response.status > 100 and response.status != 199 and self._state.allows(state.Rang):
@@ -294,17 +182,6 @@ class Call(MovingCall):
             self._dialog = dialog or self._dialog
             self._tell(events.Ringing(response.status))
             self._early_media(response)
-
-    def _early_media(self, response: Response) -> None:
-        answer = find_part(response, SDP)
-        if answer is None or self._agreement is None:
-            return
-        before = self._agreement.plan
-        try:
-            plan = self._agreement.preview(answer)
-        except SdpError:
-            return  # the 200 decides
-        self._changed(before, plan)
 
     def _picked_up(self, response: Response, dialog: Dialog | None) -> None:
         """A 2xx: acknowledged at once; the second of a fork, or one that crossed our CANCEL, is hung up as
@@ -327,10 +204,8 @@ class Call(MovingCall):
         self._step(state.Confirmed())
         self._takes_update = "UPDATE" in response.values("Allow")
         self._session_answered("INVITE", response)
-        answer = find_part(response, SDP)
         try:
-            if answer is not None or self.plan is None:
-                self._accept(answer)
+            self._picked_up_with(response)
         except SdpError as error:
             self._break(str(error), error.code)
             return
@@ -338,10 +213,13 @@ class Call(MovingCall):
         self._tell(events.Confirmed())
         self._settle()
 
-    def _refused(self, step: state.LegEvent, by: By, code: int, reason: str) -> None:
+    def _refused(
+        self, step: state.LegEvent, by: By, code: int, reason: str, targets: tuple[str, ...] = ()
+    ) -> None:
         ours = self.leg is Leg.LEAVING
         self._step(step)
-        self._over(Ended("us" if ours else by, code, (self._leaving_because if ours else "") or reason))
+        words = (self._leaving_because if ours else "") or reason
+        self._over(Ended("us" if ours else by, code, words, targets=targets))
 
     def _break(self, reason: str, code: int) -> None:
         """The session cannot go on: BYE, for the far side may think otherwise."""

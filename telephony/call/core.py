@@ -61,6 +61,7 @@ class CallCore:
         self._dialog: Dialog | None = None
         self._agreement: Agreement | None = None
         self._leaving_because: str | None = None  # we want out; the words we gave
+        self._parting: Headers = ()  # header lines of our goodbye
         self._listeners: list[Callable[[CallEvent], None]] = []
         self._session = SessionTimer()
         self._takes_update = "UPDATE" in request.values("Allow")  # of an inbound call: theirs
@@ -160,7 +161,9 @@ class CallCore:
     def _bye(self, reason: str) -> None:
         """Send BYE. The call need not wait for the answer (RFC 3261 §15.1.1)."""
         if self._dialog is not None:
-            _, actions = self._line.stack.ask(self._dialog, "BYE", self._line.now(), headers=why(reason))
+            _, actions = self._line.stack.ask(
+                self._dialog, "BYE", self._line.now(), headers=(*why(reason), *self._parting)
+            )
             self._perform(actions)
 
     def _over(self, ended: Ended) -> None:

@@ -67,11 +67,13 @@ class Moved:
 class Ended:
     """The call is over. by: who ended it, "caller" or "callee" for the far side. code: the SIP status that
     says why (487 cancelled, 200 hung up normally, 408 nobody answered). reason: in words, "" if none were
-    given."""
+    given. targets: where a 3xx sends the caller, best first. headers: the X- lines of their BYE."""
 
     by: By
     code: int
     reason: str = ""
+    targets: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 CallEvent = Ringing | Answered | Confirmed | MediaChanged | DigitsByInfo | TransferProgress | Moved | Ended

@@ -15,7 +15,9 @@ from telephony.call.line import Line
 from telephony.call.state import Leg
 from telephony.call.transfer import Transfer, TransferOutcome
 from telephony.errors import OutOfOrder
+from telephony.sip.added import check_added
 from telephony.sip.dialog import Dialog, LegKey
+from telephony.sip.endpoint import Headers
 from telephony.sip.headers import Address, Replaces
 from telephony.sip.message import Request
 from telephony.sip.uri import Uri
@@ -31,14 +33,18 @@ class ReferringCall(MediaCall):
         self._transfer: Transfer | None = None
         self._transferred: asyncio.Future[TransferOutcome] | None = None
 
-    async def transfer(self, target: str, *, patience_s: float = 60.0) -> TransferOutcome:
+    async def transfer(
+        self, target: str, *, patience_s: float = 60.0, headers: Headers = ()
+    ) -> TransferOutcome:
         """Ask the far side to call `target` (URI or bare number) instead of us, and hang up once it does (RFC
         3515).
 
-        Returns how it went; a refusal leaves the call standing. patience_s: how long to wait for the news."""
+        Returns how it went; a refusal leaves the call standing. patience_s: how long to wait for the news.
+        headers: further lines of the REFER. Raises SipSyntaxError for one that may not be there."""
+        check_added(headers)
         dialog = self._standing()
         uri = Uri.parse(target if ":" in target else f"sip:{target}@{Uri.parse(dialog.target).host}")
-        return await self._refer(dialog, uri, patience_s)
+        return await self._refer(dialog, uri, patience_s, headers)
 
     async def transfer_to(self, other: MediaCall, *, patience_s: float = 60.0) -> TransferOutcome:
         """Attended transfer: ask the far side to take our place in `other`, a call that stands too (RFC 5589 §7).
@@ -52,15 +58,18 @@ class ReferringCall(MediaCall):
             other.hang_up("transferred")  # unless they have ended it already, as RFC 3891 §3 wants
         return outcome
 
-    async def _refer(self, dialog: Dialog, uri: Uri, patience_s: float) -> TransferOutcome:
+    async def _refer(
+        self, dialog: Dialog, uri: Uri, patience_s: float, headers: Headers = ()
+    ) -> TransferOutcome:
         if self._transfer is not None:
             raise OutOfOrder(f"call {self.id} is being transferred already")
         self._transfer = Transfer()
         self._transferred = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(patience_s):
-                headers = (("Refer-To", f"<{uri}>"), ("Referred-By", f"<{Address.parse(dialog.local).uri}>"))
-                await self._ask("REFER", headers=headers)
+                us = Address.parse(dialog.local).uri
+                lines = (("Refer-To", f"<{uri}>"), ("Referred-By", f"<{us}>"), *headers)
+                await self._ask("REFER", headers=lines)
                 outcome = await self._transferred
         except TimeoutError:
             outcome = TransferOutcome(False, 408, "no news of the transfer")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from telephony.dialplan.model import DialPlan, NumberRoute, Persona, Route
 from telephony.dialplan.music import located
 from telephony.dialplan.number import Pattern, normalise, parse_pattern
-from telephony.errors import NoSuchNumber
+from telephony.errors import NoSuchNumber, SentElsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ def match(plan: Plan, called: str, caller: str = "") -> Route:
     """The route of one call.
 
     called, caller: the user part of the SIP URI, or a number as people write it. Raises NoSuchNumber, with
-    the rule's SIP status when a rule refuses the number, with 404 when there is no rule.
+    the rule's SIP status when a rule refuses the number, with 404 when there is no rule; SentElsewhere when a
+    rule sends its callers on.
     """
     number = normalise(called)
     rule = plan.index.find(number)
@@ -146,6 +147,9 @@ def match(plan: Plan, called: str, caller: str = "") -> Route:
         raise NoSuchNumber(
             f"{where}: {action.number!r} refuses {number!r} with {action.reject}.", code=action.reject
         )
+    if action.redirect:
+        where, targets = f"{plan.path}:{rule.line}", ", ".join(action.redirect)
+        raise SentElsewhere(f"{where}: {action.number!r} sends {number!r} to {targets}.", action.redirect)
     defaults = plan.spec.defaults
     return Route.model_construct(
         called=number,

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from telephony.dialplan.document import nearest
 from telephony.dialplan.number import parse_pattern
+from telephony.errors import SipSyntaxError
+from telephony.sip.added import check_added
 
 BUILT_IN_TOOLS = (
     "hang_up",
@@ -96,6 +98,22 @@ def _target(text: str) -> str:
     return text
 
 
+def _uri(text: str) -> str:
+    if not _TARGET.fullmatch(text) or ":" not in text:
+        raise ValueError(
+            f"{text!r} is nowhere to send a caller. Write a SIP address: sip:desk@pbx.example.com."
+        )
+    return text
+
+
+def _header_lines(lines: dict[str, str]) -> dict[str, str]:
+    try:
+        check_added(tuple(lines.items()))
+    except SipSyntaxError as error:
+        raise ValueError(str(error)) from None
+    return lines
+
+
 def _phrase(text: str) -> str:
     for inner in _SLOT.findall(text):
         form = _SLOT_FORM.fullmatch(inner)
@@ -128,6 +146,7 @@ Phrases: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_phrase)], ...], BeforeValidator(_one_or_more)
 ]
 Names: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)]
+Uris: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_uri)], ...], BeforeValidator(_one_or_more)]
 Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 Recording: TypeAlias = Literal["on", "off", "announce"]
@@ -225,8 +244,8 @@ class Persona(PlanModel):
     """One agent. python: a class `package.module:Class` is the agent; then the file only adds to it.
 
     greeting: what it says first. tools: `package.module:function`, `hang_up`, `transfer`. handoff: agents it
-    may hand over to. transfer_to: name → SIP address it may transfer to. phrases: what else
-    callers say, for the recogniser.
+    may hand over to. transfer_to: name → SIP address it may transfer to. transfer_headers: lines of the REFER
+    there. phrases: what else callers say, for the recogniser.
     """
 
     instructions: str = ""
@@ -240,6 +259,7 @@ class Persona(PlanModel):
     handoff: Names = ()
     python: Annotated[str, AfterValidator(_python)] | None = None
     transfer_to: dict[str, Annotated[str, AfterValidator(_target)]] = {}
+    transfer_headers: Annotated[dict[str, str], AfterValidator(_header_lines)] = {}
     turn_handling: dict[str, Tuning] = {}
     script: Script | None = None
     phrases: Phrases = ()
@@ -259,7 +279,8 @@ class Persona(PlanModel):
 
 
 class NumberRoute(PlanModel):
-    """One number rule: which agent takes the call, or with which SIP status it is refused.
+    """One number rule: which agent takes the call, with which SIP status it is refused, or where its callers are
+    sent, best first (302).
 
     hold_music, tones, recording, announcement: None for what the plan's defaults say."""
 
@@ -267,6 +288,7 @@ class NumberRoute(PlanModel):
     name: str = ""
     agent: str = ""
     reject: int | None = Field(default=None, ge=400, le=699)
+    redirect: Uris = ()
     max_call: Duration | None = None
     hold_music: Text | None = None
     tones: Country | None = None

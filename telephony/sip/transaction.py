@@ -87,6 +87,13 @@ class AckMissing:
     response: Response
 
 
+@dataclass(frozen=True, slots=True)
+class PrackMissing:
+    """Our reliable 18x was not acknowledged for 64·T1 (RFC 3262 §3)."""
+
+    response: Response
+
+
 class Machine(Protocol):
     """One piece of protocol with a life of its own: input and `now` in, actions out."""
 

@@ -12,6 +12,7 @@ from telephony.dialplan.number import Pattern, normalise
 from telephony.errors import NotAllowed
 from telephony.sip.digest import Credentials
 from telephony.sip.headers import quote
+from telephony.sip.redirect import MayFollow, same_host
 from telephony.sip.uri import Uri, join_host_port
 
 _NUMBER = re.compile(r"\+?[0-9][0-9*#]*")
@@ -23,7 +24,7 @@ class WayOut:
 
     host, port: its proxy. allowed: the numbers that may be dialled, none if it is empty. caller: the number
     that is shown, "" to show none. asserted: it also goes into P-Asserted-Identity (RFC 3325), as carriers
-    want it that bill by it."""
+    want it that bill by it. headers: further lines of each INVITE, the same on every call."""
 
     trunk: str
     host: str
@@ -32,16 +33,18 @@ class WayOut:
     credentials: Credentials | None = None
     caller: str = ""
     asserted: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Dialling:
-    """What `Phone.dial` takes: target and caller as URIs, header lines, who we are."""
+    """What `Phone.dial` takes: target and caller as URIs, header lines, who we are, where a 3xx may send us."""
 
     target: str
     caller: str
     headers: tuple[tuple[str, str], ...]
     credentials: Credentials | None
+    redirect: MayFollow = same_host
 
 
 def dialling(way: WayOut, number: str, *, name: str = "", hide: bool = False) -> Dialling:
@@ -52,14 +55,28 @@ def dialling(way: WayOut, number: str, *, name: str = "", hide: bool = False) ->
     require_allowed(way, digits)
     place = join_host_port(way.host, way.port)
     user = way.caller or (way.credentials.user if way.credentials else "")
-    headers: list[tuple[str, str]] = []
+    headers = list(way.headers)
     if way.asserted and user:
         shown = f"{quote(name)} " if name else ""
         headers.append(("P-Asserted-Identity", f"{shown}<sip:{user}@{way.host}>"))
     if hide:
         headers.append(("Privacy", "id"))
     shown_as = f"sip:{user}@{way.host}" if user and not hide else "sip:anonymous@anonymous.invalid"
-    return Dialling(f"sip:{digits}@{place}", shown_as, tuple(headers), way.credentials)
+    return Dialling(f"sip:{digits}@{place}", shown_as, tuple(headers), way.credentials, redirects(way))
+
+
+def redirects(way: WayOut) -> MayFollow:
+    """A 3xx may send us on within the trunk, to numbers that the trunk may dial: a redirect must not cost what a
+    call may not."""
+
+    def allowed(dialled: Uri, target: Uri) -> bool:
+        try:
+            require_allowed(way, str(target))
+        except NotAllowed:
+            return False
+        return same_host(dialled, target)
+
+    return allowed
 
 
 def require_allowed(way: WayOut, target: str) -> None:

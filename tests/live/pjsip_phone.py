@@ -229,11 +229,12 @@ class Phone:
         codecs: list[str],
         transport: str = "udp",
         trust: str = "",
+        prack: bool = False,
     ) -> None:
         """Bind a free port of 127.0.0.1 and tell the phone's URI. answer_with: 0, 200 or a refusal.
 
         codecs: what is offered, best first, as PJSIP writes them: `G722/16000/1`. transport: udp, tcp or tls.
-        trust: PEM of the authority that far sides over TLS must have, "" for any."""
+        trust: PEM of the authority that far sides over TLS must have, "" for any. prack: 100rel is required."""
         self.answer_with, self.record_to, self.quiet_s = answer_with, record, quiet_s
         config = pj.EpConfig()
         config.uaConfig.threadCnt = 0
@@ -262,6 +263,8 @@ class Phone:
         )
         account.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
         account.mediaConfig.transportConfig.port = 0
+        if prack:
+            account.callConfig.prackUse = pj.PJSUA_100REL_MANDATORY
         self.account.create(account)
         tell("started", uri=account.idUri, port=port)
 

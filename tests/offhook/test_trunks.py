@@ -61,6 +61,13 @@ def test_a_trunk_is_read_with_its_password_from_the_environment(tmp_path: Path) 
     assert dialling(way, "+4940").target == "sip:+4940@203.0.113.10:5080"
 
 
+def test_a_trunk_may_want_lines_of_its_own_on_every_call(tmp_path: Path) -> None:
+    """Some carriers tell customers apart by a header."""
+    text = "trunks: [{name: a, host: 203.0.113.10, allowed: ['+49*'], headers: {X-Customer: '4711'}}]\n"
+    (trunk,) = load_settings(written(tmp_path, text), environ={}).trunks
+    assert dialling(way_out(trunk), "+4940").headers == (("X-Customer", "4711"),)
+
+
 def test_the_example_in_the_shipped_file_can_be_used_as_it_stands(tmp_path: Path) -> None:
     """Operators uncomment it; a mistake in it would be theirs to find."""
     lines = SHIPPED.read_text().splitlines()
@@ -82,10 +89,11 @@ def test_every_mistake_in_a_trunk_is_named_with_its_line(tmp_path: Path) -> None
   - {name: g, challenge: yes}
   - {name: h, allowed: ["+49y"]}
   - {name: i, keepalive_s: 30}
+  - {name: j, headers: {Contact: "<sip:me@example.com>"}}
 access: {strangers: maybe, codes: {busy: 200}}
 """
     found = problems(written(tmp_path, text))
-    assert [int(line.split(":")[0]) for line in found] == [*range(2, 11), 11, 11]
+    assert [int(line.split(":")[0]) for line in found] == [*range(2, 12), 12, 12]
     assert "has host bits set" in found[0] and "Write it like 203.0.113.0/24." in found[0]
     assert "no codec 'G729'. Known:" in found[1]
     assert found[2].endswith("unknown key 'registre'. Did you mean 'register'?")
@@ -94,7 +102,8 @@ access: {strangers: maybe, codes: {busy: 200}}
     assert "no variable 'MISSING' in the environment or .env." in found[5]
     assert found[6].endswith("trunk 'g': a login needs user and password_env. Add them.")
     assert found[8].endswith("trunk 'i': `keepalive_s` needs a host to ask. Add it.")
-    assert found[9].endswith("'strangers' is 'maybe'. Allowed: accept, lan, reject or drop.")
+    assert "header Contact is written by Offhook. Leave it out." in found[9]
+    assert found[10].endswith("'strangers' is 'maybe'. Allowed: accept, lan, reject or drop.")
 
 
 def test_two_trunks_of_one_name_are_refused(tmp_path: Path) -> None:

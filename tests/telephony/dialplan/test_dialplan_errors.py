@@ -144,6 +144,8 @@ CASES = [
     ("[when are you open]", "[]", 11, 11, "'phrases' is empty. Write at least one entry"),
     ("    agent: night", "    agent: night\n    reject: 404", 23, 5, "has both `agent` and `reject`"),
     ("    agent: night", "    name: night", 23, 5, "has no `agent`. Add one, or `reject: 404`"),
+    ("    agent: night", "    agent: night\n    redirect: sip:a@b", 23, 5, "has both `agent` and `redirect`"),
+    ("    agent: night", "    redirect: 4711", 24, 15, "'4711' is nowhere to send a caller"),
     ("    agent: night", "    reject: 200", 24, 13, "greater than or equal to 400"),
     (
         "    agent: night",
