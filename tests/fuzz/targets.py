@@ -42,12 +42,13 @@ Eat = Callable[[bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """seeds: good input. session: an input is several datagrams (wounds.packed)."""
+    """seeds: good input. session: an input is several datagrams (wounds.packed). readings: how often `eat` reads it."""
 
     name: str
     eat: Eat
     seeds: Sequence[bytes]
     session: bool = False
+    readings: int = 2
 
     def worse(self, dice: random.Random, *, large: bool = False) -> bytes:
         """One of the seeds, wounded."""
@@ -323,10 +324,10 @@ def targets() -> list[Target]:
         Target("rtp", rtp, sound_packets()),
         Target("rtcp", reports, report_packets()),
         Target("keys", keys, key_sessions(), session=True),
-        Target("digest", digest_lines, login_lines()),
-        Target("bodies", bodies, content()),
-        Target("headers", header_lines, headers),
-        Target("sdp", description, [SDP.replace(b"\n", b"\r\n"), SDP]),
+        Target("digest", digest_lines, login_lines(), readings=7),
+        Target("bodies", bodies, content(), readings=9),
+        Target("headers", header_lines, headers, readings=2 * len(HEADER_READERS)),
+        Target("sdp", description, [SDP.replace(b"\n", b"\r\n"), SDP], readings=4),
         Target("connection", connection, [*CORPUS, b"".join(CORPUS), b"\r\n\r\n" + CORPUS[1] + b"\r\n\r\n"]),
         Target("message", message, CORPUS),
         Target("stack", Endpoints.eat, conversations(), session=True),
