@@ -68,7 +68,6 @@ REASONS = {
 }
 
 _TAG = re.compile(r";\s*tag\s*=", re.IGNORECASE)
-_UNSENDABLE = re.compile(r"[\x00-\x09\x0b\x0c\x0e-\x20\x7f]")  # but line breaks, which are refused
 
 T = TypeVar("T")
 
@@ -294,8 +293,7 @@ class Request(Message):
     ) -> None:
         super().__init__(headers, body)
         self.method = method
-        # a Contact may hold what a request line cannot: `<sip:John Doe@pbx>` is asked as sip:John%20Doe@pbx
-        self.uri = _UNSENDABLE.sub(lambda found: f"%{ord(found[0]):02X}", uri)
+        self.uri = uri
 
     @property
     def first_line(self) -> str:

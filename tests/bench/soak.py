@@ -35,7 +35,7 @@ PATIENCE_S = 60.0  # beyond the length of the run, then it is given up
 
 SPACING_MS = 25.0
 GROWTH_MB = 2.0  # of a process, after warm-up, whatever the length of the run
-GROWTH_MB_A_CALL_HOUR = 1.0  # and what a conversation may add: it keeps its own transcript
+GROWTH_KB_A_TURN = 3.0  # and for each turn: a history until the call ends, and in the switch its checkpoint
 DESCRIPTORS = 2  # one more or less may be open while we look
 
 Report = dict[str, Any]
@@ -106,7 +106,8 @@ async def _soak(server: Server, calls: int, hold_s: float) -> list[Row]:
     after = server.descriptors()
     rows = [*_sound(report, server, calls), Row("core used", _shares(core), "", None)]
     for pid, name in names.items():
-        rows += _growth(name, watched[name], calls, before[pid], after.get(pid, -1))
+        turns = report["conversation"]["utterances"] * (1 - WARM_UP)
+        rows += _growth(name, watched[name], turns, before[pid], after.get(pid, -1))
     return rows
 
 
@@ -144,9 +145,8 @@ def _turns(report: Report) -> str:
     return f"{talk['utterances']}, {talk['unanswered']}"
 
 
-def _growth(name: str, seen: Watched, calls: int, before: int, after: int) -> list[Row]:
-    hours = (seen.at_s[-1] - seen.at_s[0]) / 3600 if seen.at_s else 0.0
-    grown, allowed = seen.growth_mb(), GROWTH_MB + GROWTH_MB_A_CALL_HOUR * calls * hours
+def _growth(name: str, seen: Watched, turns: float, before: int, after: int) -> list[Row]:
+    grown, allowed = seen.growth_mb(), GROWTH_MB + GROWTH_KB_A_TURN * turns / 1000
     begin, end = (seen.memory_mb[0], seen.memory_mb[-1]) if seen.at_s else (0.0, 0.0)
     low, high = min(seen.descriptors, default=-1), max(seen.descriptors, default=-1)
     flat = seen.at_s != [] and grown <= allowed
