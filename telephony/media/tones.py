@@ -79,7 +79,8 @@ class DigitListener:
             return True
         if self._ended:
             return now - self._seen_at <= REPEAT_S
-        return duration > self._duration and now - self._seen_at < GONE_S
+        # not shorter: the end of a press repeats the duration of the packet before it
+        return duration >= self._duration and now - self._seen_at < GONE_S
 
 
 class DigitSender:
