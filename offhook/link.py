@@ -22,7 +22,7 @@ MAX_FDS = 64
 class Message(BaseModel):
     """One line on the link. fds: how many descriptors came with it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     fds: int = 0
 
@@ -47,7 +47,7 @@ class StartCall(Message):
     kind: Literal["StartCall"] = "StartCall"
     call_id: str
     route: dict[str, Any]
-    media: dict[str, Any] | None  # a MediaPlan, None until a late offer is answered
+    media: dict[str, Any] | None = Field(repr=False)  # a MediaPlan, None until a late offer is answered
     rate_hz: int
     stream: dict[str, int]  # ssrc, seq, timestamp to start from
     caller: str
@@ -76,7 +76,7 @@ class MediaChanged(Message):
 
     kind: Literal["MediaChanged"] = "MediaChanged"
     call_id: str
-    media: dict[str, Any]
+    media: dict[str, Any] = Field(repr=False)
 
 
 class TransferDone(Message):
@@ -188,7 +188,7 @@ class CallFinished(Message):
 
     kind: Literal["CallFinished"] = "CallFinished"
     call_id: str
-    media: dict[str, Any]
+    media: dict[str, Any] = Field(repr=False)
 
 
 class Load(Message):

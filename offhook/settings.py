@@ -22,6 +22,7 @@ from pydantic import (
 from offhook.access_settings import AccessSettings, Part, TrunkSettings, codec_name, take_passwords
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dialplan.load import explain_errors
+from telephony.sdp.crypto import SrtpPolicy
 from telephony.trunk.access import Strangers
 
 PREFIX = "OFFHOOK_"
@@ -78,7 +79,8 @@ class SipSettings(Part):
     """Where calls come in: UDP and TCP on `port`, TLS on its own. port 0: any free one. public_host: what
     peers are told, when it is not `host`.
 
-    codecs: what we speak, best first; a peer that offers several gets the first of its own list."""
+    codecs: what we speak, best first; a peer that offers several gets the first of its own list.
+    srtp: encryption of the sound (telephony/sdp/negotiate.py, LocalMedia), where a trunk does not say."""
 
     host: str = "0.0.0.0"
     port: Port = 5060
@@ -86,6 +88,7 @@ class SipSettings(Part):
     tcp: bool = True
     tls: TlsSettings | None = None
     codecs: Codecs = ("PCMU", "PCMA")
+    srtp: SrtpPolicy = "optional"
 
 
 class RtpSettings(Part):

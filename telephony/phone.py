@@ -21,6 +21,7 @@ from telephony.call.events import CallEvent, Ended, Ringing
 from telephony.call.state import Leg
 from telephony.errors import CallFailed
 from telephony.media.ports import PortPair, PortPool
+from telephony.sdp.crypto import SrtpPolicy, draw_keys
 from telephony.sdp.negotiate import LocalMedia
 from telephony.sip import events as sip
 from telephony.sip.dialog import LegKey
@@ -60,10 +61,11 @@ class Phone:
 
     host, port: local, port 0 for any free one. ports: where calls get RTP ports. public_host: what peers are
     told to reach us at, if it is not the local address. codecs: names in order of preference. tls: None for
-    no TLS. srv: how SRV records are found, None to do without. access: who may ring, None for everybody; set
-    it before entering. admit: asked before a Call exists, with the INVITE, its source and the trunk's name (""
-    for none); None lets it pass. options_status: what OPTIONS is answered with, 503 while draining. address,
-    tls_port: where we listen, once entered; tls_port is 0 without a certificate."""
+    no TLS. srtp: is the sound encrypted (LocalMedia.srtp), where the trunk does not say? srv: how SRV records
+    are found, None to do without. access: who may ring, None for everybody; set it before entering. admit:
+    asked before a Call exists, with the INVITE, its source and the trunk's name ("" for none); None lets it
+    pass. options_status: what OPTIONS is answered with, 503 while draining. address, tls_port: where we listen,
+    once entered; tls_port is 0 without a certificate."""
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Phone:
         tcp: bool = True,
         tls: Tls | None = None,
         srv: SrvLookup | None = None,
+        srtp: SrtpPolicy = "off",
     ) -> None:
         self.access: Access | None = None
         self.admit: Callable[[Request, tuple[str, int], str], Rejection | None] | None = None
@@ -89,6 +92,7 @@ class Phone:
         self._public_host = public_host
         self._user_agent = user_agent
         self._codecs = codecs
+        self._srtp: SrtpPolicy = srtp
         self._calls: dict[LegKey, Call] = {}
         self._requests: dict[LegKey, asyncio.Future[Response]] = {}
         self._waiting: asyncio.Queue[Call | None] = asyncio.Queue()
@@ -278,10 +282,12 @@ class Phone:
         return self._ports.lend()
 
     def media(self, port: int, trunk: str = "") -> LocalMedia:
-        """Our side of a new session with that RTP port, with the codecs of that trunk."""
+        """Our side of a new session with that RTP port, as that trunk has it."""
         known = self.access.trunks.get(trunk) if self.access else None
         codecs = (known.codecs if known else ()) or self._codecs
-        return LocalMedia(self._host, port, codecs, session_id=secrets.randbits(48))
+        srtp = (known.srtp if known else None) or self._srtp
+        keys = draw_keys(secrets.token_bytes) if srtp != "off" else {}
+        return LocalMedia(self._host, port, codecs, session_id=secrets.randbits(48), srtp=srtp, keys=keys)
 
     def between(self, low: float, high: float) -> float:
         """A random wait, s."""

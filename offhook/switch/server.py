@@ -80,6 +80,7 @@ class Switch:
                 tcp=settings.sip.tcp,
                 tls=Tls(**settings.sip.tls.model_dump()) if settings.sip.tls else None,
                 codecs=settings.sip.codecs,
+                srtp=settings.sip.srtp,
             )
             phone.access = self._trunks.access
             phone.admit = self._reception.admit
