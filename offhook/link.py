@@ -22,7 +22,7 @@ MAX_FDS = 64
 class Message(BaseModel):
     """One line on the link. fds: how many descriptors came with it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fds: int = 0
 
@@ -233,8 +233,9 @@ ToSwitch = Annotated[
     Field(discriminator="kind"),
 ]
 
-TO_WORKER: TypeAdapter[Any] = TypeAdapter(ToWorker)
-TO_SWITCH: TypeAdapter[Any] = TypeAdapter(ToSwitch)
+_QUIET = ConfigDict(hide_input_in_errors=True)  # media plans hold keys
+TO_WORKER: TypeAdapter[Any] = TypeAdapter(ToWorker, config=_QUIET)
+TO_SWITCH: TypeAdapter[Any] = TypeAdapter(ToSwitch, config=_QUIET)
 
 
 class LinkError(Exception):

@@ -30,7 +30,8 @@ class PjsipPhone:
     answer_with: final code for incoming calls, 200 to answer, 486 to refuse, 0 to let them ring.
     quiet_s: how long the other side must be inaudible before `silence`; longer than pauses in its speech.
     record: WAV of what the call hears, from its first packet on; complete after the `async with` block.
-    transport: udp, tcp or tls. trust: PEM of the authority that must have signed the far side's certificate."""
+    transport: udp, tcp or tls. trust: PEM of the authority that must have signed the far side's certificate.
+    srtp: off, optional or required."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class PjsipPhone:
         log_level: int = 0,
         transport: str = "udp",
         trust: Path | None = None,
+        srtp: str = "off",
         codecs: Sequence[str] = ("PCMU/8000/1", "PCMA/8000/1"),
     ) -> None:
         self.uri = ""
@@ -57,6 +59,7 @@ class PjsipPhone:
             "log_level": log_level,
             "transport": transport,
             "trust": str(trust or ""),
+            "srtp": srtp,
             "codecs": list(codecs),
         }
         self._process: asyncio.subprocess.Process
