@@ -22,6 +22,7 @@ from pydantic import (
 from telephony.dialplan.document import Document, Plain, Problem
 from telephony.dialplan.number import parse_pattern
 from telephony.errors import SipSyntaxError
+from telephony.sdp.crypto import SrtpPolicy
 from telephony.sdp.negotiate import CODECS
 from telephony.sip.added import check_added
 from telephony.sip.uri import split_host_port
@@ -98,11 +99,11 @@ class TrunkSettings(Part):
     networks that may. user, auth_user: our name there, and another for the password if they differ.
     password_env: the variable that holds the password. challenge: callers must prove that name and password.
     register: log in, so that calls come to us. expiry_s: what we ask for. codecs: () for those of all calls.
-    max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty. refer: it may
-    send our calls elsewhere (REFER), to `allowed` numbers only, or not at all. keepalive_s: ask it by OPTIONS so
-    often whether it is there, 0 for never. dtmf: how our digits reach it: RFC 4733 events if agreed on and else as
-    sound (auto), only as events (rtp), by SIP INFO (info), as sound (inband). headers:
-    lines of every INVITE over it."""
+    srtp: encryption of the sound, None for `sip.srtp`. max_calls: at once, 0 for any number. allowed: numbers
+    that may be dialled over it, none if empty. refer: it may send our calls elsewhere (REFER), to `allowed`
+    numbers only, or not at all. keepalive_s: ask it by OPTIONS so often whether it is there, 0 for never. dtmf:
+    how our digits reach it: RFC 4733 events if agreed on and else as sound (auto), only as events (rtp), by SIP
+    INFO (info), as sound (inband). headers: lines of every INVITE over it."""
 
     name: str = Field(min_length=1)
     host: Annotated[str, AfterValidator(_host)] | None = None
@@ -115,6 +116,7 @@ class TrunkSettings(Part):
     registers: bool = Field(default=False, alias="register")
     expiry_s: int = Field(default=3600, ge=60, le=86400)
     codecs: CodecNames = ()
+    srtp: SrtpPolicy | None = None
     max_calls: int = Field(default=0, ge=0)
     caller_id: CallerId = CallerId()
     allowed: Patterns = ()

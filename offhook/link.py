@@ -48,7 +48,7 @@ class StartCall(Message):
     kind: Literal["StartCall"] = "StartCall"
     call_id: str
     route: dict[str, Any]
-    media: dict[str, Any] | None  # a MediaPlan, None until a late offer is answered
+    media: dict[str, Any] | None = Field(repr=False)  # a MediaPlan, None until a late offer is answered
     rate_hz: int
     stream: dict[str, int]  # ssrc, seq, timestamp to start from
     caller: str
@@ -78,7 +78,7 @@ class MediaChanged(Message):
 
     kind: Literal["MediaChanged"] = "MediaChanged"
     call_id: str
-    media: dict[str, Any]
+    media: dict[str, Any] = Field(repr=False)
 
 
 class TransferDone(Message):
@@ -214,7 +214,7 @@ class CallFinished(Message):
 
     kind: Literal["CallFinished"] = "CallFinished"
     call_id: str
-    media: dict[str, Any]
+    media: dict[str, Any] = Field(repr=False)
 
 
 class Load(Message):
@@ -262,8 +262,9 @@ ToSwitch = Annotated[
     Field(discriminator="kind"),
 ]
 
-TO_WORKER: TypeAdapter[Any] = TypeAdapter(ToWorker)
-TO_SWITCH: TypeAdapter[Any] = TypeAdapter(ToSwitch)
+_QUIET = ConfigDict(hide_input_in_errors=True)  # media plans hold keys
+TO_WORKER: TypeAdapter[Any] = TypeAdapter(ToWorker, config=_QUIET)
+TO_SWITCH: TypeAdapter[Any] = TypeAdapter(ToSwitch, config=_QUIET)
 
 
 class LinkError(Exception):

@@ -23,6 +23,7 @@ from offhook.access_settings import AccessSettings, Part, TrunkSettings, codec_n
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dialplan.load import explain_errors
 from telephony.dscp import EXPEDITED, SIGNALLING
+from telephony.sdp.crypto import SrtpPolicy
 from telephony.trunk.access import Strangers
 
 PREFIX = "OFFHOOK_"
@@ -87,7 +88,8 @@ class SipSettings(Part):
     peers are told, when it is not `host`.
 
     codecs: what we speak, best first; a peer that offers several gets the first of its own list. dscp: marks our
-    messages for routers; 24 is CS3."""
+    messages for routers; 24 is CS3.
+    srtp: encryption of the sound (telephony/sdp/negotiate.py, LocalMedia), where a trunk does not say."""
 
     host: str = "0.0.0.0"
     port: Port = 5060
@@ -96,6 +98,7 @@ class SipSettings(Part):
     tls: TlsSettings | None = None
     codecs: Codecs = ("PCMU", "PCMA")
     dscp: Dscp = SIGNALLING
+    srtp: SrtpPolicy = "optional"
 
 
 class RtpSettings(Part):

@@ -25,6 +25,7 @@ from telephony.dscp import SIGNALLING
 from telephony.errors import CallFailed
 from telephony.media.ports import PortPair, PortPool
 from telephony.moves import Moves
+from telephony.sdp.crypto import SrtpPolicy, draw_keys
 from telephony.sdp.negotiate import LocalMedia
 from telephony.sip import events as sip
 from telephony.sip.dialog import LegKey
@@ -66,7 +67,8 @@ class Phone:
 
     host, port: local, port 0 for any free one. ports: where calls get RTP ports. public_host: what peers are
     told to reach us at, if it is not the local address. codecs: names in order of preference. tls: None for
-    no TLS. dscp: what our messages are marked with (RFC 2474). srv: how SRV records are found, None to do
+    no TLS. dscp: what our messages are marked with (RFC 2474). srtp: is the sound encrypted
+    (LocalMedia.srtp), where the trunk does not say? srv: how SRV records are found, None to do
     without. access: who may ring, None for everybody; set it before entering. admit: asked before a Call exists,
     with the INVITE, its source and the trunk's name ("" for none); None lets it pass. options_status: what OPTIONS
     is answered with, 503 while draining. moves: calls that change their leg; `moves.refer` says where a far side
@@ -85,6 +87,7 @@ class Phone:
         tls: Tls | None = None,
         srv: SrvLookup | None = None,
         dscp: int = SIGNALLING,
+        srtp: SrtpPolicy = "off",
     ) -> None:
         self.access: Access | None = None
         self.admit: Callable[[Request, tuple[str, int], str], Rejection | None] | None = None
@@ -97,6 +100,7 @@ class Phone:
         self._public_host = public_host
         self._user_agent = user_agent
         self._codecs = codecs
+        self._srtp: SrtpPolicy = srtp
         self._calls: dict[LegKey, Call] = {}
         self.moves = Moves(self, self._calls, self._dial_on)
         self._requests: dict[LegKey, asyncio.Future[Response]] = {}
@@ -308,10 +312,12 @@ class Phone:
         return self._ports.lend()
 
     def media(self, port: int, trunk: str = "") -> LocalMedia:
-        """Our side of a new session with that RTP port, with the codecs of that trunk."""
+        """Our side of a new session with that RTP port, as that trunk has it."""
         known = self.access.trunks.get(trunk) if self.access else None
         codecs = (known.codecs if known else ()) or self._codecs
-        return LocalMedia(self._host, port, codecs, session_id=secrets.randbits(48))
+        srtp = (known.srtp if known else None) or self._srtp
+        keys = draw_keys(secrets.token_bytes) if srtp != "off" else {}
+        return LocalMedia(self._host, port, codecs, session_id=secrets.randbits(48), srtp=srtp, keys=keys)
 
     def between(self, low: float, high: float) -> float:
         """A random wait, s."""

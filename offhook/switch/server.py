@@ -82,6 +82,7 @@ class Switch:
                 tls=Tls(**settings.sip.tls.model_dump()) if settings.sip.tls else None,
                 codecs=settings.sip.codecs,
                 dscp=settings.sip.dscp,
+                srtp=settings.sip.srtp,
             )
             phone.access = self._trunks.access
             phone.admit = self._reception.admit

@@ -151,6 +151,7 @@ def _ringing(trunk: TrunkSettings) -> Trunk:
         asks_login=trunk.challenge,
         trusted=trunk.caller_id.believe,
         codecs=trunk.codecs,
+        srtp=trunk.srtp,
     )
 
 

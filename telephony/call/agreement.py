@@ -34,7 +34,7 @@ class Agreement:
     def offer(self, hold: bool | None = None) -> bytes:
         """Our offer. hold: ask them to wait (True) or come back (False); None leaves it as it is."""
         wanted = self.held if hold is None else hold
-        ours = self._number(negotiate.offer(self.local, hold=wanted))
+        ours = self._number(negotiate.offer(self.local, hold=wanted, previous=self._said, standing=self.plan))
         self._open = ours, wanted
         return ours.encode().encode()
 

@@ -51,7 +51,7 @@ class Line(Protocol):
         """A port pair for this call. Raises Overloaded if none is free."""
 
     def media(self, port: int, trunk: str = "") -> LocalMedia:
-        """Our side of a new session with that RTP port, with the codecs of that trunk."""
+        """Our side of a new session with that RTP port, with the codecs and keys that the trunk wants."""
 
     def between(self, low: float, high: float) -> float:
         """A random wait, s (RFC 3261 §14.1 wants one after glare)."""

@@ -97,8 +97,12 @@ class Receiver:
         self._listening = plan.direction in ("sendrecv", "recvonly")
         self.latch.retarget(plan.remote)
 
-    def datagram(self, view: memoryview, size: int, source: Source, now: float) -> None:
-        """One datagram that looks like RTP. What cannot be used is counted and dropped."""
+    def datagram(
+        self, view: memoryview, size: int, source: Source, now: float, *, proven: bool = False
+    ) -> None:
+        """One datagram that looks like RTP. What cannot be used is counted and dropped.
+
+        proven: it came encrypted, with a key that only the caller has."""
         try:
             payload_type, marker, sequence, timestamp, ssrc, start, end = parse(view, size)
         except MediaError:
@@ -111,11 +115,9 @@ class Receiver:
                 self.stats.packet(sequence)  # it is not lost, only useless
                 self.losses.packet(sequence)
             return
-        if source != self.latch.source:
-            heard_at = self.last_heard if self.last_heard is not None else now
-            if not self.latch.admit(source, ssrc, sequence, now, heard_at):
-                self.foreign += 1
-                return
+        if source != self.latch.source and not self._admits(source, ssrc, sequence, now, proven):
+            self.foreign += 1
+            return
         self.last_heard = now
         if ssrc != self.ssrc:
             self._begin(ssrc, sequence)
@@ -162,6 +164,15 @@ class Receiver:
             self.digits += 1
             if self._on_digit is not None:
                 self._on_digit(digit, now)
+
+    def _admits(self, source: Source, ssrc: int, sequence: int, now: float, proven: bool) -> bool:
+        """Is that the caller, at an address that is new to us? The latch follows when it is sure."""
+        if proven and source != self.latch.left:
+            if ssrc != self.ssrc or 0 < ((sequence - self.stats.highest) & 0xFFFF) < 0x8000:
+                self.latch.follow(source)  # and no straggler from where they were before
+            return True
+        heard_at = self.last_heard if self.last_heard is not None else now
+        return self.latch.admit(source, ssrc, sequence, now, heard_at) or proven
 
     def _begin(self, ssrc: int, sequence: int) -> None:
         """Another source on the same call: its numbers are unrelated to the old ones (RFC 3550 §8.2)."""

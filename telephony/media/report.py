@@ -15,6 +15,7 @@ class MediaReport:
     """One call's media so far; plain values only."""
 
     codec: str = ""  # what we sent last
+    srtp: str = ""  # the suite it is encrypted with, "" for plain RTP
     sent: int = 0  # RTP packets
     received: int = 0  # RTP packets of the caller, whatever became of them
     lost: int = 0  # by sequence number (RFC 3550 A.3); duplicates count against it
@@ -28,6 +29,8 @@ class MediaReport:
     trimmed: int = 0  # dropped: more than 200 ms were waiting
     delay_ms: float = 0.0  # mean of what the jitter buffer holds, the frame being played included
     malformed: int = 0  # no RTP packet, or not decodable
+    unauthenticated: int = 0  # SRTP: altered, forged, or not encrypted at all
+    replayed: int = 0  # SRTP: here already; duplicates of the network among them
     not_rtp: int = 0  # STUN, DTLS and the like
     comfort_noise: int = 0
     unknown_type: int = 0  # payload types that were not agreed on

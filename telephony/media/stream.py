@@ -14,8 +14,9 @@ from telephony.errors import MediaError
 from telephony.media.background import Background
 from telephony.media.background import Source as Sound
 from telephony.media.codecs import Frame
+from telephony.media.crypto import Guard, renewed
 from telephony.media.latch import Address, Source
-from telephony.media.packet import kind_of
+from telephony.media.packet import Buffer, kind_of
 from telephony.media.quality import HeardQuality
 from telephony.media.receiving import OnDigit, OnTone, Receiver
 from telephony.media.recorder import Recorder
@@ -77,6 +78,8 @@ class Stream:
         self._sender = Sender(plan, state, self._emit, self._rate_hz)
         self._background = Background()
         self._control = Control(state.ssrc)
+        self._guard: Guard | None = None  # SRTP, None for plain RTP
+        self._unauthenticated = self._replayed = 0  # of guards that are gone
         self._rtcp_source: Source | None = None
         self._last_report_at: float | None = None  # when RTCP was last heard
         self._in = bytearray(_BIGGEST_BYTES)
@@ -174,10 +177,12 @@ class Stream:
         """The call's media so far."""
         receiver, jitter, control = self._receiver, self._receiver.jitter, self._control
         to_ms = 1000 / self._plan.clock_hz
+        guard = self._guard
         trip, theirs = control.round_trip_s, control.remote_jitter_units
         view = control.remote_quality
         return MediaReport(
             codec=self._plan.codec,
+            srtp=self._plan.srtp.suite if self._plan.srtp else "",
             sent=self._sender.packets,
             received=receiver.stats.received,
             lost=receiver.stats.lost,
@@ -191,6 +196,8 @@ class Stream:
             trimmed=jitter.trimmed,
             delay_ms=round(receiver.delay_ms, 1),
             malformed=receiver.malformed,
+            unauthenticated=self._unauthenticated + (guard.unauthenticated if guard else 0),
+            replayed=self._replayed + (guard.replayed if guard else 0),
             not_rtp=self._not_rtp,
             comfort_noise=receiver.comfort_noise,
             unknown_type=receiver.unknown_type,
@@ -224,6 +231,11 @@ class Stream:
 
     def _agree(self, plan: MediaPlan) -> None:
         host, port = plan.remote
+        guard = self._guard
+        self._guard = renewed(guard, plan.srtp)
+        if guard is not None and self._guard is None:
+            self._unauthenticated += guard.unauthenticated
+            self._replayed += guard.replayed
         self._plan = plan
         self._sending = plan.direction in ("sendrecv", "sendonly") and host not in _NOWHERE and port > 0
         self._rtcp_source = None
@@ -244,7 +256,10 @@ class Stream:
                     return
                 continue
             kind = kind_of(view, size)
-            if kind == "rtp":
+            if kind == "rtp" and self._guard is not None:
+                if clear := self._guard.unprotect(bytes(view[:size])):
+                    self._receiver.datagram(memoryview(clear), len(clear), source, now, proven=True)
+            elif kind == "rtp":
                 self._receiver.datagram(view, size, source, now)
             elif kind == "rtcp":
                 self._control_datagram(size, None, now)  # muxed (RFC 5761)
@@ -267,8 +282,9 @@ class Stream:
 
     def _emit(self, packet: memoryview) -> None:
         try:
-            self._rtp.sendto(packet, self._receiver.latch.target)
-        except OSError:  # a full buffer or an ICMP error: sound that is late is worth nothing
+            data = self._guard.protect(bytes(packet)) if self._guard is not None else packet
+            self._rtp.sendto(data, self._receiver.latch.target)
+        except (OSError, MediaError):  # a full buffer or an ICMP error: sound that is late is worth nothing
             self._send_errors += 1
         else:
             self.last_sent_at = self._now
@@ -300,8 +316,10 @@ class Stream:
         if host in _NOWHERE or not 0 < port < 65535:
             return
         try:
+            if self._guard is not None:
+                report = self._guard.protect(report, rtcp=True)
             sock.sendto(report, self._rtcp_source or (host, port + 1))
-        except OSError:
+        except (OSError, MediaError):
             self._send_errors += 1
 
     def _heard_quality(self) -> HeardQuality:
@@ -318,12 +336,19 @@ class Stream:
 
     def _control_datagram(self, size: int, source: Source | None, now: float) -> None:
         """source: None if it came on the RTP port."""
+        packet: Buffer = self._in_view
+        if self._guard is not None:
+            clear = self._guard.unprotect(bytes(self._in_view[:size]), rtcp=True)
+            if clear is None:
+                return
+            packet, size = clear, len(clear)
         try:
-            reports = parse(self._in_view, size)
+            reports = parse(packet, size)
         except MediaError:
             self._receiver.malformed += 1
             return
-        if source is not None and source[0] == self._receiver.latch.target[0]:
+        known = self._guard is not None  # it had the key
+        if source is not None and (known or source[0] == self._receiver.latch.target[0]):
             self._rtcp_source = source
         self._last_report_at = now
         self._control.receive(reports, now)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from telephony.sdp.crypto import SrtpPolicy
 from telephony.sip.digest import Credentials, Doorkeeper, Proof
 from telephony.sip.message import Request
 from telephony.sip.screening import Refusal, Vouched
@@ -42,7 +43,8 @@ class Trunk:
 
     networks: its addresses. credentials: our name and password there, and theirs here if `asks_login`: then a
     caller must prove them, from one of the networks or, if there are none, from anywhere. trusted: what it
-    says about callers is believed. codecs: in order of preference, () for the phone's own."""
+    says about callers is believed. codecs: in order of preference, () for the phone's own.
+    srtp: None for the phone's own rule."""
 
     name: str
     networks: tuple[Network, ...] = ()
@@ -50,6 +52,7 @@ class Trunk:
     asks_login: bool = False
     trusted: bool = True
     codecs: tuple[str, ...] = ()
+    srtp: SrtpPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ class PjsipPhone:
     quiet_s: how long the other side must be inaudible before `silence`; longer than pauses in its speech.
     record: WAV of what the call hears, from its first packet on; complete after the `async with` block.
     transport: udp, tcp or tls. trust: PEM of the authority that must have signed the far side's certificate.
-    prack: 100rel is required, of whoever calls and of whoever is called."""
+    prack: 100rel is required, of whoever calls and of whoever is called. srtp: off, optional or
+    required."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class PjsipPhone:
         transport: str = "udp",
         trust: Path | None = None,
         prack: bool = False,
+        srtp: str = "off",
         codecs: Sequence[str] = ("PCMU/8000/1", "PCMA/8000/1"),
     ) -> None:
         self.uri = ""
@@ -60,6 +62,7 @@ class PjsipPhone:
             "transport": transport,
             "trust": str(trust or ""),
             "prack": prack,
+            "srtp": srtp,
             "codecs": list(codecs),
         }
         self._process: asyncio.subprocess.Process

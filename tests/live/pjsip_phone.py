@@ -26,6 +26,11 @@ TRANSPORTS = {
     "tcp": pj.PJSIP_TRANSPORT_TCP,
     "tls": pj.PJSIP_TRANSPORT_TLS,
 }
+SRTP = {
+    "off": pj.PJMEDIA_SRTP_DISABLED,
+    "optional": pj.PJMEDIA_SRTP_OPTIONAL,
+    "required": pj.PJMEDIA_SRTP_MANDATORY,
+}
 STATES = {
     pj.PJSIP_INV_STATE_CALLING: "calling",
     pj.PJSIP_INV_STATE_INCOMING: "incoming",
@@ -230,11 +235,13 @@ class Phone:
         transport: str = "udp",
         trust: str = "",
         prack: bool = False,
+        srtp: str = "off",
     ) -> None:
         """Bind a free port of 127.0.0.1 and tell the phone's URI. answer_with: 0, 200 or a refusal.
 
         codecs: what is offered, best first, as PJSIP writes them: `G722/16000/1`. transport: udp, tcp or tls.
-        trust: PEM of the authority that far sides over TLS must have, "" for any. prack: 100rel is required."""
+        trust: PEM of the authority that far sides over TLS must have, "" for any. prack: 100rel is required.
+        srtp: off, optional or required, with keys from SDP over any transport."""
         self.answer_with, self.record_to, self.quiet_s = answer_with, record, quiet_s
         config = pj.EpConfig()
         config.uaConfig.threadCnt = 0
@@ -265,6 +272,8 @@ class Phone:
         account.mediaConfig.transportConfig.port = 0
         if prack:
             account.callConfig.prackUse = pj.PJSUA_100REL_MANDATORY
+        account.mediaConfig.srtpUse = SRTP[srtp]
+        account.mediaConfig.srtpSecureSignaling = 0
         self.account.create(account)
         tell("started", uri=account.idUri, port=port)
 

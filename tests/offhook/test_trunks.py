@@ -31,6 +31,7 @@ trunks:
     password_env: CARRIER_PASSWORD
     register: yes
     codecs: [pcma]
+    srtp: required
     max_calls: 30
     caller_id: {show: "+4930123456", believe: no}
     allowed: ["+49*"]
@@ -136,6 +137,16 @@ async def test_the_switch_lets_in_whom_the_settings_name(tmp_path: Path) -> None
     trunks.count()
     assert b'offhook_sip_gate{verdict="welcome"} 2.0' in metrics.text()
     assert trunks.access.trunks["carrier"].codecs == ("PCMA",)
+    assert [trunk.srtp for trunk in trunks.access.trunks.values()] == ["required", None]
+
+
+def test_sound_is_encrypted_with_whoever_can_unless_the_settings_say_otherwise(tmp_path: Path) -> None:
+    """Row 51: optional costs plain callers nothing; anything but the three words is an error."""
+    assert Settings().sip.srtp == "optional"
+    assert load_settings(written(tmp_path, "sip: {srtp: off}\n"), environ={}).sip.srtp == "off"
+    assert load_settings(SHIPPED, environ={"OFFHOOK_SIP__SRTP": "required"}).sip.srtp == "required"
+    (found,) = problems(written(tmp_path, "sip: {srtp: maybe}\n"))
+    assert found.endswith("'srtp' is 'maybe'. Allowed: off, optional or required.")
 
 
 async def test_a_trunk_is_asked_whether_it_is_there_and_the_metrics_tell() -> None:
