@@ -28,6 +28,7 @@ BROAD_EXCEPTS = {
     "offhook/worker/main.py": 1,  # a message about one call: costs that call only
     "offhook/worker/agents.py": 1,  # importing a user's module: costs the agents that need it, with a reason
     "offhook/worker/bridge.py": 2,  # an agent's own code, preparing and talking: costs its call only
+    "pipeline/providers/onnx_turn.py": 2,  # a user's model in its runtime: costs its opinion, or says what is wrong
     "pipeline/tooling.py": 1,  # a tool's own code: costs this tool only, the model is told
 }
 

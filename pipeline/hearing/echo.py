@@ -1,0 +1,109 @@
+"""Our own voice coming back from the line, told from the caller's.
+
+Pure. Told of every frame that leaves, asked about every frame that comes. How much comes back, and how late, is a
+property of the call, so it is measured: a caller only adds to what comes, so for the echo's true delay the weakest
+part of what comes back, relative to what was sent that long ago, is the echo. On a clean line it is next to nothing,
+and quiet callers are heard. Powers only: it masks frames, it does not cancel sound."""
+
+from __future__ import annotations
+
+from math import log10
+
+import numpy as np
+
+from pipeline.ports import FRAME_MS, Frame
+
+STEP_MS = 5  # delays are told apart so finely
+STEPS = FRAME_MS // STEP_MS
+DELAYS = 64  # of one step each, behind the newest frame that was sent: an echo comes back within 340 ms
+AUDIBLE = 150.0**2  # power of what we send below which nothing can be measured
+
+LEARNING_FRAMES = 25  # of our speech, until there is a first measurement
+AT_FIRST = 0.3**2  # of our loudest power of late, taken for echo until then
+WEAKEST_DB = -31.0  # an echo below that against our voice is none
+
+SHARE = 0.12  # of what comes back at the right delay is weaker than the measured coupling
+COARSE_DB, FINE_DB, COARSE_FRAMES = 4.0, 0.05, 10  # steps of the measurement: large at first, small later
+
+SPREAD_SHARE, SPREAD_STEP_DB = 0.9, 0.3  # the echo fluctuates: 90 % of it is within the spread
+SPREAD_AT_FIRST_DB, NO_ECHO_DB = 5.0, 12.0  # what is stronger by this much is the caller
+OVER_DB, LEAST_OVER_DB, MOST_OVER_DB = 3.0, 6.0, 11.0  # above the spread, and bounds: that is the caller
+HOLD_AFTER, HOLD_FRAMES = 2, 10  # two loud frames: for 200 ms weaker ones are the caller's too
+LEAST_HELD_DB = 1.5
+
+
+class EchoGuard:
+    """One call's echo. 11 µs a frame while we speak, next to nothing while we do not."""
+
+    def __init__(self) -> None:
+        self._blocks = np.zeros(DELAYS - 1 + 2 * STEPS)  # power of the last steps sent, the newest first
+        self._sent = np.zeros(DELAYS)  # power of 20 ms that ended so many steps ago
+        self._silent_frames = DELAYS
+        self._coupling = np.ones(DELAYS)  # measured, of power, for each delay
+        self._spread_db = SPREAD_AT_FIRST_DB
+        self._frames = self._over = self._hold = 0
+
+    @property
+    def coupling_db(self) -> float | None:
+        """What comes back, in dB of what we send; None until it was measured, and on a line without echo."""
+        if self._frames < LEARNING_FRAMES:
+            return None
+        level_db = 10 * log10(float(self._coupling.max())) + self._spread_db
+        return level_db if level_db >= WEAKEST_DB else None
+
+    def sent(self, frame: Frame | None) -> None:
+        """20 ms that leave for the phone; None for silence."""
+        if frame is None and self._silent_frames > DELAYS:
+            return
+        blocks = self._blocks
+        blocks[STEPS:] = blocks[:-STEPS].copy()
+        if frame is None or not len(frame):
+            blocks[:STEPS] = 0.0
+        else:
+            steps = frame[: len(frame) // STEPS * STEPS].reshape(STEPS, -1).astype(np.float32)
+            blocks[:STEPS] = np.einsum("ij,ij->i", steps, steps)[::-1] / max(len(frame), 1)
+        total = np.cumsum(blocks)
+        self._sent[0] = total[STEPS - 1]
+        self._sent[1:] = (total[STEPS:] - total[:-STEPS])[: DELAYS - 1]
+        self._silent_frames = 0 if self._sent[0] > AUDIBLE else self._silent_frames + 1
+
+    def masks(self, power: float) -> bool:
+        """Is a frame of that power (mean square) no louder than our echo may be?"""
+        if self._silent_frames * STEPS >= DELAYS:
+            return False
+        self._measure(power)
+        if self._frames < LEARNING_FRAMES:
+            return power < AT_FIRST * float(self._sent.max())
+        delay = int(self._coupling.argmax())
+        level = float(self._coupling[delay])
+        if 10 * log10(level) + self._spread_db < WEAKEST_DB:
+            return False
+        sent = float(self._sent[max(0, delay - 1) : delay + 2].max())
+        above_db = 10 * log10(max(power, 1e-3) / max(level * sent, 1e-3))
+        if sent > AUDIBLE and above_db < NO_ECHO_DB and not self._hold:
+            up = above_db > self._spread_db
+            self._spread_db += SPREAD_STEP_DB * (SPREAD_SHARE if up else SPREAD_SHARE - 1)
+        return self._is_echo(above_db)
+
+    def _measure(self, power: float) -> None:
+        """Follow, for each delay, the level below which SHARE of the frames are: down in large steps, up in small."""
+        self._frames += 1
+        step_db = max(FINE_DB, COARSE_DB / (1 + self._frames / COARSE_FRAMES))
+        up, down = 10 ** (SHARE * step_db / 10), 10 ** ((SHARE - 1) * step_db / 10)
+        factors = np.where(power < self._coupling * self._sent, down, up)
+        factors[self._sent < AUDIBLE] = 1.0
+        self._coupling *= factors
+        np.clip(self._coupling, 1e-9, 1.0, out=self._coupling)
+
+    def _is_echo(self, above_db: float) -> bool:
+        """above_db: how much stronger a frame is than the measured echo."""
+        if above_db >= min(max(self._spread_db + OVER_DB, LEAST_OVER_DB), MOST_OVER_DB):
+            self._over += 1
+            if self._over >= HOLD_AFTER:
+                self._hold = HOLD_FRAMES
+            return False
+        self._over = 0
+        if self._hold:
+            self._hold -= 1
+            return above_db < max(LEAST_HELD_DB, self._spread_db)
+        return True
