@@ -51,7 +51,8 @@ class OnnxTurnModel:
 
     input: `sound`, float32 of shape (1, samples), -1.0 to 1.0, padded in front to `seconds`, at `rate_hz`; or
     `words`, a string tensor of shape (1,). Its first output's last number is the probability that the turn is over;
-    `output: logit` squashes it first. languages: tags it knows ("en"), empty for all. session: instead of opening `path`, for tests and for own runtimes.
+    `output: logit` squashes it first. languages: tags it knows ("en"), empty for all.
+    session: instead of opening `path`, for tests and for own runtimes.
     Raises ConfigError for a file that is missing or no model, and without onnxruntime.
     """
 
