@@ -125,6 +125,63 @@ class AgentUnducked(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AgentPaused(Event):
+    """Somebody talked over the agent for so long that it stopped, until words or silence tell what it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentResumed(Event):
+    """It was nothing: the agent goes on from the word at which it stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class FillerSaid(Event):
+    """The answer took its time, and the agent said that it would."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDiscarded(Event):
+    """An answer was made ahead of the turn's end, and then more words came. tokens: what it cost."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsed(Event):
+    """What one request to the language model took, in its provider's tokens."""
+
+    provider: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSilent(Event):
+    """The caller said nothing for so long that the agent asked again (asked: how often by now), or gave up."""
+
+    asked: int
+    gave_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTooLong(Event):
+    """The caller's line made speech-like sound for so long that the turn was ended. seconds: for how long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffFailed(Event):
+    """An agent could not take over; the one before it goes on."""
+
+    agent: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallerInterrupted(Event):
     """The caller kept speaking over the agent and took the floor.
 

@@ -54,6 +54,12 @@ class AudioOut(Protocol):
     def duck(self, on: bool) -> None:
         """Lower speech by 12 dB while somebody talks over it, or bring it back."""
 
+    def pause(self) -> int:
+        """Fall silent within 20 ms and keep what waits; returns the position where speech stops."""
+
+    def resume(self, position: int) -> None:
+        """Go on from `position`, a little way back: what was said since is said again, and counts once."""
+
 
 @dataclass(frozen=True, slots=True)
 class TransferResult:

@@ -66,6 +66,24 @@ class Ledger:
         parts = (self._heard_of(piece, position) for piece in self._pieces[first:end])
         return " ".join(part for part in parts if part)
 
+    def word_at(self, position: int) -> int:
+        """The position at which the word began that sounded at `position`; a word that is over is not begun again."""
+        for piece in self._pieces:
+            if piece.begins is None or not piece.begins <= position < piece.begins + piece.samples:
+                continue
+            played = position - piece.begins
+            starts = [round(word.start_s * self.rate_hz) for word in piece.words]
+            if not starts:
+                starts = self._starts_by_rate(piece)
+            return piece.begins + max((start for start in starts if start <= played), default=0)
+        return position
+
+    def _starts_by_rate(self, piece: _Piece) -> list[int]:
+        """Where the words begin if all letters take as long."""
+        per_char = piece.samples / len(piece.text) if piece.complete and piece.text else self.rate_hz / CHARS_PER_S
+        places = [0, *(at + 1 for at, char in enumerate(piece.text) if char == " ")]
+        return [round(place * per_char) for place in places]
+
     def _heard_of(self, piece: _Piece, position: int) -> str:
         if piece.begins is None or position <= piece.begins:
             return ""
