@@ -33,7 +33,8 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """`[a, b]`, or `a` alone."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -64,11 +65,15 @@ def _host(text: str) -> str:
     return text
 
 
-Networks: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_list)]
-CodecNames: TypeAlias = Annotated[
-    tuple[Annotated[str, AfterValidator(codec_name)], ...], BeforeValidator(_list)
+Networks: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(as_list)
 ]
-Patterns: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_list)]
+CodecNames: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(codec_name)], ...], BeforeValidator(as_list)
+]
+Patterns: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(as_list)
+]
 Code: TypeAlias = Annotated[int, Field(ge=400, le=699)]
 
 
@@ -138,7 +143,7 @@ class AccessSettings(Part):
     per_second: float = Field(default=200, ge=0)
     per_second_source: float = Field(default=100, ge=0)
     ban_s: float = Field(default=600, ge=0)
-    scanners: Annotated[tuple[str, ...], BeforeValidator(_list)] = SCANNERS
+    scanners: Annotated[tuple[str, ...], BeforeValidator(as_list)] = SCANNERS
     realm: str = Field(default="offhook", min_length=1)
     retry_after_s: int = Field(default=5, ge=0, le=3600)
     codes: RejectCodes = RejectCodes()

@@ -5,6 +5,7 @@ Read once at start by the switch; nothing watches it."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from dotenv import dotenv_values
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -19,9 +21,11 @@ from pydantic import (
     model_validator,
 )
 
-from offhook.access_settings import AccessSettings, Part, TrunkSettings, codec_name, take_passwords
+from offhook.access_settings import AccessSettings, Part, TrunkSettings, as_list, codec_name, take_passwords
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dialplan.load import explain_errors
+from telephony.errors import SipSyntaxError
+from telephony.sip.uri import split_host_port
 from telephony.trunk.access import Strangers
 
 PREFIX = "OFFHOOK_"
@@ -74,11 +78,26 @@ def _codec_names(value: Any) -> Any:
 Codecs: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_codec_names)]
 
 
+def _name_server(text: str) -> str:
+    try:
+        host, _ = split_host_port(f"[{text}]" if text.count(":") > 1 and "[" not in text else text)
+        ipaddress.ip_address(host)
+    except (SipSyntaxError, ValueError):
+        raise ValueError(f"{text!r} is no name server. Write its address, like 192.0.2.53.") from None
+    return text
+
+
+NameServers: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_name_server)], ...], BeforeValidator(as_list)
+]
+
+
 class SipSettings(Part):
     """Where calls come in: UDP and TCP on `port`, TLS on its own. port 0: any free one. public_host: what
     peers are told, when it is not `host`.
 
-    codecs: what we speak, best first; a peer that offers several gets the first of its own list."""
+    codecs: what we speak, best first; a peer that offers several gets the first of its own list. dns: name
+    servers for carriers' names, address or address:port; () for the system's."""
 
     host: str = "0.0.0.0"
     port: Port = 5060
@@ -86,6 +105,7 @@ class SipSettings(Part):
     tcp: bool = True
     tls: TlsSettings | None = None
     codecs: Codecs = ("PCMU", "PCMA")
+    dns: NameServers = ()
 
 
 class RtpSettings(Part):

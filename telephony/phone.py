@@ -7,6 +7,7 @@ nothing."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -31,12 +32,13 @@ from telephony.sip.stack import Stack
 from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri, join_host_port
 from telephony.trunk.access import Access
-from telephony.trunk.locate import Locator, SrvLookup, worth_another
+from telephony.trunk.locate import Locator, Names, worth_another
 from telephony.trunk.sockets import Sockets, public_address
 from telephony.trunk.tls import Tls
 from telephony.trunk.transport import Transport
 
 RETRY_AFTER_S = 5  # what callers are told who come while we leave
+NO_WORD_S = 4.0  # a request was sent four times by then; a dead target must not cost the caller 32 s
 
 log = structlog.get_logger(__name__)
 
@@ -60,10 +62,11 @@ class Phone:
 
     host, port: local, port 0 for any free one. ports: where calls get RTP ports. public_host: what peers are
     told to reach us at, if it is not the local address. codecs: names in order of preference. tls: None for
-    no TLS. srv: how SRV records are found, None to do without. access: who may ring, None for everybody; set
-    it before entering. admit: asked before a Call exists, with the INVITE, its source and the trunk's name (""
-    for none); None lets it pass. options_status: what OPTIONS is answered with, 503 while draining. address,
-    tls_port: where we listen, once entered; tls_port is 0 without a certificate."""
+    no TLS. names: whom to ask for NAPTR and SRV records (trunk/dns.py), None to do without. access: who may
+    ring, None for everybody; set it before entering. admit: asked before a Call exists, with the INVITE, its
+    source and the trunk's name ("" for none); None lets it pass. options_status: what OPTIONS is answered with,
+    503 while draining. no_word_s: how long a target may be silent before the next one, if there is one, is
+    tried. address, tls_port: where we listen, once entered; tls_port is 0 without a certificate."""
 
     def __init__(
         self,
@@ -76,21 +79,22 @@ class Phone:
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
         tcp: bool = True,
         tls: Tls | None = None,
-        srv: SrvLookup | None = None,
+        names: Names | None = None,
     ) -> None:
         self.access: Access | None = None
         self.admit: Callable[[Request, tuple[str, int], str], Rejection | None] | None = None
         self.options_status: Callable[[], int] | None = None
         self.goodbye_s = 2.0
+        self.no_word_s = NO_WORD_S
         self.address = (host, port)
         self.tls_port = 0
-        self._tcp, self._tls, self._srv = tcp, tls, srv
+        self._tcp, self._tls, self._names = tcp, tls, names
         self._ports = ports
         self._public_host = public_host
         self._user_agent = user_agent
         self._codecs = codecs
         self._calls: dict[LegKey, Call] = {}
-        self._requests: dict[LegKey, asyncio.Future[Response]] = {}
+        self._requests: dict[str, asyncio.Future[Response]] = {}  # by transaction
         self._waiting: asyncio.Queue[Call | None] = asyncio.Queue()
         self._leaving = False
         self._said_goodbye = asyncio.Event()
@@ -105,7 +109,11 @@ class Phone:
         self._transport = Transport(self.stack, self._hear)
         await sockets.carry(self._transport)
         self._locator = Locator(
-            v6=":" in host, transports=sockets.transports, draw=random.uniform, srv=self._srv
+            v4=":" not in host,
+            v6=":" in host,
+            transports=sockets.transports,
+            draw=random.uniform,
+            names=self._names,
         )
         return self
 
@@ -193,6 +201,10 @@ class Phone:
                     attempt = _Try(listen, more=number < len(ways))
                     call = self._place(uri, caller, flow, headers, attempt, self.login(credentials))
                     placed.append(call)
+                    if attempt.more and not await self._has_word(call):
+                        attempt.give_up()
+                        call.hang_up("no answer")
+                        continue
                     await call.settled()
                     if not attempt.failed:
                         break
@@ -207,24 +219,38 @@ class Phone:
             raise CallFailed(f"{uri}: {ended.code} {ended.reason}".strip(), code=ended.code)
         return call
 
-    async def request(self, request: Request, target: str, login: Login | None = None) -> Response:
+    async def request(
+        self, request: Request, target: str | Sequence[str], login: Login | None = None
+    ) -> Response:
         """Send a request that belongs to no call (REGISTER, OPTIONS) and wait for its final response.
 
-        request: complete but for Via and Contact. target: SIP URI of where it goes. One call and From tag has
-        one request at a time. A timeout is a 408, a broken flow a 503, as if the far side had said so."""
+        request: complete but for Via and Contact. target: SIP URI of where it goes, or several to be tried in
+        order, as `dial` does. A timeout is a 408, a broken flow a 503, as if the far side had said so."""
         try:
-            flow = (await self._locator.flows(Uri.parse(target)))[0]
+            ways = await self._ways([target] if isinstance(target, str) else list(target))
         except CallFailed as error:
             return Response(error.code, str(error))
-        key = request.call_id, request.from_tag
+        for number, (_, flow) in enumerate(ways, 1):
+            more = number < len(ways)
+            response = await self._request_on(request.copy(), flow, login, self.no_word_s if more else None)
+            if not worth_another(response.status, rang=False):
+                break
+        return response
+
+    async def _request_on(
+        self, request: Request, flow: Flow, login: Login | None, patience_s: float | None
+    ) -> Response:
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._requests[key] = answer
+        transaction, actions = self.stack.request(request, flow, self.now(), login)
+        self._requests[transaction.key] = answer
         try:
-            _, actions = self.stack.request(request, flow, self.now(), login)
             self.perform(actions)
-            return await answer
+            async with asyncio.timeout(patience_s):
+                return await answer
+        except TimeoutError:
+            return Response(408, "No answer")
         finally:
-            del self._requests[key]
+            del self._requests[transaction.key]
 
     def login(self, credentials: Credentials | None) -> Login | None:
         """A login for one call or registration."""
@@ -262,6 +288,13 @@ class Phone:
         self._calls[call.key] = call
         self.perform(actions)
         return call
+
+    async def _has_word(self, call: Call) -> bool:
+        """Has the far side said anything in time, if only 100?"""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.no_word_s):
+                await call.settled()
+        return call.has_word
 
     # ---- the line, as a call sees it (call/line.py)
 
@@ -301,7 +334,7 @@ class Phone:
                 self._new_call(event)
             elif call := self._calls.get(event.leg):
                 call.hear(event)
-            elif answer := self._requests.get(event.leg):
+            elif answer := self._asked_for(event):
                 _settle(answer, event)
             else:
                 self._hear_late(event)
@@ -311,6 +344,11 @@ class Phone:
                 transaction = event.invite if isinstance(event, sip.CallCame) else event.transaction
                 self.perform(self.stack.respond(transaction, 500, self.now()))
         self._check_goodbye()
+
+    def _asked_for(self, event: sip.LegEvent) -> asyncio.Future[Response] | None:
+        if isinstance(event, sip.Replied | sip.Unanswered):
+            return self._requests.get(event.transaction.key)
+        return None
 
     def _new_call(self, came: sip.CallCame) -> None:
         request, source = came.invite.request, came.source.remote
@@ -380,15 +418,20 @@ class _Try:
 
     def __init__(self, listen: Callable[[CallEvent], None] | None, *, more: bool) -> None:
         self.failed = False
-        self._listen, self._more = listen, more
+        self.more = more
+        self._listen = listen
         self._rang = False
 
     def __call__(self, event: CallEvent) -> None:
         self._rang = self._rang or isinstance(event, Ringing)
-        if isinstance(event, Ended) and self._more and event.by != "us":
+        if isinstance(event, Ended) and self.more and event.by != "us" and not self.failed:
             self.failed = worth_another(event.code, rang=self._rang)
         if self._listen is not None and not self.failed:
             self._listen(event)
+
+    def give_up(self) -> None:
+        """Nothing was heard; what becomes of it is nobody's news."""
+        self.failed = True
 
 
 def _give_up(placed: Sequence[Call], reason: str) -> None:

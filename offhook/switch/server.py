@@ -27,6 +27,7 @@ from offhook.switch.trunks import Trunks
 from telephony.dialplan.store import PlanStore
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
+from telephony.trunk.dns import NameServers
 from telephony.trunk.tls import Tls
 
 log = structlog.get_logger()
@@ -80,6 +81,7 @@ class Switch:
                 tcp=settings.sip.tcp,
                 tls=Tls(**settings.sip.tls.model_dump()) if settings.sip.tls else None,
                 codecs=settings.sip.codecs,
+                names=NameServers(settings.sip.dns),
             )
             phone.access = self._trunks.access
             phone.admit = self._reception.admit

@@ -23,7 +23,7 @@ from telephony.errors import OutOfOrder, SdpError, SipSyntaxError
 from telephony.sdp.plan import MediaPlan
 from telephony.sip import events as sip
 from telephony.sip.body import find_part
-from telephony.sip.client_transaction import ClientTransaction, InviteClient
+from telephony.sip.client_transaction import ClientState, ClientTransaction, InviteClient
 from telephony.sip.dialog import Dialog, LegKey
 from telephony.sip.digest import Login
 from telephony.sip.endpoint import Headers
@@ -84,6 +84,11 @@ class Call(MediaCall):
             raise
         call.rtp, call._agreement, call._dialing = rtp, agreement, dialing
         return call, actions
+
+    @property
+    def has_word(self) -> bool:
+        """Has the far side said anything yet, or is the try over? A 100 will do."""
+        return self._dialing is None or self._dialing.state is not ClientState.CALLING
 
     # ---- what its user does with an inbound call
 
