@@ -74,6 +74,7 @@ CodecNames: TypeAlias = Annotated[
 Patterns: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(as_list)
 ]
+Hosts: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(as_list)]
 Code: TypeAlias = Annotated[int, Field(ge=400, le=699)]
 
 
@@ -89,14 +90,16 @@ class CallerId(Part):
 class TrunkSettings(Part):
     """One carrier, PBX or office.
 
-    host: its proxy, name or address, with port if it is not 5060; an address may ring us. allow_from: more
+    host: its proxy, name or address, with port if it is not 5060; several are tried in order, for calls and
+    REGISTER. They may ring us, unless they must prove a password. allow_from: more
     networks that may. user, auth_user: our name there, and another for the password if they differ.
     password_env: the variable that holds the password. challenge: callers must prove that name and password.
-    register: log in, so that calls come to us. expiry_s: what we ask for. codecs: () for those of all calls.
+    register: log in, so that calls come to us. expiry_s: what we ask for. codecs: in our order, also where
+    they offer; () for those of all calls, in their order.
     max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty."""
 
     name: str = Field(min_length=1)
-    host: Annotated[str, AfterValidator(_host)] | None = None
+    host: Hosts = ()
     allow_from: Networks = ()
     user: str = ""
     auth_user: str = ""

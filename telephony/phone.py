@@ -184,14 +184,15 @@ class Phone:
         credentials: Credentials | None = None,
         timeout: float = 60.0,  # ours, because the far side must then hear a CANCEL
         listen: Callable[[CallEvent], None] | None = None,
+        trunk: str = "",
     ) -> Call:
         """Place a call; returns when it is answered and acknowledged. Cancelling it cancels the call.
 
         target: SIP URI, or several to be tried in order; each address of each is tried until one neither
-        fails nor is overloaded (408 before it rang, 503). caller: URI for From, ours if empty. credentials: for
-        a far side that asks who we are. listen: hears the call from its first ring on, and of a try that fails
-        only its rings. Raises CallFailed with the far side's code, 408 after `timeout` s in all; SipSyntaxError
-        for a target that is no URI."""
+        fails nor is overloaded (408 before it rang, 503). caller: URI for From, ours if empty. credentials:
+        for a far side that asks who we are. listen: hears the call from its first ring on, and of a try that
+        fails only its rings. trunk: whose codecs are offered. Raises CallFailed with the far side's code, 408
+        after `timeout` s in all; SipSyntaxError for a target that is no URI."""
         targets = [target] if isinstance(target, str) else list(target)
         placed: list[Call] = []
         try:
@@ -199,7 +200,7 @@ class Phone:
                 ways = await self._ways(targets)
                 for number, (uri, flow) in enumerate(ways, 1):
                     attempt = _Try(listen, more=number < len(ways))
-                    call = self._place(uri, caller, flow, headers, attempt, self.login(credentials))
+                    call = self._place(uri, caller, flow, headers, attempt, self.login(credentials), trunk)
                     placed.append(call)
                     if attempt.more and not await self._has_word(call):
                         attempt.give_up()
@@ -260,6 +261,11 @@ class Phone:
         """Where that user of ours can be reached, as a Contact header value."""
         return f"<sip:{user}@{self._endpoint.sent_by}>"
 
+    async def addresses(self, target: str) -> list[str]:
+        """Every address that calls to this URI may go to, and its host's own. Raises CallFailed if there is none."""
+        uri = Uri.parse(target)
+        return list(dict.fromkeys(flow.remote[0] for flow in await self._locator.all_flows(uri)))
+
     async def _ways(self, targets: Sequence[str]) -> list[tuple[str, Flow]]:
         """Every URI with every address it stands for. Raises CallFailed if there is none at all."""
         ways: list[tuple[str, Flow]] = []
@@ -281,9 +287,10 @@ class Phone:
         headers: Sequence[tuple[str, str]],
         listener: _Try,
         login: Login | None,
+        trunk: str,
     ) -> Call:
         ours = f"<{caller}>" if caller else self._endpoint.contact_on(flow, uri)
-        call, actions = Call.outgoing(self, uri, ours, flow, headers, login)
+        call, actions = Call.outgoing(self, uri, ours, flow, headers, login, trunk)
         call.listen(listener)
         self._calls[call.key] = call
         self.perform(actions)
@@ -311,10 +318,17 @@ class Phone:
         return self._ports.lend()
 
     def media(self, port: int, trunk: str = "") -> LocalMedia:
-        """Our side of a new session with that RTP port, with the codecs of that trunk."""
+        """Our side of a new session with that RTP port. A trunk with codecs of its own has its order in our
+        answers as well (RFC 3264 §6.1 leaves the choice to us); others get the first that they offer."""
         known = self.access.trunks.get(trunk) if self.access else None
-        codecs = (known.codecs if known else ()) or self._codecs
-        return LocalMedia(self._host, port, codecs, session_id=secrets.randbits(48))
+        chosen = known.codecs if known else ()
+        return LocalMedia(
+            self._host,
+            port,
+            chosen or self._codecs,
+            session_id=secrets.randbits(48),
+            prefer_ours=bool(chosen),
+        )
 
     def between(self, low: float, high: float) -> float:
         """A random wait, s."""

@@ -28,7 +28,7 @@ from telephony.sip.dialog import Dialog, LegKey
 from telephony.sip.digest import Login
 from telephony.sip.endpoint import Headers
 from telephony.sip.message import Request, Response
-from telephony.sip.screening import ACCEPT
+from telephony.sip.screening import ACCEPT, Vouched
 from telephony.sip.server_transaction import InviteServer, ServerTransaction
 from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri
@@ -63,11 +63,13 @@ class Call(MediaCall):
         flow: Flow,
         headers: Headers = (),
         login: Login | None = None,
+        trunk: str = "",
     ) -> tuple[Self, list[Action]]:
-        """Offer our media to `uri`. Returns the call, and the actions that place it. Raises Overloaded."""
+        """Offer our media to `uri`, over a trunk if it is named. Returns the call, and the actions that place
+        it. Raises Overloaded."""
         rtp = line.lend()
         try:
-            agreement = Agreement(line.media(rtp.port))
+            agreement = Agreement(line.media(rtp.port, trunk))
             dialing, actions = line.stack.invite(
                 uri,
                 caller,
@@ -83,6 +85,7 @@ class Call(MediaCall):
             rtp.close()
             raise
         call.rtp, call._agreement, call._dialing = rtp, agreement, dialing
+        call.sender = Vouched(trunk)
         return call, actions
 
     @property

@@ -7,6 +7,7 @@ here too."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
@@ -128,6 +129,13 @@ class Locator:
                 log.warning("sip.services_unknown", domain=uri.host, error=str(error))
                 return await self._at(wanted or "udp", uri.host, uri.address[1], uri.host, None)
         return await self._at(wanted or "udp", uri.host, uri.address[1], uri.host, self._names)
+
+    async def all_flows(self, uri: Uri) -> list[Flow]:
+        """`flows`, and the addresses of the host itself: a carrier may call from them. Raises CallFailed."""
+        found = await self.flows(uri)
+        with contextlib.suppress(CallFailed):
+            found += await self._at("udp", uri.host, uri.address[1], uri.host, self._names)
+        return found
 
     async def _by_service(self, uri: Uri, wanted: str) -> list[Flow]:
         """By NAPTR unless the URI names a transport, else by the SRV records of one transport after the other

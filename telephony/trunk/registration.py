@@ -2,11 +2,12 @@
 
 Pure: responses and time in, requests and a deadline out. Driven by registrar_client.py. Not the password:
 401 and 407 are answered by sip/uac.py, with the Login that goes along. A registrar that was restarted and
-forgot us hears from us at the next refresh, or as soon as it answers again if that failed."""
+forgot us hears from us at the next refresh, or as soon as it answers again if that failed. A trunk with several
+registrars stays with the one that took us, and goes on to the next when that one fails."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -51,10 +52,11 @@ class Account:
 
 
 class Registration:
-    """The machine. spread: draws from (low, high), so that a thousand phones do not come back at once.
+    """The machine. spread: draws from (low, high), so that a thousand phones do not come back at once. others:
+    the same user at further registrars, in order.
 
-    Only `receive` assigns standing. until: loop time at which the registrar forgets us. why: what the last
-    failure said, "" after success."""
+    Only `receive` assigns standing. account: the one that is asked now. until: loop time at which the
+    registrar forgets us. why: what the last failure said, "" after success."""
 
     def __init__(
         self,
@@ -64,8 +66,11 @@ class Registration:
         tag: str,
         now: float,
         spread: Callable[[float, float], float],
+        others: Sequence[Account] = (),
     ) -> None:
         self.account = account
+        self._accounts = (account, *others)
+        self._untried = len(others)  # before we wait
         self.standing = Standing.OUT
         self.until = 0.0
         self.why = ""
@@ -118,6 +123,7 @@ class Registration:
         granted = self._granted(response)
         self.standing, self.until = Standing.IN, now + granted
         self.failures, self.why, self._too_brief = 0, "", 0
+        self._untried = len(self._accounts) - 1
         room = min(granted / 2, max(REFRESH_ROOM_S, granted / 5))
         self._next = self.until - room
 
@@ -142,6 +148,12 @@ class Registration:
         if now >= self.until:
             self.standing = Standing.OUT
         refused = 400 <= response.status < 500 and response.status not in (408, 480)
+        if not refused:
+            self.account = self._accounts[(self._accounts.index(self.account) + 1) % len(self._accounts)]
+            if self._untried:
+                self._untried, self._next = self._untried - 1, now
+                return
+            self._untried = len(self._accounts) - 1
         longest = (
             REFUSED_WAIT_S if refused else min(FIRST_WAIT_S * 2 ** min(self.failures - 1, 10), LONGEST_WAIT_S)
         )
