@@ -109,10 +109,12 @@ class SipSettings(Part):
 
 
 class RtpSettings(Part):
-    """UDP ports for media, both ends included; a call takes an even one for RTP and the next for RTCP."""
+    """UDP ports for media, both ends included; a call takes an even one for RTP and the next for RTCP. rest_s:
+    how long they are lent to nobody after a call."""
 
     first_port: int = Field(default=16384, ge=1024, le=65534)
     last_port: int = Field(default=32767, ge=1025, le=65535)
+    rest_s: float = Field(default=30.0, ge=0.0, le=600.0)
 
     @model_validator(mode="after")
     def _enough(self) -> Self:

@@ -366,9 +366,10 @@ class Phone:
 
     def _new_call(self, came: sip.CallCame) -> None:
         request, source = came.invite.request, came.source.remote
-        leaving = Rejection(503, "Leaving", RETRY_AFTER_S)
         sender = came.sender
-        rejection = leaving if self._leaving else self._admitted(request, source, sender.trunk)
+        rejection = self._admitted(request, source, sender.trunk)
+        if rejection is None and self._leaving:
+            rejection = Rejection(503, "Leaving", RETRY_AFTER_S)
         if rejection is not None:
             self.counters.rejected += 1
             self.perform(

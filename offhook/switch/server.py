@@ -72,7 +72,10 @@ class Switch:
             running = [tasks.create_task(helper.run(), name=helper.name) for helper in helpers]
             pool = self._pool(str(models))
             running.append(tasks.create_task(pool.run(), name="workers"))
-            ports = PortPool(settings.sip.host, settings.rtp.first_port, settings.rtp.last_port)
+            rtp = settings.rtp
+            ports = PortPool(
+                settings.sip.host, rtp.first_port, rtp.last_port, rest_s=rtp.rest_s, clock=loop.time
+            )
             phone = Phone(
                 host=settings.sip.host,
                 port=settings.sip.port,
@@ -96,6 +99,7 @@ class Switch:
 
     def stop(self) -> None:
         """Take no more calls and leave."""
+        self._reception.draining = True
         self._stopping.set()
 
     async def _serve(self, phone: Phone, pool: Pool) -> None:
@@ -145,7 +149,6 @@ class Switch:
             log.error("call_task_failed", task=task.get_name(), exc_info=error)
 
     async def _say_goodbye(self) -> None:
-        self._reception.draining = True
         self._reception.hang_up_all("server_stopped")
         if self._takers:
             await asyncio.wait(self._takers, timeout=GOODBYE_TIMEOUT_S)

@@ -133,6 +133,7 @@ def _ringing(trunk: TrunkSettings) -> Trunk:
         asks_login=trunk.challenge,
         trusted=trunk.caller_id.believe,
         codecs=trunk.codecs,
+        contact_user=trunk.user if trunk.registers else "",
     )
 
 

@@ -42,7 +42,8 @@ class Trunk:
 
     networks: its addresses. credentials: our name and password there, and theirs here if `asks_login`: then a
     caller must prove them, from one of the networks or, if there are none, from anywhere. trusted: what it
-    says about callers is believed. codecs: in order of preference, () for the phone's own."""
+    says about callers is believed. codecs: in order of preference, () for the phone's own.
+    contact_user: as whom we are registered there, "" if we are not."""
 
     name: str
     networks: tuple[Network, ...] = ()
@@ -50,6 +51,12 @@ class Trunk:
     asks_login: bool = False
     trusted: bool = True
     codecs: tuple[str, ...] = ()
+    contact_user: str = ""
+
+    @property
+    def vouched(self) -> Vouched:
+        """What the stack is told of its callers."""
+        return Vouched(self.name, self.trusted, self.contact_user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +150,7 @@ class Access:
         source = self._source(host, now)
         trunk = self._by_address(host)
         if trunk is not None and not trunk.asks_login:
-            return self._count(request, source, Vouched(trunk.name, trunk.trusted), now)
+            return self._count(request, source, trunk.vouched, now)
         if now < source.banned_until:
             self.counters.ignored += 1
             return None
@@ -191,7 +198,7 @@ class Access:
         passwords = {name: one.credentials.password for name, one in users.items() if one.credentials}
         proof, user = self._doorkeeper.check(request, host, now, passwords)
         if proof is Proof.RIGHT:
-            return Vouched(users[user].name, users[user].trusted)
+            return users[user].vouched
         if proof is Proof.WRONG:
             return Refusal(self.policy.login_code)
         if request.method != "INVITE" or (self._welcomes(host) and proof is Proof.NONE):

@@ -115,7 +115,11 @@ async def test_the_switch_lets_in_whom_the_settings_name(tmp_path: Path) -> None
     def knock(host: str) -> Vouched | Refusal | None:
         return trunks.access.judge(request, Flow("udp", (host, 5060)), 1.0)
 
-    assert knock("203.0.113.10") == knock("198.51.100.7") == Vouched("carrier", trusted=False)
+    assert (
+        knock("203.0.113.10")
+        == knock("198.51.100.7")
+        == Vouched("carrier", trusted=False, contact_user="4930123456")
+    )
     stranger = knock("192.0.2.1")
     assert isinstance(stranger, Refusal) and stranger.status == 401, "it may be anna, phoning from home"
     trunks.count()

@@ -23,7 +23,7 @@ class NameServer(asyncio.DatagramProtocol):
     """Knows `table`, with that TTL, and says "no such name" to the rest. silent: says nothing."""
 
     def __init__(self, table: Table, ttl: int = 300, *, silent: bool = False) -> None:
-        self.table = dict(table)
+        self.table: Table = table
         self.ttl = ttl
         self.silent = silent
         self.asked: list[str] = []

@@ -235,6 +235,26 @@ async def test_a_refusal_is_the_call_s_and_not_the_target_s(a_target: MakeTarget
         assert failed.value.code == status and other.heard == []
 
 
+async def test_a_registrar_that_moves_is_found_where_it_is_now(a_target: MakeTarget) -> None:
+    """A carrier changes its address: the next REGISTER goes there, as soon as the old record has run out."""
+    before, after = a_target(200), a_target(200)
+    async with (
+        asyncio.timeout(10),
+        a_name_server(records(before.port), ttl=0) as (server, names),
+        a_phone(names) as phone,
+    ):
+        registered = asyncio.Event()
+        account = Account.at("bot", "trunk.test")
+        client = RegistrarClient(phone, "carrier", account, None, told=lambda _, now: registered.set())
+        running = asyncio.create_task(client.run())
+        await registered.wait()
+        assert await phone.addresses("sip:trunk.test") == [HOST]
+        running.cancel()
+        server.table = records(after.port)
+        await client.leave()
+        assert [one.expires for one in before.heard] == [3600] and [one.expires for one in after.heard] == [0]
+
+
 async def test_a_trunk_registers_at_the_next_target_when_the_first_is_dead(a_target: MakeTarget) -> None:
     """Row 34 for REGISTER: within the first attempt, not after 32 s and a pause."""
     dead, alive = a_target(0), a_target(200)
