@@ -96,7 +96,9 @@ class TrunkSettings(Part):
     password_env: the variable that holds the password. challenge: callers must prove that name and password.
     register: log in, so that calls come to us. expiry_s: what we ask for. codecs: in our order, also where
     they offer; () for those of all calls, in their order.
-    max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it, none if empty."""
+    tls_name: callers who prove this name by certificate may
+    ring, from anywhere. max_calls: at once, 0 for any number. allowed: numbers that may be dialled over it,
+    none if empty."""
 
     name: str = Field(min_length=1)
     host: Hosts = ()
@@ -112,6 +114,7 @@ class TrunkSettings(Part):
     max_calls: int = Field(default=0, ge=0)
     caller_id: CallerId = CallerId()
     allowed: Patterns = ()
+    tls_name: str = ""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

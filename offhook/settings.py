@@ -27,6 +27,7 @@ from telephony.dialplan.load import explain_errors
 from telephony.errors import SipSyntaxError
 from telephony.sip.uri import split_host_port
 from telephony.trunk.access import Strangers
+from telephony.trunk.tls import Certificate, Tls
 
 PREFIX = "OFFHOOK_"
 DEFAULT_PATH = Path("config/offhook.yaml")
@@ -55,6 +56,14 @@ Provider: TypeAlias = Annotated[ProviderSettings, BeforeValidator(_provider)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 
 
+class CertificateSettings(Part):
+    """One more certificate, for callers who ask for one of its names."""
+
+    names: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(as_list)]
+    certificate: Path
+    key: Path | None = None
+
+
 class TlsSettings(Part):
     """SIP over TLS; telephony/trunk/tls.py says what each line means. Paths of PEM files."""
 
@@ -65,6 +74,21 @@ class TlsSettings(Part):
     clients: Literal["optional", "required"] = "required"
     verify: bool = True
     trust: Path | None = None
+    certificates: tuple[CertificateSettings, ...] = ()
+    alpn: bool = False
+
+    @model_validator(mode="after")
+    def _default_first(self) -> Self:
+        if self.certificates and self.certificate is None:
+            raise ValueError(
+                "`certificates` needs a default for callers who ask for no name. Add `certificate`."
+            )
+        return self
+
+    def make(self) -> Tls:
+        """What telephony takes."""
+        more = tuple(Certificate(one.names, one.certificate, one.key) for one in self.certificates)
+        return Tls(**{**dict(self), "certificates": more})
 
 
 def _codec_names(value: Any) -> Any:
@@ -177,6 +201,15 @@ class Settings(Part):
         names = [trunk.name for trunk in self.trunks]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two trunks are named {min(twice)!r}. Rename one: records go by it.")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_asked_for(self) -> Self:
+        asks = self.sip.tls is not None and self.sip.tls.client_ca is not None
+        if not asks and (names := [trunk.name for trunk in self.trunks if trunk.tls_name]):
+            raise ValueError(
+                f"trunk {names[0]!r}: `tls_name` needs the certificates of callers. Add `sip.tls.client_ca`."
+            )
         return self
 
     @property

@@ -28,7 +28,6 @@ from telephony.dialplan.store import PlanStore
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
 from telephony.trunk.dns import NameServers
-from telephony.trunk.tls import Tls
 
 log = structlog.get_logger()
 
@@ -82,7 +81,7 @@ class Switch:
                 ports=ports,
                 public_host=settings.sip.public_host,
                 tcp=settings.sip.tcp,
-                tls=Tls(**settings.sip.tls.model_dump()) if settings.sip.tls else None,
+                tls=settings.sip.tls.make() if settings.sip.tls else None,
                 codecs=settings.sip.codecs,
                 names=NameServers(settings.sip.dns),
             )

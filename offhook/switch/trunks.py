@@ -134,6 +134,7 @@ def _ringing(trunk: TrunkSettings) -> Trunk:
         trusted=trunk.caller_id.believe,
         codecs=trunk.codecs,
         contact_user=trunk.user if trunk.registers else "",
+        tls_name=trunk.tls_name,
     )
 
 

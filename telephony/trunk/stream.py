@@ -19,6 +19,7 @@ from telephony.sip.lexer import Framer, Ping
 from telephony.sip.message import Request
 from telephony.sip.transaction import Flow, Send
 from telephony.trunk.hops import hop_again
+from telephony.trunk.tls import Fresh, names_in
 from telephony.trunk.transport import Transport
 
 CONNECT_S = 5.0  # then the next target may be tried; a SYN was repeated twice
@@ -47,7 +48,7 @@ class StreamLink:
         transport: Transport,
         name: Literal["tcp", "tls"],
         *,
-        dialling: ssl.SSLContext | None = None,
+        dialling: Fresh[ssl.SSLContext] | None = None,
         host: str = "0.0.0.0",
     ) -> None:
         self.name = name
@@ -159,7 +160,7 @@ class StreamLink:
                     host,
                     port,
                     local_addr=self._from,
-                    ssl=self._dialling,
+                    ssl=self._dialling.get() if self._dialling else None,
                     server_hostname=name if self._dialling else None,
                 )
         except ssl.SSLCertVerificationError as error:
@@ -253,7 +254,8 @@ class Connection(asyncio.Protocol):
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.used_at = self.pinged_at = self._loop.time()
-        self.flow = Flow(self._link.name, remote, self._link.opened(self), self.flow.name)
+        names = names_in(transport.get_extra_info("peercert"))
+        self.flow = Flow(self._link.name, remote, self._link.opened(self), self.flow.name, names)
         waiting, self._waiting = self._waiting, []
         for send in waiting:
             self.send(send)

@@ -131,6 +131,6 @@ def test_tls_is_set_by_the_file_or_by_the_environment(tmp_path: Path) -> None:
         False,
     )
     assert (
-        "unknown key 'cert'. Known: certificate"
+        "unknown key 'cert'. Known: alpn, certificate"
         in problems(written(tmp_path, "sip:\n  tls: {cert: phone.pem}\n"))[0]
     )
