@@ -116,16 +116,26 @@ NameServers: TypeAlias = Annotated[
 ]
 
 
+def _families(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if not hosts or len({":" in host for host in hosts}) < len(hosts):
+        raise ValueError("give one IPv4 address, one IPv6 address, or one of each, like [0.0.0.0, '::'].")
+    return hosts
+
+
+Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+Addresses: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(as_list), AfterValidator(_families)]
+
+
 class SipSettings(Part):
-    """Where calls come in: UDP and TCP on `port`, TLS on its own. port 0: any free one. public_host: what
-    peers are told, when it is not `host`.
+    """Where calls come in: UDP and TCP on `port`, TLS on its own. host: an IPv4 address, an IPv6 address or one of
+    each. port 0: any free one. public_host: what peers are told, when it is not `host`; one of each family too.
 
     codecs: what we speak, best first; a peer that offers several gets the first of its own list. dns: name
     servers for carriers' names, address or address:port; () for the system's."""
 
-    host: str = "0.0.0.0"
+    host: Addresses = ("0.0.0.0",)
     port: Port = 5060
-    public_host: str | None = None
+    public_host: Names = ()
     tcp: bool = True
     tls: TlsSettings | None = None
     codecs: Codecs = ("PCMU", "PCMA")

@@ -33,7 +33,7 @@ from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri, join_host_port
 from telephony.trunk.access import Access
 from telephony.trunk.locate import Locator, Names, worth_another
-from telephony.trunk.sockets import Sockets, public_address
+from telephony.trunk.sockets import Sockets, shown_address
 from telephony.trunk.tls import Tls
 from telephony.trunk.transport import Transport
 
@@ -58,23 +58,25 @@ class Rejection:
 
 
 class Phone:
-    """Takes and places calls on one address, IPv4 or IPv6: by UDP, on the same port by TCP, and by TLS.
+    """Takes and places calls on one address, IPv4 or IPv6, or on one of each: by UDP, on the same port by TCP, and
+    by TLS. Contact and media follow the family of the peer.
 
-    host, port: local, port 0 for any free one. ports: where calls get RTP ports. public_host: what peers are
-    told to reach us at, if it is not the local address. codecs: names in order of preference. tls: None for
-    no TLS. names: whom to ask for NAPTR and SRV records (trunk/dns.py), None to do without. access: who may
-    ring, None for everybody; set it before entering. admit: asked before a Call exists, with the INVITE, its
-    source and the trunk's name ("" for none); None lets it pass. options_status: what OPTIONS is answered with,
-    503 while draining. no_word_s: how long a target may be silent before the next one, if there is one, is
-    tried. address, tls_port: where we listen, once entered; tls_port is 0 without a certificate."""
+    host, port: local, port 0 for any free one. ports: where calls get RTP ports, a pool for each host.
+    public_host: what peers are told to reach us at, if it is not the local address. codecs: names in order of
+    preference. tls: None for no TLS. names: whom to ask for NAPTR and SRV records (trunk/dns.py), None to do
+    without. access: who may ring, None for everybody; set it before entering. admit: asked before a Call
+    exists, with the INVITE, its source and the trunk's name ("" for none); None lets it pass. options_status:
+    what OPTIONS is answered with, 503 while draining. no_word_s: how long a target may be silent before the
+    next one, if there is one, is tried. address, tls_port: where we listen, once entered; tls_port is 0
+    without a certificate."""
 
     def __init__(
         self,
         *,
-        host: str = "127.0.0.1",
+        host: str | Sequence[str] = "127.0.0.1",
         port: int = 5060,
-        ports: PortPool,
-        public_host: str | None = None,
+        ports: PortPool | Sequence[PortPool],
+        public_host: str | Sequence[str] | None = None,
         user_agent: str = "Offhook",
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
         tcp: bool = True,
@@ -86,11 +88,12 @@ class Phone:
         self.options_status: Callable[[], int] | None = None
         self.goodbye_s = 2.0
         self.no_word_s = NO_WORD_S
-        self.address = (host, port)
+        self._hosts = (host,) if isinstance(host, str) else tuple(host)
+        self.address = (self._hosts[0], port)
         self.tls_port = 0
         self._tcp, self._tls, self._names = tcp, tls, names
-        self._ports = ports
-        self._public_host = public_host
+        self._ports = (ports,) if isinstance(ports, PortPool) else tuple(ports)
+        self._public = (public_host,) if isinstance(public_host, str) else tuple(public_host or ())
         self._user_agent = user_agent
         self._codecs = codecs
         self._calls: dict[LegKey, Call] = {}
@@ -100,17 +103,16 @@ class Phone:
         self._said_goodbye = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        host, port = self.address
-        sockets = Sockets(host, port, tcp=self._tcp, tls=self._tls)
-        self.address, self.tls_port = (host, sockets.port), sockets.tls_port
-        self._host = self._public_host or public_address(host)
+        sockets = Sockets(self._hosts, self.address[1], tcp=self._tcp, tls=self._tls)
+        self.address, self.tls_port = (self._hosts[0], sockets.port), sockets.tls_port
+        self._shown = {":" in host: shown_address(host, self._public) for host in self._hosts}
         self._endpoint = self._make_endpoint()
         self.stack = Stack(self._endpoint)
         self._transport = Transport(self.stack, self._hear)
         await sockets.carry(self._transport)
         self._locator = Locator(
-            v4=":" not in host,
-            v6=":" in host,
+            v4=False in self._shown,
+            v6=True in self._shown,
             transports=sockets.transports,
             draw=random.uniform,
             names=self._names,
@@ -119,18 +121,25 @@ class Phone:
 
     def _make_endpoint(self) -> Endpoint:
         who = f"sip:{self._user_agent.lower()}@"
-        here = join_host_port(self._host, self.address[1])
-        there = join_host_port(self._host, self.tls_port or self.address[1])
+        homes: dict[str, Home] = {}
+        for v6, shown in sorted(self._shown.items(), reverse=True):  # IPv4 is meant where no family is
+            here = join_host_port(shown, self.address[1])
+            there = join_host_port(shown, self.tls_port or self.address[1])
+            family = {
+                "udp": Home(here, f"<{who}{here}>"),
+                "tcp": Home(here, f"<{who}{here};transport=tcp>"),
+                "tls": Home(there, f"<{who}{there};transport=tls>"),
+            }
+            homes |= family
+            if v6:
+                homes |= {f"{transport}6": home for transport, home in family.items()}
         return Endpoint(
-            sent_by=here,
-            contact=f"<{who}{here}>",
+            sent_by=homes["udp"].sent_by,
+            contact=homes["udp"].contact,
             product=self._user_agent,
             token=lambda: secrets.token_hex(8),
             options_status=lambda: self.options_status() if self.options_status else 200,
-            homes={
-                "tcp": Home(here, f"<{who}{here};transport=tcp>"),
-                "tls": Home(there, f"<{who}{there};transport=tls>"),
-            },
+            homes=homes,
             tcp=self._tcp,
             supported=frozenset({"timer"}),
             gate=self.access.judge if self.access else None,
@@ -257,9 +266,14 @@ class Phone:
         """A login for one call or registration."""
         return Login(credentials, lambda: secrets.token_hex(8)) if credentials else None
 
-    def contact_for(self, user: str) -> str:
-        """Where that user of ours can be reached, as a Contact header value."""
-        return f"<sip:{user}@{self._endpoint.sent_by}>"
+    async def contact_for(self, user: str, target: str) -> str:
+        """Where that user of ours can be reached by whoever is at that URI, as a Contact header value."""
+        try:
+            flow = (await self._locator.flows(Uri.parse(target)))[0]
+        except CallFailed:
+            return f"<sip:{user}@{self._endpoint.sent_by}>"
+        transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
+        return f"<sip:{user}@{self._endpoint.home(flow).sent_by}{transport}>"
 
     async def addresses(self, target: str) -> list[str]:
         """Every address that calls to this URI may go to, and its host's own. Raises CallFailed if there is none."""
@@ -313,17 +327,19 @@ class Phone:
         """Carry out what the stack said."""
         self._transport.perform(actions)
 
-    def lend(self) -> PortPair:
-        """A port pair. Raises Overloaded if none is free."""
-        return self._ports.lend()
+    def lend(self, peer: str = "") -> PortPair:
+        """A port pair that a peer at that address reaches. Raises Overloaded if none is free."""
+        return next(
+            (pool for pool in self._ports if (":" in pool.host) == (":" in peer)), self._ports[0]
+        ).lend()
 
-    def media(self, port: int, trunk: str = "") -> LocalMedia:
+    def media(self, port: int, trunk: str = "", peer: str = "") -> LocalMedia:
         """Our side of a new session with that RTP port. A trunk with codecs of its own has its order in our
         answers as well (RFC 3264 §6.1 leaves the choice to us); others get the first that they offer."""
         known = self.access.trunks.get(trunk) if self.access else None
         chosen = known.codecs if known else ()
         return LocalMedia(
-            self._host,
+            self._shown.get(":" in peer) or next(iter(self._shown.values())),
             port,
             chosen or self._codecs,
             session_id=secrets.randbits(48),

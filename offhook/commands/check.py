@@ -49,11 +49,12 @@ def _settings(settings: Settings) -> Iterator[str]:
 
 def _listens(settings: Settings) -> Iterator[str]:
     sip = settings.sip
-    yield f"UDP {sip.host} {sip.port}"
-    if sip.tcp:
-        yield f"TCP {sip.host} {sip.port}"
-    if sip.tls is not None and sip.tls.certificate is not None:
-        yield f"TLS {sip.host} {sip.tls.port}"
+    for host in sip.host:
+        yield f"UDP {host} {sip.port}"
+        if sip.tcp:
+            yield f"TCP {host} {sip.port}"
+        if sip.tls is not None and sip.tls.certificate is not None:
+            yield f"TLS {host} {sip.tls.port}"
 
 
 def _trunk(trunk: TrunkSettings, settings: Settings) -> Iterator[str]:

@@ -72,9 +72,10 @@ class Switch:
             pool = self._pool(str(models))
             running.append(tasks.create_task(pool.run(), name="workers"))
             rtp = settings.rtp
-            ports = PortPool(
-                settings.sip.host, rtp.first_port, rtp.last_port, rest_s=rtp.rest_s, clock=loop.time
-            )
+            ports = [
+                PortPool(host, rtp.first_port, rtp.last_port, rest_s=rtp.rest_s, clock=loop.time)
+                for host in settings.sip.host
+            ]
             phone = Phone(
                 host=settings.sip.host,
                 port=settings.sip.port,

@@ -67,9 +67,9 @@ class Call(MediaCall):
     ) -> tuple[Self, list[Action]]:
         """Offer our media to `uri`, over a trunk if it is named. Returns the call, and the actions that place
         it. Raises Overloaded."""
-        rtp = line.lend()
+        rtp = line.lend(flow.remote[0])
         try:
-            agreement = Agreement(line.media(rtp.port, trunk))
+            agreement = Agreement(line.media(rtp.port, trunk, flow.remote[0]))
             dialing, actions = line.stack.invite(
                 uri,
                 caller,
@@ -106,8 +106,8 @@ class Call(MediaCall):
         their ACK brings. Raises SdpError (reject with its code) and Overloaded (reject with 503)."""
         if self._agreement is None:
             offer = find_part(self.request, SDP)
-            rtp = self._line.lend()
-            agreement = Agreement(self._line.media(rtp.port, self.sender.trunk))
+            rtp = self._line.lend(self.source[0])
+            agreement = Agreement(self._line.media(rtp.port, self.sender.trunk, self.source[0]))
             try:
                 self._description = agreement.offer() if offer is None else agreement.answer(offer)
             except SdpError:

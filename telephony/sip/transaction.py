@@ -34,6 +34,11 @@ class Flow:
     proven: tuple[str, ...] = field(default=(), compare=False)
 
     @property
+    def v6(self) -> bool:
+        """The peer is reached over IPv6."""
+        return ":" in self.remote[0]
+
+    @property
     def reliable(self) -> bool:
         """Nothing is lost on it, so requests are not repeated (RFC 3261 §17.1.1.2)."""
         return self.transport != "udp"

@@ -31,8 +31,8 @@ class Wire(Protocol):
     def login(self, credentials: Credentials | None) -> Login | None:
         """A login for one registration."""
 
-    def contact_for(self, user: str) -> str:
-        """Where that user of ours can be reached, as a Contact header value."""
+    async def contact_for(self, user: str, target: str) -> str:
+        """Where that user of ours can be reached by whoever is at that URI, as a Contact header value."""
 
     async def request(
         self, request: Request, target: str | Sequence[str], login: Login | None = None
@@ -62,7 +62,7 @@ class RegistrarClient:
         self._login = phone.login(credentials)
         self._machine = Registration(
             account,
-            phone.contact_for(Uri.parse(account.uri).user),
+            "",
             secrets.token_hex(8),
             secrets.token_hex(8),
             phone.now(),
@@ -92,9 +92,9 @@ class RegistrarClient:
 
     async def _register(self) -> None:
         machine, before = self._machine, (self._machine.standing, self._machine.why)
-        response = await self._phone.request(
-            machine.request(), self._target or machine.account.registrar, self._login
-        )
+        target = self._target or machine.account.registrar
+        machine.contact = await self._phone.contact_for(Uri.parse(machine.account.uri).user, target)
+        response = await self._phone.request(machine.request(), target, self._login)
         machine.receive(response, self._phone.now())
         if (machine.standing, machine.why) == before:
             return

@@ -55,7 +55,8 @@ class Registration:
     """The machine. spread: draws from (low, high), so that a thousand phones do not come back at once. others:
     the same user at further registrars, in order.
 
-    Only `receive` assigns standing. account: the one that is asked now. until: loop time at which the
+    Only `receive` assigns standing. account: the one that is asked now. contact:
+    where we are reached. until: loop time at which the
     registrar forgets us. why: what the last failure said, "" after success."""
 
     def __init__(
@@ -75,7 +76,7 @@ class Registration:
         self.until = 0.0
         self.why = ""
         self.failures = 0  # in a row
-        self._contact = contact
+        self.contact = contact
         self._call_id, self._tag = call_id, tag
         self._spread = spread
         self._number = 0
@@ -96,7 +97,7 @@ class Registration:
         request.add("Max-Forwards", "70").add("From", f"<{self.account.uri}>;tag={self._tag}")
         request.add("To", f"<{self.account.uri}>").add("Call-ID", self._call_id)
         request.add("CSeq", f"{self._number} REGISTER")
-        request.add("Contact", f"{self._contact};expires={expiry_s}").add("Expires", expiry_s)
+        request.add("Contact", f"{self.contact};expires={expiry_s}").add("Expires", expiry_s)
         return request
 
     def leave(self, now: float) -> bool:
@@ -131,7 +132,7 @@ class Registration:
         """How long our contact is known, s: what the registrar says of it, else of all, else what we asked."""
         try:
             contacts = response.contacts
-            ours = Address.parse(self._contact).uri
+            ours = Address.parse(self.contact).uri
             mine = next((one for one in contacts if one.uri.same_as(ours)), None)
             if mine is None and len(contacts) == 1:  # rewritten on its way through a NAT
                 mine = contacts[0]
