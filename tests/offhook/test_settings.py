@@ -39,7 +39,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         "OFFHOOK_MAX_CALLS": "",
     }
     settings = load_settings(path, environ=environ)
-    assert (settings.sip.port, settings.sip.host, settings.workers) == (5070, "10.0.0.1", 4)
+    assert (settings.sip.port, settings.sip.host, settings.workers) == (5070, ("10.0.0.1",), 4)
     assert settings.providers.stt.name == "groq"
     assert settings.providers.tts.name == "espeak"
 
@@ -131,7 +131,7 @@ def test_tls_is_set_by_the_file_or_by_the_environment(tmp_path: Path) -> None:
         False,
     )
     assert (
-        "unknown key 'cert'. Known: certificate"
+        "unknown key 'cert'. Known: alpn, certificate"
         in problems(written(tmp_path, "sip:\n  tls: {cert: phone.pem}\n"))[0]
     )
 
