@@ -99,6 +99,17 @@ def _phrase(text: str) -> str:
     return _filled(text)
 
 
+def _pronounced(words: dict[str, str]) -> dict[str, str]:
+    for written, said in words.items():
+        if not any(map(str.isalnum, written)) or not said.strip():
+            raise ValueError(
+                f"{written!r}: {said!r} says nothing. Write a word and how it sounds: Nguyen: win."
+            )
+        if written != written.strip():
+            raise ValueError(f"{written!r} has space at its end, which is never met. Remove it.")
+    return words
+
+
 def _provider(value: Any) -> Any:
     """`groq`, or `{provider: groq, model: ...}`: the rest are the provider's own options."""
     if isinstance(value, str):
@@ -122,6 +133,7 @@ Phrases: TypeAlias = Annotated[
 Names: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)]
 Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
+Pronounce: TypeAlias = Annotated[dict[str, str], AfterValidator(_pronounced)]
 Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right")]
 
 
@@ -201,6 +213,7 @@ class Defaults(PlanModel):
     llm: Provider | None = None
     tts: Provider | None = None
     turn_handling: dict[str, Tuning] = {}
+    pronounce: Pronounce = {}
     max_call: Duration | None = None
 
 
@@ -209,7 +222,7 @@ class Persona(PlanModel):
 
     greeting: what it says first. tools: `package.module:function`, `hang_up`, `transfer`. handoff: agents it
     may hand over to. transfer_to: name → SIP address it may transfer to. phrases: what else
-    callers say, for the recogniser.
+    callers say, for the recogniser. pronounce: words its voice gets wrong → how they sound.
     """
 
     instructions: str = ""
@@ -224,6 +237,7 @@ class Persona(PlanModel):
     python: Annotated[str, AfterValidator(_python)] | None = None
     transfer_to: dict[str, Annotated[str, AfterValidator(_target)]] = {}
     turn_handling: dict[str, Tuning] = {}
+    pronounce: Pronounce = {}
     script: Script | None = None
     phrases: Phrases = ()
 
@@ -235,6 +249,7 @@ class Persona(PlanModel):
             if name in defaults.model_fields_set and name not in self.model_fields_set
         }
         missing["turn_handling"] = {**defaults.turn_handling, **self.turn_handling}
+        missing["pronounce"] = {**defaults.pronounce, **self.pronounce}
         return self.model_copy(update=missing)
 
 
