@@ -41,7 +41,7 @@ def speakable(text: str, language: str = "en-US") -> str:
 
 @lru_cache(64)
 def _rules(tag: str) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-    """What to do with a text that has more than words, and what with one that has not. tag: BCP 47, in small letters."""
+    """What to do with a text that has more than words, and what with one that has not. tag: BCP 47."""
     language, _, rest = tag.partition("-")
     region = next((part for part in rest.split("-") if len(part) == 2), "")
     words = LANGUAGES.get(language)

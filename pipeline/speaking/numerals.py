@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from unicode_rbnf import RbnfEngine
 
-LIMIT = 10**12  # above it nobody hears a number: digits are read
+LONGEST = 12  # digits of a number; a longer one nobody hears: it is read digit by digit
 CACHED = 4096
 ORDINALS = {  # the one that is said when nothing is known about the noun
     "en": "spellout-ordinal",
@@ -22,7 +22,7 @@ ORDINALS = {  # the one that is said when nothing is known about the noun
 
 @lru_cache(CACHED)
 def cardinal(number: int, language: str, gender: str = "") -> str:
-    """A whole number from 0 below LIMIT. gender: "m" or "f" where a noun follows, "" for counting."""
+    """A whole number from 0, LONGEST digits at the most. gender: "m" or "f" where a noun follows, "" for counting."""
     if gender and language != "en":
         return _words(number, language, "spellout-cardinal-" + {"m": "masculine", "f": "feminine"}[gender])
     return _words(number, language, "spellout-numbering")

@@ -6,6 +6,8 @@ missing one costs the caller a wait: so the first piece goes out early, and what
 
 from __future__ import annotations
 
+import re
+
 from pipeline.speaking.abbreviations import DOTS, NO_DOTS
 from pipeline.speaking.traced import WIDE
 
@@ -27,7 +29,7 @@ WIDE_CLOSERS = "」』）”’》】"
 CLAUSE_ENDS = ",;:–—،؛"
 WIDE_CLAUSE_ENDS = "，、；："
 OPENERS = "\"'“‘„«‹»›([{*_`~¿¡-"
-_WIDE_RANGES = [(ord(part[0]), ord(part[2])) for part in (WIDE[at : at + 3] for at in range(0, len(WIDE), 3))]
+_WIDE = re.compile(f"[{WIDE}]")
 
 
 class Sentences:
@@ -78,7 +80,7 @@ class Sentences:
             if end := self._settled(self._doubtful, following):
                 return end
         if last == "\n":
-            return self._fit(len(self._text), even_short=not _list_number(self._text))
+            return self._fit(len(self._text), even_short=not _list_number(self._text)) or self._too_long()
         if last in WIDE_ENDS:
             self._doubtful = len(self._text)
             return 0
@@ -117,11 +119,12 @@ class Sentences:
         """Text without an end: at a clause, else at a space that parts no number, else anywhere."""
         if len(self._text) < MAX_LENGTH // WIDE_LETTER or _length(self._text) < MAX_LENGTH:
             return 0
+        if _length(self._text) >= HARD_LENGTH:
+            return len(self._text)
         if self._clause:
             return self._fit(self._clause)
         between = self._text[-1].isspace() and not self._text[-2:-1].isdigit()
-        fits = between or _length(self._text[-1]) > 1 or _length(self._text) >= HARD_LENGTH
-        return self._fit(len(self._text)) if fits else 0
+        return self._fit(len(self._text)) if between or _length(self._text[-1]) > 1 else 0
 
     def _fit(self, end: int, *, even_short: bool = False) -> int:
         """Cut here, unless that would make a piece too short to sound well."""
@@ -215,5 +218,4 @@ def _length(text: str) -> int:
     """In letters: a Chinese or Japanese sign says more than one."""
     if text.isascii():
         return len(text)
-    wide = sum(any(low <= ord(character) <= high for low, high in _WIDE_RANGES) for character in text)
-    return len(text) + (WIDE_LETTER - 1) * wide
+    return len(text) + (WIDE_LETTER - 1) * len(_WIDE.findall(text))

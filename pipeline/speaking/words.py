@@ -21,8 +21,8 @@ class Words:
     and_: str
     number: str  # the sign #
     times: str
-    months: tuple[str, ...]
-    months_short: tuple[str, ...]
+    months: str
+    months_short: str
     cents: str  # between euros and cents
     money: dict[str, str]  # ISO code → "one|many|one hundredth|many"
     scales: dict[str, str]  # million as written → "one|many"
@@ -45,10 +45,8 @@ EN = Words(
     and_="and",
     number="number",
     times="times",
-    months=tuple(
-        "January February March April May June July August September October November December".split()
-    ),
-    months_short=tuple("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec Sept".split()),
+    months="January February March April May June July August September October November December",
+    months_short="Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec Sept",
     cents="and",
     money={
         "USD": "dollar|dollars|cent|cents",
@@ -129,10 +127,8 @@ DE = Words(
     and_="und",
     number="Nummer",
     times="mal",
-    months=tuple(
-        "Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split()
-    ),
-    months_short=tuple("Jan Feb Mär Apr Mai Jun Jul Aug Sep Okt Nov Dez".split()),
+    months="Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    months_short="Jan Feb Mär Apr Mai Jun Jul Aug Sep Okt Nov Dez",
     cents="und",
     money={
         "USD": "Dollar|Dollar|Cent|Cent",
@@ -232,10 +228,8 @@ FR = Words(
     and_="et",
     number="numéro",
     times="fois",
-    months=tuple(
-        "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split()
-    ),
-    months_short=(),
+    months="janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    months_short="",
     cents="et",
     money={
         "USD": "dollar|dollars|cent|cents",
@@ -328,10 +322,8 @@ ES = Words(
     and_="y",
     number="número",
     times="por",
-    months=tuple(
-        "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre".split()
-    ),
-    months_short=(),
+    months="enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    months_short="",
     cents="con",
     money={
         "USD": "dólar|dólares|centavo|centavos",
