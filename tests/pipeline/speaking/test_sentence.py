@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.speaking.sentence import Sentences
+from pipeline.speaking.sentence import (
+    FIRST_CLAUSE,
+    MAX_LENGTH,
+    MIN_LENGTH,
+    SLOW_CLAUSE,
+    SLOW_PER_S,
+    Sentences,
+)
 
 
 def pieces(text: str, language: str = "en") -> list[str]:
@@ -132,6 +141,18 @@ def test_endless_text_is_cut_at_a_space() -> None:
     assert all(part.endswith(",") for part in clauses[1:-1])
     assert len(pieces("call 0170 123 456 789 " * 40)) > 2
     assert all(len(part) <= 600 for part in pieces("字" * 900, "zh") + pieces("x" * 2000))
+
+
+def test_the_lengths_in_the_handbook_are_those_in_force() -> None:
+    """docs/speech.md quotes them."""
+    handbook = (Path(__file__).parents[3] / "docs" / "speech.md").read_text(encoding="utf-8")
+    quoted = (
+        f"a comma once {FIRST_CLAUSE} characters are there",
+        f"writes slower than {SLOW_PER_S:.0f} characters a second",
+        f"sentences of {MIN_LENGTH}\ncharacters or more; a text without an end is cut at {MAX_LENGTH}",
+    )
+    assert [text for text in quoted if text not in handbook] == []
+    assert SLOW_CLAUSE == 9, "and after nine characters"
 
 
 def test_a_reply_after_finish_starts_afresh() -> None:
