@@ -88,7 +88,7 @@ CASES = [
         "    handoff: [night]",
         '    pronounce: {Lee: " "}',
         6,
-        5,
+        16,
         "says nothing. Write a word and how it sounds",
     ),
     ("    handoff: [night]", "    pronounce: {'Lee ': lee}", 6, 16, "space at its end, which is never met"),
