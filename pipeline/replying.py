@@ -18,7 +18,8 @@ from pipeline.errors import ProviderError
 from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event
 from pipeline.ports import AudioOut, Llm, LlmDelta, SpeechChunk, TextDelta, ToolCall, Tts, TtsStream
 from pipeline.speaking.ledger import Ledger
-from pipeline.speaking.normalise import speakable
+from pipeline.speaking.normalise import speak
+from pipeline.speaking.pace import Pace
 from pipeline.speaking.resample import Resampler
 from pipeline.speaking.sentence import Sentences
 from pipeline.tooling import ToolRunner
@@ -67,6 +68,7 @@ class Means:
     tools: ToolRunner
     emit: Callable[[Event], None]
     now: Callable[[], float]
+    pace: Pace  # of the agent's voice, as this call has taught it
 
 
 @dataclass(slots=True)
@@ -98,7 +100,7 @@ class Reply:
         self.tts_name = means.tts.name
         self._text, self._instructions = text, instructions
         self._means = means
-        self._ledger = Ledger(means.out.rate_hz)
+        self._ledger = Ledger(means.out.rate_hz, means.pace)
         self._steps: list[_Step] = []
         self._voice: TtsStream | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -189,10 +191,10 @@ class Reply:
     # ------------------------------------------------------------ what is said
 
     async def _say(self, text: str) -> None:
-        sentences = Sentences()
+        sentences = Sentences(self.agent.voice.language)
         for piece in [*sentences.feed(text), *sentences.finish()]:
             await self._speak(piece)
-        self._note(text, 0, ())
+        self._note(text.strip(), 0, ())
 
     async def _answer(self) -> None:
         for step in range(MAX_TOOL_STEPS + 1):
@@ -209,12 +211,12 @@ class Reply:
     async def _ask(self, *, final: bool) -> list[ToolCall]:
         """One request to the model: its words are spoken as they come, its tool calls returned."""
         first = len(self._ledger)
-        sentences, calls, text = Sentences(), list[ToolCall](), ""
+        sentences, calls, text = Sentences(self.agent.voice.language), list[ToolCall](), ""
         async with aclosing(self._request(final=final)) as deltas:
             while (delta := await _within_time(deltas, self._means.llm.name, "token")) is not None:
                 if isinstance(delta, TextDelta):
                     text += delta.text
-                    for piece in sentences.feed(delta.text):
+                    for piece in sentences.feed(delta.text, self._means.now()):
                         await self._speak(piece)
                 elif isinstance(delta, ToolCall):
                     calls.append(delta)
@@ -236,12 +238,14 @@ class Reply:
         message = Message("assistant", text, self._means.now(), agent=self.agent.name, tool_calls=calls)
         self._means.history.add(message)
         self._steps.append(_Step(message, first, len(self._ledger)))
+        self._ledger.end_message()
 
     # ------------------------------------------------------------ how it sounds
 
     async def _speak(self, piece: str) -> None:
-        piece = speakable(piece, self.agent.voice.language)
-        if not piece:
+        spoken = speak(piece, self.agent.voice.language, self.agent.pronounce.rules)
+        if not spoken.text:
+            self._ledger.silent(piece)
             return
         if self._voice is None:
             self._voice = await self._means.tts.open(self.agent.voice)
@@ -249,8 +253,8 @@ class Reply:
             self._pump.add_done_callback(lambda _: self._resolve_quiet())
         if self.clock and not self.clock.first_piece:
             self.clock.first_piece = self._means.now()
-        self._ledger.said(piece)
-        self._voice.say(piece)
+        self._ledger.said(spoken)
+        self._voice.say(spoken.text)
 
     async def _play(self, voice: TtsStream) -> None:
         """Synthesised speech into the playout, as it comes."""

@@ -38,6 +38,7 @@ from pipeline.hearing.vad import VoiceStarted
 from pipeline.listening import Listening, Utterance
 from pipeline.ports import AudioOut, CallControl, Frame, Llm, Partial, Stt, TransferResult, Tts, Vad
 from pipeline.replying import Means, Reply, ResponseClock
+from pipeline.speaking.pace import Pace
 from pipeline.tooling import ToolRunner
 from pipeline.turn import (
     Decision,
@@ -130,6 +131,7 @@ class Session(Waiting):
         self._timer_due: float | None = None
         self._keys = KeyEntry(self._options.keys_timeout_ms / 1000)
         self._failures = 0
+        self._paces: dict[tuple[str, str], Pace] = {}  # how fast each voice has spoken in this call
 
     # ------------------------------------------------------------ on the clock
 
@@ -395,7 +397,9 @@ class Session(Waiting):
         if self._tools is None:
             raise ConfigError("the session does not run yet. Say something in on_enter or later.")
         llm, tts = self._providers()
-        return Means(llm, tts, self._out, self.history, self._tools, self._emit, self._loop.time)
+        voice = self.agent.voice
+        pace = self._paces.setdefault((tts.name, repr(voice)), Pace(voice.language, voice.speed))
+        return Means(llm, tts, self._out, self.history, self._tools, self._emit, self._loop.time, pace)
 
     def _queue(self, reply: Reply) -> Reply:
         if self._tasks is None or self._closed.done():

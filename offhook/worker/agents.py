@@ -22,6 +22,7 @@ from pipeline.ports import AudioOut, CallControl, Llm, Stt, Tts, Voice
 from pipeline.providers import registry
 from pipeline.providers.script_model import phrases_of
 from pipeline.session import Services, Session
+from pipeline.speaking import numerals
 from pipeline.turn import TurnHandling
 from telephony.dialplan.model import Persona, Route
 
@@ -47,7 +48,9 @@ class Casting:
         for name, persona in personas.items():
             try:
                 TurnHandling.model_validate(persona.turn_handling)
-                self.agent(personas, name)
+                agent = self.agent(personas, name)
+                agent.pronounce.check(agent.voice.language)
+                numerals.warm(agent.voice.language)
             except ValidationError as error:
                 faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
                 raise ConfigError(
@@ -91,6 +94,7 @@ class Casting:
         persona = personas[name]
         agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
         agent.name = name
+        agent.pronounce = agent.pronounce.with_words(persona.pronounce)
         agent.stt = agent.stt or self._persona_stt(persona)
         agent.llm = agent.llm or self._persona_llm(persona)
         agent.tts = agent.tts or self._persona_tts(persona)

@@ -12,6 +12,7 @@ from pipeline.agent.phone import PHONE_TOOLS, hand_over_tool, hang_up, transfer_
 from pipeline.agent.tools import FunctionTool
 from pipeline.errors import ConfigError
 from pipeline.ports import Hints, Llm, Stt, Tts, Voice
+from pipeline.speaking.pronounce import Pronunciation
 
 
 class Agent:
@@ -19,7 +20,8 @@ class Agent:
 
     instructions: for the language model. greeting: said on entering, unless on_enter is overridden.
     phrases: what callers tend to say, for the recogniser. handoffs: agents that may take over, by name.
-    transfers: people and places a caller may be sent to, name → SIP target. stt, llm, tts: instead of the call's.
+    transfers: people and places a caller may be sent to, name → SIP target. pronounce: words the voice gets wrong →
+    how they sound (pipeline/speaking/pronounce.py). stt, llm, tts: instead of the call's.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Agent:
         tools: Iterable[FunctionTool] = (),
         handoffs: Mapping[str, Callable[[], Agent]] | None = None,
         transfers: Mapping[str, str] | None = None,
+        pronounce: Mapping[str, str] | None = None,
         stt: Stt | None = None,
         llm: Llm | None = None,
         tts: Tts | None = None,
@@ -43,6 +46,7 @@ class Agent:
         self.greeting = greeting
         self.voice = voice or Voice(language=language)
         self.hints = Hints(tuple(phrases), language)
+        self.pronounce = Pronunciation(pronounce)
         self.stt, self.llm, self.tts = stt, llm, tts
         self.tools = self._gather(tools)
         self._session: Conversation | None = None

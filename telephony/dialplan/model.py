@@ -125,6 +125,17 @@ def _phrase(text: str) -> str:
     return _filled(text)
 
 
+def _pronounced(words: dict[str, str]) -> dict[str, str]:
+    for written, said in words.items():
+        if not any(map(str.isalnum, written)) or not said.strip():
+            raise ValueError(
+                f"{written!r}: {said!r} says nothing. Write a word and how it sounds: Nguyen: win."
+            )
+        if written != written.strip():
+            raise ValueError(f"{written!r} has space at its end, which is never met. Remove it.")
+    return words
+
+
 def _provider(value: Any) -> Any:
     """`groq`, or `{provider: groq, model: ...}`: the rest are the provider's own options."""
     if isinstance(value, str):
@@ -151,6 +162,7 @@ Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 Recording: TypeAlias = Literal["on", "off", "announce"]
 Country: TypeAlias = Literal["us", "eu", "de", "uk"]
+Pronounce: TypeAlias = Annotated[dict[str, str], AfterValidator(_pronounced)]
 Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right")]
 
 
@@ -233,6 +245,7 @@ class Defaults(PlanModel):
     llm: Provider | None = None
     tts: Provider | None = None
     turn_handling: dict[str, Tuning] = {}
+    pronounce: Pronounce = {}
     max_call: Duration | None = None
     hold_music: Text = "default"
     tones: Country = "us"
@@ -245,7 +258,8 @@ class Persona(PlanModel):
 
     greeting: what it says first. tools: `package.module:function`, `hang_up`, `transfer`. handoff: agents it
     may hand over to. transfer_to: name → SIP address it may transfer to. transfer_headers: lines of the REFER
-    there. phrases: what else callers say, for the recogniser.
+    there. phrases: what else callers say, for the recogniser. pronounce: words
+    its voice gets wrong → how they sound.
     """
 
     instructions: str = ""
@@ -261,6 +275,7 @@ class Persona(PlanModel):
     transfer_to: dict[str, Annotated[str, AfterValidator(_target)]] = {}
     transfer_headers: Annotated[dict[str, str], AfterValidator(_header_lines)] = {}
     turn_handling: dict[str, Tuning] = {}
+    pronounce: Pronounce = {}
     script: Script | None = None
     phrases: Phrases = ()
 
@@ -272,6 +287,7 @@ class Persona(PlanModel):
             if name in defaults.model_fields_set and name not in self.model_fields_set
         }
         missing["turn_handling"] = {**defaults.turn_handling, **self.turn_handling}
+        missing["pronounce"] = {**defaults.pronounce, **self.pronounce}
         return self.model_copy(update=missing)
 
 
