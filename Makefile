@@ -24,7 +24,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check bench format lock clean
+.PHONY: help demo serve test check bench fuzz soak format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ check: $(READY)  ## style, types and import contracts
 
 bench: $(READY)  ## measure delays, capacity and memory on this machine
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: $(READY)  ## wounded traffic on every port for ten minutes: ARGS="--seconds 600 --seed 1"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+soak: $(READY)  ## many calls for long on one core: ARGS="--calls 100 --minutes 10"
+	@$(BIN)/python -m tests.bench.soak $(ARGS)
 
 format: $(READY)  ## let ruff format and mend what it can
 	$(BIN)/ruff format .

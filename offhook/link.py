@@ -38,6 +38,7 @@ class Configure(Message):
     agents: dict[str, Any]  # every persona of the plan: the worker says now if one cannot be played
     log: dict[str, Any]  # offhook.settings.LogSettings
     media_timeout_s: float
+    hang_up_on: tuple[str, ...] = ()  # busy, fax
     models_socket: str | None
 
 
@@ -47,13 +48,14 @@ class StartCall(Message):
     kind: Literal["StartCall"] = "StartCall"
     call_id: str
     route: dict[str, Any]
-    media: dict[str, Any] | None  # a MediaPlan, None until a late offer is answered
+    media: dict[str, Any] | None = Field(repr=False)  # a MediaPlan, None until a late offer is answered
     rate_hz: int
     stream: dict[str, int]  # ssrc, seq, timestamp to start from
     caller: str
     called: str
     parties: dict[str, Any]  # telephony.sip.parties.Parties.facts: who forwarded it, X- headers, ...
-    recording: str | None  # path of the stereo WAV
+    recording: str | None  # path of the stereo WAV, None: nothing is recorded
+    dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"  # how digits go out on this call's trunk
     state: dict[str, Any] | None = None  # the last checkpoint, when the call goes on after a crash
 
 
@@ -76,7 +78,7 @@ class MediaChanged(Message):
 
     kind: Literal["MediaChanged"] = "MediaChanged"
     call_id: str
-    media: dict[str, Any]
+    media: dict[str, Any] = Field(repr=False)
 
 
 class TransferDone(Message):
@@ -87,6 +89,14 @@ class TransferDone(Message):
     ok: bool
     code: int
     reason: str
+
+
+class HoldDone(Message):
+    """What came of a Hold. ok: the far side agreed."""
+
+    kind: Literal["HoldDone"] = "HoldDone"
+    call_id: str
+    ok: bool
 
 
 class EndCall(Message):
@@ -183,12 +193,28 @@ class Transfer(Message):
     target: str
 
 
+class Hold(Message):
+    """The agent asks the caller to wait, or is back (re-INVITE). HoldDone follows."""
+
+    kind: Literal["Hold"] = "Hold"
+    call_id: str
+    on: bool
+
+
+class SendDigits(Message):
+    """The agent presses keys, on a call whose trunk wants them by INFO."""
+
+    kind: Literal["SendDigits"] = "SendDigits"
+    call_id: str
+    pii_digits: str
+
+
 class CallFinished(Message):
     """The last of a call: sockets are closed here, the recording is complete. media: a report in plain values."""
 
     kind: Literal["CallFinished"] = "CallFinished"
     call_id: str
-    media: dict[str, Any]
+    media: dict[str, Any] = Field(repr=False)
 
 
 class Load(Message):
@@ -213,6 +239,7 @@ ToWorker = Annotated[
     | CallConfirmed
     | MediaChanged
     | TransferDone
+    | HoldDone
     | EndCall
     | PressKey
     | Ping
@@ -228,13 +255,16 @@ ToSwitch = Annotated[
     | Checkpoint
     | HangUp
     | Transfer
+    | Hold
+    | SendDigits
     | CallFinished
     | Load,
     Field(discriminator="kind"),
 ]
 
-TO_WORKER: TypeAdapter[Any] = TypeAdapter(ToWorker)
-TO_SWITCH: TypeAdapter[Any] = TypeAdapter(ToSwitch)
+_QUIET = ConfigDict(hide_input_in_errors=True)  # media plans hold keys
+TO_WORKER: TypeAdapter[Any] = TypeAdapter(ToWorker, config=_QUIET)
+TO_SWITCH: TypeAdapter[Any] = TypeAdapter(ToSwitch, config=_QUIET)
 
 
 class LinkError(Exception):

@@ -11,6 +11,11 @@ import structlog
 
 from offhook.settings import LogSettings
 
+# Without the values of variables: among them are keys, passwords and what callers said.
+TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 
 def configure_logs(settings: LogSettings) -> None:
     """Set up structlog for this process. Safe to call again."""
@@ -25,9 +30,7 @@ def configure_logs(settings: LogSettings) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks
-            if settings.format == "json"
-            else structlog.processors.format_exc_info,
+            TRACEBACKS if settings.format == "json" else structlog.processors.format_exc_info,
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -26,7 +26,9 @@ from telephony.media.ports import PortPool
 from telephony.media.recorder import Recorder
 from telephony.media.stream import Stream, StreamState
 from telephony.phone import Phone
+from telephony.sdp.crypto import SrtpPolicy
 from telephony.sdp.plan import MediaPlan
+from telephony.trunk.dns import NameServers
 from telephony.trunk.tls import Tls
 
 Frame = NDArray[np.int16]
@@ -149,18 +151,27 @@ async def place_call(
     codecs: tuple[str, ...] = ("PCMU", "PCMA"),
     on_line: Callable[[Line], None] = lambda _: None,
     tls: Tls | None = None,
+    srtp: SrtpPolicy = "optional",
 ) -> CallResult:
     """Dial, say the lines, hang up when they are said or the other side does.
 
     target: a SIP URI. tls: whom to believe if it is reached over TLS. record: a stereo WAV, what was heard
-    left, what was said right. codecs: what is offered, best first. Raises CallFailed when nobody answers,
-    TelephonyError when the line cannot be opened.
+    left, what was said right. codecs: what is offered, best first. srtp: is the sound to be
+    encrypted? Raises CallFailed when nobody answers, TelephonyError when the line cannot be opened.
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
     host = _our_side(target)
     ports = PortPool(host, 20000, 29998)
-    async with Phone(host=host, port=0, ports=ports, codecs=codecs, tls=tls or Tls()) as phone:
+    async with Phone(
+        host=host,
+        port=0,
+        ports=ports,
+        codecs=codecs,
+        tls=tls or Tls(),
+        srtp=srtp,
+        names=NameServers(),
+    ) as phone:
         try:
             async with asyncio.timeout(timeout_s):
                 call = await phone.dial(target, caller=caller)
@@ -212,6 +223,7 @@ class _Talk:
             ear=self.caller.hear,
             mouth=self.caller.speak,
             recorder=self._recorder,
+            mute_tones=False,  # people listen to it
         )
 
     async def run(self, timeout_s: float) -> tuple[Ended, bool]:

@@ -5,6 +5,7 @@ Driven by session.py. Who has the floor is turn.py's business, what was understo
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from pipeline.agent.history import Message
 from pipeline.agent.tools import StopResponse
 from pipeline.events import CallerPartlyHeard, NothingHeard, TurnTooLong, UserTurnCommitted
 from pipeline.hearing.backchannel import is_backchannel
-from pipeline.hearing.expectation import Expectation
 from pipeline.hearing.keys import KeyEntry
 from pipeline.listening import Utterance
 from pipeline.ports import FRAME_MS, Frame, Partial, TurnModel
@@ -28,9 +28,11 @@ HIDDEN = "•"  # in the place of a secret key
 class Answering:
     """One call's turns of the caller. masked: keys are secret now."""
 
-    def __init__(self, stage: Stage, model: TurnModel | None) -> None:
+    def __init__(self, stage: Stage, committed: Callable[[], None]) -> None:
+        """committed: told of every turn."""
         self.masked = False
-        self._stage, self._model = stage, model
+        self._committed = committed
+        self._stage, self._model = stage, stage.services.turn_model
         self._keys = KeyEntry(stage.options.keys_timeout_ms / 1000)
         self._partial = Partial("")
         self._decided = 0.0  # loop time of the last end of turn
@@ -59,6 +61,7 @@ class Answering:
                 stage.happened(WordsOver(not listening), now)
         elif stage.turn.floor is Floor.MAYBE_DONE:
             self._think_ahead()
+        stage.happened(None, now)
 
     def began(self) -> None:
         """A turn begins: nothing of it is known."""
@@ -126,10 +129,6 @@ class Answering:
             return
         self._commit(HIDDEN * len(keys) if self.masked else keys, True, 1.0, now, by="keys")
 
-    def expect(self, expectation: Expectation | None) -> None:
-        """What the caller has been asked for."""
-        self._stage.turn.endpointing.expectation = expectation
-
     # ------------------------------------------------------------ turns
 
     def _over_agent(self, said: Utterance, now: float) -> None:
@@ -177,10 +176,11 @@ class Answering:
         """The caller's turn is complete: it is on record and gets an answer."""
         stage = self._stage
         self._owed, self._carried = False, ""
+        self._committed()
         stage.happened(Understood(), now)
-        clock = ResponseClock(stage.turn.spoke_until, self._decided, now)
+        clock = ResponseClock(stage.turn.spoke_until, self._decided, max(now, self._decided))
         waited_ms = round((clock.decided - clock.spoke_until) * 1000, 1)
-        stt_ms = round((now - clock.decided) * 1000, 1)
+        stt_ms = round((clock.understood - clock.decided) * 1000, 1)
         stage.emit(
             UserTurnCommitted(
                 now, text, understood, round(confidence, 3), clock.spoke_until, waited_ms, stt_ms, by
@@ -235,3 +235,4 @@ class Answering:
         probability = await model.probability(sound, stage.out.rate_hz, words, stage.agent.voice.language)
         if words == self._partial.text:
             stage.turn.voted(probability)
+            stage.happened(None, stage.now())

@@ -61,6 +61,14 @@ class KeyPressed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ToneHeard(Event):
+    """A signal of a network or a machine on the caller's line: busy, reorder, sit (a recorded announcement follows),
+    beep (an answering machine records), fax_cng (a fax calls) or fax_ced (a fax answers)."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserTurnCommitted(Event):
     """The caller said something and is owed an answer.
 
@@ -237,6 +245,42 @@ class TransferFinished(Event):
     ok: bool
     code: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallHeld(Event):
+    """One side asked the other to wait; nobody listens until CallResumed. by: "agent" or "caller"."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallResumed(Event):
+    """The same side is back. by: "agent" or "caller"."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsSent(Event):
+    """The agent pressed keys."""
+
+    pii_digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStarted(Event):
+    """The announcement was heard; from here on the call is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused(Event):
+    """What follows is silence in the recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed(Event):
+    """The recording goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pipeline.ports import Final, Frame, Hints, Partial, Stt, SttStream, Vad
 Opener: TypeAlias = Callable[[Stt, int], Awaitable[SttStream]]
 
 REOPEN_AFTER_S = 0.5
+CLOSE_AFTER_S = 3.0  # a hold this long closes the recogniser, which costs money or drops a silent line itself
 MAX_FAILURES = 3  # in a row; then the session is told that nobody listens any more
 
 
@@ -73,6 +74,11 @@ class Listening:
         self._next_due = float("inf")
         self._failures = 0
         self._swapped = False
+        self._in_turn = False
+        self._resting_since: float | None = None
+        self._awake = asyncio.Event()
+        self._awake.set()
+        self._reading: asyncio.Timeout | None = None
 
     def hear(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
         """20 ms of the caller. Returns a change of voice activity, if there is one."""
@@ -82,6 +88,26 @@ class Listening:
             self._expire(now)
         return self._activity.heard(frame, now)
 
+    def rest(self, now: float) -> VoiceStopped | None:
+        """20 ms of a call on hold, instead of `hear`: nothing is listened to. What was said before is still
+        delivered. Returns the end of speech that the hold cut short."""
+        if self._resting_since is None:
+            self._resting_since = now
+            return self._activity.break_off(now)
+        if now >= self._next_due:
+            self._expire(now)
+        if now - self._resting_since >= CLOSE_AFTER_S and not self._owed and self._awake.is_set():
+            self._awake.clear()
+            if self._reading is not None:
+                self._reading.reschedule(now)
+                self._reading = None
+        return None
+
+    def wake(self) -> None:
+        """The hold is over; a recogniser that was closed is opened again."""
+        self._resting_since = None
+        self._awake.set()
+
     @property
     def voiced(self) -> bool:
         """Is there speech in the newest 20 ms?"""
@@ -89,11 +115,13 @@ class Listening:
 
     def start_turn(self) -> None:
         """The caller began to speak."""
+        self._in_turn = True
         if self._stream is not None:
             self._stream.start_turn()
 
     def end_turn(self, now: float, *, overlap: bool = False) -> None:
         """The caller is done; on_utterance follows, at the latest when the transcript timeout is over."""
+        self._in_turn = False
         self._owed.append(_Owed(now + self._timeout_s, overlap))
         self._next_due = min(self._next_due, now + self._timeout_s)
         if self._stream is not None:
@@ -123,8 +151,9 @@ class Listening:
     async def run(self) -> None:
         """Read the recogniser until cancelled. A failed stream is opened again after half a second."""
         while True:
+            await self._awake.wait()
             try:
-                await self._read()
+                await self._read_while_awake()
             except ProviderError as error:
                 self._failures += 1
                 gave_up = self._failures >= MAX_FAILURES
@@ -136,10 +165,24 @@ class Listening:
                 await asyncio.sleep(REOPEN_AFTER_S)
             self._swapped = False
 
+    async def _read_while_awake(self) -> None:
+        """Read until the stream ends, or a long hold closes it."""
+        reading = self._reading = asyncio.timeout(None)
+        try:
+            async with reading:
+                await self._read()
+        except TimeoutError:
+            if not reading.expired():
+                raise
+        finally:
+            self._reading = None
+
     async def _read(self) -> None:
         if self._stream is None:
             await self.open(self._stt, self._opener)
             self.expect(self._hints)
+            if self._in_turn and self._stream is not None:
+                self._stream.start_turn()
         stream = self._stream
         assert stream is not None
         try:

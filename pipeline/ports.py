@@ -80,7 +80,19 @@ class CallControl(Protocol):
         """Blind transfer (REFER). target: a SIP or tel URI, or a number on the caller's trunk."""
 
     def send_digits(self, digits: str) -> None:
-        """Send DTMF to the phone. digits: 0-9 A-D * #, `w` pauses half a second."""
+        """Send DTMF to the phone. digits: 0-9 A-D * #; `w` waits 0.5 s, `W` 1 s, a comma 2 s. Raises for others."""
+
+    async def hold(self) -> bool:
+        """Ask the phone to wait; music plays from now on. False: the phone would not agree, the music plays still."""
+
+    async def resume(self) -> bool:
+        """Back from hold. False: the phone would not agree, so the caller cannot be heard yet; try again."""
+
+    def pause_recording(self) -> bool:
+        """Record silence from here. False: nothing is recorded."""
+
+    def resume_recording(self) -> bool:
+        """Record again. False: nothing is recorded."""
 
 
 # ---------------------------------------------------------------- providers
@@ -159,6 +171,16 @@ class Stt(Protocol):
     name: str
 
     async def open(self, *, rate_hz: int, hints: Hints) -> SttStream: ...
+
+
+class TurnModel(Protocol):
+    """A second opinion on whether a turn is over. One instance serves all calls."""
+
+    name: str
+
+    async def probability(self, sound: Frame, rate_hz: int, words: str, language: str) -> float | None:
+        """0.0 to 1.0 that the caller is done; None if it cannot tell in time. sound: the newest 8 s at most. words: so
+        far. language: BCP 47 tag. Raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)

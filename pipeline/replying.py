@@ -17,10 +17,11 @@ from pipeline.agent.agent import Agent
 from pipeline.agent.history import History, Message, ToolRequest
 from pipeline.errors import PipelineError, ProviderError
 from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, ModelUsed
+from pipeline.mouth import NORMAL
 from pipeline.ports import AudioOut, Llm, LlmDelta, SpeechChunk, TextDelta, ToolCall, Tts, TtsStream, Usage
 from pipeline.speaking.ledger import Ledger
-from pipeline.speaking.mouth import NORMAL
-from pipeline.speaking.normalise import speakable
+from pipeline.speaking.normalise import speak
+from pipeline.speaking.pace import Pace
 from pipeline.speaking.resample import Resampler
 from pipeline.speaking.sentence import Sentences
 from pipeline.tooling import ToolRunner
@@ -79,6 +80,7 @@ class Means:
     emit: Callable[[Event], None]
     now: Callable[[], float]
     stop: Callable[[Reply], None]
+    pace: Pace  # of the agent's voice, as this call has taught it
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ class Reply:
     """Something the agent says; also the handle that `say` and `generate_reply` return.
 
     ahead_of: the user message that is not in the history yet; the reply then waits for `adopt`. sound_ahead: may its
-    sound be made meanwhile? priority: who speaks first of those who wait (speaking/mouth.py)."""
+    sound be made meanwhile? priority: who speaks first of those who wait (mouth.py)."""
 
     def __init__(
         self,
@@ -123,7 +125,7 @@ class Reply:
         self._text, self._instructions = text, instructions
         self._add_to_history = add_to_history
         self._means = means
-        self._ledger = Ledger(means.out.rate_hz)
+        self._ledger = Ledger(means.out.rate_hz, means.pace)
         self._steps: list[_Step] = []
         self._stages = _Stages()
         self._voice: TtsStream | None = None
@@ -255,11 +257,11 @@ class Reply:
     # ------------------------------------------------------------ what is said
 
     async def _say(self, text: str) -> None:
-        sentences = Sentences()
+        sentences = Sentences(self.agent.voice.language)
         for piece in [*sentences.feed(text), *sentences.finish()]:
             await self._speak(piece)
         if self._add_to_history:
-            self._note(text, 0, ())
+            self._note(text.strip(), 0, ())
 
     async def _answer(self) -> None:
         for step in range(MAX_TOOL_STEPS + 1):
@@ -278,7 +280,7 @@ class Reply:
     async def _ask(self, *, final: bool) -> list[ToolCall]:
         """One request to the model: its words are spoken as they come, its tool calls returned."""
         first = len(self._ledger)
-        sentences, calls, text = Sentences(), list[ToolCall](), ""
+        sentences, calls, text = Sentences(self.agent.voice.language), list[ToolCall](), ""
         usage = Usage()
         self._working = True
         async with aclosing(self._request(final=final)) as deltas:
@@ -286,7 +288,7 @@ class Reply:
                 if isinstance(delta, TextDelta):
                     text += delta.text
                     self._tokens += 1
-                    for piece in sentences.feed(delta.text):
+                    for piece in sentences.feed(delta.text, self._means.now()):
                         self._working = False
                         await self._speak(piece)
                 elif isinstance(delta, ToolCall):
@@ -312,19 +314,20 @@ class Reply:
         if self._instructions:
             history.append(Message("system", self._instructions))
         tools = [tool.spec for tool in self.agent.tools.values()]
-        choice = "none" if final else "auto"
-        return self.agent.llm_node(self._means.llm, history, tools, tool_choice=choice)
+        return self.agent.llm_node(self._means.llm, history, tools, tool_choice="none" if final else "auto")
 
     def _note(self, text: str, first: int, calls: tuple[ToolRequest, ...]) -> None:
         message = Message("assistant", text, self._means.now(), agent=self.agent.name, tool_calls=calls)
         self._means.history.add(message)
         self._steps.append(_Step(message, first, len(self._ledger)))
+        self._ledger.end_message()
 
     # ------------------------------------------------------------ how it sounds
 
     async def _speak(self, piece: str) -> None:
-        piece = speakable(piece, self.agent.voice.language)
-        if not piece:
+        spoken = speak(piece, self.agent.voice.language, self.agent.pronounce.rules)
+        if not spoken.text:
+            self._ledger.silent(piece)
             return
         if not self._sound_ahead:
             await self._adopted.wait()
@@ -334,8 +337,8 @@ class Reply:
             self._pump.add_done_callback(lambda _: self._resolve_quiet())
         if not self._stages.first_piece:
             self._stages.first_piece = self._means.now()
-        self._ledger.said(piece)
-        self._voice.say(piece)
+        self._ledger.said(spoken)
+        self._voice.say(spoken.text)
 
     async def _play(self, voice: TtsStream) -> None:
         """Synthesised speech into the playout, as it comes."""

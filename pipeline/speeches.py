@@ -1,7 +1,7 @@
 """What the agent has to say, one thing after the other: queued, performed, paused, cut, made ahead.
 
 Owned by session.py, which says what the floor decided. A single reply is replying.py's business, who may speak first of
-those who wait speaking/mouth.py's."""
+those who wait mouth.py's."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pipeline.events import (
     FillerSaid,
     ProviderFailed,
 )
+from pipeline.mouth import Mouth
 from pipeline.ports import FRAME_MS, AudioOut, Frame
 from pipeline.replying import Reply, ResponseClock
-from pipeline.speaking.mouth import Mouth
 from pipeline.turn import ReplyAudible, ReplyOver, TurnEvent
 
 MAX_FAILURES = 3  # replies in a row that could not be made; then the call ends
@@ -31,15 +31,17 @@ MAX_FAILURES = 3  # replies in a row that could not be made; then the call ends
 class Outside:
     """What speeches need of their session.
 
-    gave_up(kind): replies have failed too often. stumbled(): one failed: apologise. over(): a reply has ended."""
+    gave_up(reason): replies have failed too often. stumbled(): one failed: apologise. over(): a reply was heard to its
+    end. performed(reply): it is over, however it ended."""
 
     tasks: asyncio.TaskGroup
     emit: Callable[[Event], None]
     now: Callable[[], float]
-    happened: Callable[[TurnEvent, float], None]
+    happened: Callable[[TurnEvent | None, float], None]
     gave_up: Callable[[str], None]
-    stumbled: Callable[[], None]
+    stumbled: Callable[[], object]
     over: Callable[[], None]
+    performed: Callable[[Reply], None]
 
 
 @dataclass(slots=True)
@@ -57,6 +59,7 @@ class Speeches:
     def __init__(self, out: AudioOut, outside: Outside) -> None:
         self.mouth = Mouth()
         self.current: Reply | None = None
+        self.closed = False
         self._out, self._outside = out, outside
         self._tasks: dict[Reply, asyncio.Task[None]] = {}
         self._failures = 0
@@ -123,6 +126,7 @@ class Speeches:
             self._failed(reply, error)
         finally:
             self._tasks.pop(reply, None)
+            self._outside.performed(reply)
 
     def _begin(self, reply: Reply) -> None:
         self.current = reply
@@ -160,15 +164,15 @@ class Speeches:
         self._out.resume(position)
         self._outside.emit(AgentResumed(now))
 
-    def cut(self, *, force: bool = False) -> int:
-        """Drop what is said and waits; returns how much of the current reply was heard, in ms.
+    def cut(self, *, force: bool = False, told: Callable[[int], None] = lambda heard_ms: None) -> None:
+        """Drop what is said and waits. What may not be interrupted stays, unless forced.
 
-        What may not be interrupted stays, unless forced."""
+        told: hears first how much of the current reply was heard, in ms."""
         position = self._out.flush()
         self._paused_at = None
         self._out.duck(False)
         current = self.current
-        heard_ms = current.heard_ms(position) if current is not None else 0
+        told(current.heard_ms(position) if current is not None else 0)
         for reply, task in list(self._tasks.items()):
             if reply.aside or not (reply.allow_interruptions or force or reply is current):
                 continue
@@ -177,7 +181,6 @@ class Speeches:
         if current is not None and current.audible:
             current.report(position, self._outside.now())
         self.current = None
-        return heard_ms
 
     def stop(self, reply: Reply) -> None:
         """Its handle was told to interrupt."""
@@ -190,6 +193,7 @@ class Speeches:
 
     def close(self) -> None:
         """The call is over."""
+        self.closed = True
         self.drop_ahead()
         self.cut(force=True)
         for reply, task in list(self._tasks.items()):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.conversation import Conversation
@@ -15,12 +15,16 @@ from pipeline.agent.history import History
 from pipeline.errors import ConfigError
 from pipeline.events import Event
 from pipeline.listening import Listening
-from pipeline.options import TurnHandling
+from pipeline.options import Silence, TurnHandling
 from pipeline.ports import AudioOut, Llm, Stt, Tts, TurnModel, Vad
 from pipeline.replying import Means, Reply
+from pipeline.silence import Patience
+from pipeline.speaking.pace import Pace
 from pipeline.speeches import Speeches
 from pipeline.tooling import ToolRunner
 from pipeline.turn import Turn, TurnEvent
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,17 @@ class Stage:
     out: AudioOut
     history: History
     options: TurnHandling
+    silence: Silence
     turn: Turn
     emit: Callable[[Event], None]
     save: Callable[[], None]
-    happened: Callable[[TurnEvent, float], None]
+    happened: Callable[[TurnEvent | None, float], None]
+    paces: dict[tuple[str, str], Pace] = field(
+        default_factory=dict
+    )  # how fast each voice has spoken in this call
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     listening: Listening = field(init=False)
+    patience: Patience = field(init=False)
     tasks: asyncio.TaskGroup | None = None
     tools: ToolRunner | None = None
     speeches: Speeches | None = None
@@ -80,8 +89,10 @@ class Stage:
         """Something for the present agent to say. how: see Reply."""
         if self.tools is None or self.speeches is None:
             raise ConfigError("the session does not run yet. Say something in on_enter or later.")
+        voice, tts = self.agent.voice, self.tts
+        pace = self.paces.setdefault((tts.name, repr(voice)), Pace(voice.language, voice.speed))
         means = Means(
-            self.llm, self.tts, self.out, self.history, self.tools, self.emit, self.now, self.speeches.stop
+            self.llm, tts, self.out, self.history, self.tools, self.emit, self.now, self.speeches.stop, pace
         )
         if how.get("allow_interruptions") is None:
             how["allow_interruptions"] = self.turn.options.allow_interruptions
@@ -89,14 +100,16 @@ class Stage:
 
     def queue(self, reply: Reply) -> Reply:
         """Have it said when its turn comes; at once over if the call is."""
-        if self.tasks is None or self.speeches is None:
+        if self.tasks is None or self.speeches is None or self.speeches.closed:
             reply.cut(self.out.played)
             return reply
         self.speeches.drop_ahead()
         return self.speeches.queue(reply)
 
 
-def _there(provider: Any, agent: Agent, kind: str) -> Any:
+def _there(provider: T | None, agent: Agent, kind: str) -> T:
     if provider is None:
-        raise ConfigError(f"agent {agent.name!r} has no {kind}. Name one in the plan's defaults or the agent.")
+        raise ConfigError(
+            f"agent {agent.name!r} has no {kind}. Name one in the plan's defaults or the agent."
+        )
     return provider

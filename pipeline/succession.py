@@ -10,7 +10,7 @@ from pipeline.agent.agent import Agent
 from pipeline.agent.task import AgentTask, TaskFailed
 from pipeline.errors import ToolError
 from pipeline.events import AgentEntered, HandoffFailed
-from pipeline.options import TurnHandling
+from pipeline.options import Silence, TurnHandling
 from pipeline.ports import Stt, SttStream
 from pipeline.stage import Stage
 
@@ -92,6 +92,10 @@ class Succession:
         agent.join(stage.conversation)
         options = _merged(stage.options, agent)
         stage.turn.handle(options, agent.voice.language)
+        stage.patience.options = stage.silence.model_copy(
+            update=Silence.model_validate(agent.silence).model_dump(exclude_unset=True)
+        )
+        stage.patience.not_waiting()
         if stage.speeches is not None:
             stage.speeches.fill_with(agent.fillers, options.filler_after_ms)
         stage.listening.expect(agent.hints)
@@ -113,5 +117,3 @@ def _merged(options: TurnHandling, agent: Agent) -> TurnHandling:
         return options
     kept = {} if "profile" in agent.turn_handling else options.model_dump(exclude_unset=True)
     return TurnHandling.model_validate({**kept, **agent.turn_handling})
-
-

@@ -36,6 +36,7 @@ class ToolRunner:
     tasks: asyncio.TaskGroup
     emit: Callable[[Event], None]
     hand_over: Callable[[Agent], None]
+    running: int = 0  # tools at work now
 
     async def run(self, agent: Agent, calls: Sequence[ToolCall]) -> Outcome:
         """Run all at once and wait. Cancelling the wait stops no tool."""
@@ -48,12 +49,15 @@ class ToolRunner:
         began = now()
         self.emit(ToolCalled(began, call.id, call.name, call.arguments))
         stop, ok = False, True
+        self.running += 1
         try:
             result, stop = self._told(await self._call(agent, call))
         except StopResponse:
             result, stop = "done", True
         except ToolError as error:
             result, ok = str(error), False
+        finally:
+            self.running -= 1
         self.history.add(Message("tool", result, now(), tool_call_id=call.id))
         self.emit(ToolFinished(now(), call.id, call.name, result, ok, round((now() - began) * 1000, 1)))
         return stop

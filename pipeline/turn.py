@@ -68,7 +68,15 @@ class TimeUp:
 
 
 TurnEvent = (
-    VoiceStarted | VoiceStopped | ReplyAudible | ReplyOver | Keyed | WordsOver | Understood | NothingSaid | TimeUp
+    VoiceStarted
+    | VoiceStopped
+    | ReplyAudible
+    | ReplyOver
+    | Keyed
+    | WordsOver
+    | Understood
+    | NothingSaid
+    | TimeUp
 )
 
 
@@ -211,15 +219,18 @@ class Turn:
     def _passes_over(self, event: TurnEvent) -> bool:
         """Is this event without consequences, though the table has a step for it?"""
         if isinstance(event, TimeUp) and self.floor is Floor.DUCKED:
-            return not event.voiced  # a cough is over before its end is noticed: wait for VoiceStopped, or for more
+            return (
+                not event.voiced
+            )  # a cough is over before its end is noticed: wait for VoiceStopped, or for more
         if isinstance(event, WordsOver):
-            return not event.claims or self._is_protected
+            return not event.claims or self.protected
         if isinstance(event, Keyed | Understood) and self.floor in (Floor.SPEAKING, Floor.DUCKED):
-            return self._is_protected
+            return self.protected
         return False
 
     @property
-    def _is_protected(self) -> bool:
+    def protected(self) -> bool:
+        """Is something said that must be heard in full?"""
         return self._audible and self._protected
 
     def _enter(self, floor: Floor, decisions: tuple[Decision, ...], now: float) -> tuple[Decision, ...]:
@@ -241,7 +252,7 @@ class Turn:
                 return self.spoke_until + self.endpointing.delay_s()
             case Floor.CALLER_SPEAKING:
                 return max(now, self.spoke_since + options.max_turn_s)
-            case Floor.DUCKED if not self._is_protected:
+            case Floor.DUCKED if not self.protected:
                 ms = options.interrupt_surely_ms if self._only_listening else options.interrupt_after_ms
                 return max(now, self.spoke_since + ms / 1000)
             case Floor.PAUSED if self._voiced:

@@ -58,6 +58,16 @@ class NoSuchNumber(TelephonyError):
     code = 404
 
 
+class SentElsewhere(TelephonyError):
+    """The dial plan sends callers of this number to other URIs (`redirect:`), best first."""
+
+    code = 302
+
+    def __init__(self, message: str, targets: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.targets = targets
+
+
 class Overloaded(TelephonyError):
     """No worker, port or permit is free. The peer is told when to come back."""
 

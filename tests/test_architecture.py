@@ -22,11 +22,13 @@ MAX_LINES = 500
 BROAD_EXCEPTS = {
     "telephony/call/core.py": 1,  # a listener of call events: costs its event only
     "telephony/media/clock.py": 2,  # a tick: costs its stream only, the clock goes on
+    "telephony/moves.py": 1,  # the policy for REFER, which is the user's: costs that REFER only
     "telephony/phone.py": 3,  # what one datagram or call does in the phone: costs that call only
     "telephony/trunk/transport.py": 1,  # a datagram: the port must go on hearing
     "offhook/worker/main.py": 1,  # a message about one call: costs that call only
     "offhook/worker/agents.py": 1,  # importing a user's module: costs the agents that need it, with a reason
     "offhook/worker/bridge.py": 2,  # an agent's own code, preparing and talking: costs its call only
+    "pipeline/succession.py": 1,  # the next agent's own code: costs the handoff only
     "pipeline/tooling.py": 1,  # a tool's own code: costs this tool only, the model is told
 }
 

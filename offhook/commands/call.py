@@ -13,6 +13,7 @@ from rich.console import Console
 from offhook.logs import configure_logs
 from offhook.settings import LogSettings
 from offhook.softphone import CallResult, Line, place_call, read_clip
+from telephony.sdp.crypto import SrtpPolicy
 from telephony.sdp.negotiate import CODECS
 from telephony.trunk.tls import Tls
 
@@ -52,6 +53,10 @@ def call(
         list[str] | None,
         typer.Option(help=f"Codec to offer, best first: {', '.join(CODECS)}. Default: PCMU, PCMA."),
     ] = None,
+    srtp: Annotated[
+        SrtpPolicy,
+        typer.Option(help="Encrypt the sound: off, optional (if the other side can), required."),
+    ] = "optional",
 ) -> None:
     """Place one call. Exits with 0 if it was answered and everything was said."""
     configure_logs(LogSettings(level="warning"))
@@ -70,6 +75,7 @@ def call(
             on_line=lambda line: out.print(f"say  {line.name}"),
             tls=Tls(verify=tls_verify, trust=tls_trust),
             codecs=codecs,
+            srtp=srtp,
         )
     )
     _report(result, lines)

@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 DELAYS_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
+MOS = (1.5, 2.0, 2.5, 3.1, 3.6, 4.0, 4.3)  # 3.1, 3.6, 4.0, 4.3: ITU-T G.107 annex B, table B.1
 SETUPS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
 
 
@@ -19,6 +20,13 @@ class Metrics:
         self.calls = Gauge("offhook_calls", "Calls in progress", registry=r)
         self.ended = Counter("offhook_calls_ended", "Calls that are over", ["cause"], registry=r)
         self.refused = Counter("offhook_calls_refused", "Calls that were not answered", ["code"], registry=r)
+        self.mos = Histogram(
+            "offhook_call_mos",
+            "How callers sounded to us: E-model mean opinion score of each call",
+            buckets=MOS,
+            registry=r,
+        )
+        self.tones = Counter("offhook_tones_heard", "Signals of networks and machines", ["kind"], registry=r)
         self.setup = Histogram("offhook_call_setup_seconds", "INVITE to 200", buckets=SETUPS_S, registry=r)
         self.delay = Histogram(
             "offhook_response_delay_seconds",
@@ -63,6 +71,9 @@ class Metrics:
         self.registered = Gauge(
             "offhook_trunk_registered", "1 while we are logged in at the trunk", ["trunk"], registry=r
         )
+        self.trunk_up = Gauge(
+            "offhook_trunk_up", "1 while the trunk answers our OPTIONS (keepalive_s)", ["trunk"], registry=r
+        )
         self.malformed = Gauge("offhook_sip_malformed", "SIP datagrams that could not be read", registry=r)
 
     def saw(self, event: dict[str, Any]) -> None:
@@ -71,6 +82,8 @@ class Metrics:
             case "AgentStartedSpeaking" if event.get("response_delay_ms") is not None:
                 self.delay.observe(event["response_delay_ms"] / 1000)
                 self.own_delay.observe(event["own_ms"] / 1000)
+            case "ToneHeard":
+                self.tones.labels(str(event.get("kind", ""))).inc()
             case "CallerInterrupted":
                 self.barge_ins.inc()
             case "AgentEntered" if event.get("came_from"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,9 +27,12 @@ from offhook.link import (
     Checkpoint,
     EndCall,
     HangUp,
+    Hold,
+    HoldDone,
     MediaChanged,
     Message,
     PressKey,
+    SendDigits,
     StartCall,
     Transfer,
     TransferDone,
@@ -37,15 +40,18 @@ from offhook.link import (
 from offhook.settings import Settings
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool, Worker
+from offhook.switch.referrals import detour
 from offhook.switch.trunks import way_out
 from telephony.call.call import Call
 from telephony.call.events import CallEvent as PhoneEvent
-from telephony.call.events import Confirmed, DigitsByInfo, Ended
+from telephony.call.events import Confirmed, DigitsByInfo, Ended, Moved
 from telephony.call.events import MediaChanged as NewPlan
+from telephony.call.referred import Detour
 from telephony.dialplan.model import Route
 from telephony.dialplan.store import PlanStore
-from telephony.errors import OutOfOrder, Overloaded, TelephonyError
+from telephony.errors import NoSuchNumber, OutOfOrder, Overloaded, SentElsewhere, TelephonyError
 from telephony.phone import Rejection
+from telephony.sip.headers import ReferTo
 from telephony.sip.message import Request
 from telephony.trunk.access import RETRYABLE
 from telephony.trunk.outbound import require_allowed
@@ -116,11 +122,32 @@ class Reception:
     def _retry_after(self, code: int) -> int:
         return self._settings.access.retry_after_s if code in RETRYABLE else 0
 
+    def refer(self, call: Call, to: ReferTo) -> Detour | int:
+        """Where a call goes that its far side refers elsewhere, or the SIP status that refuses it."""
+        active = self.calls.get(call.id)
+        if active is None:
+            return 603
+        trunk, peer = self._trunks.get(call.sender.trunk), call.source[0]
+        way = detour(trunk, peer, to, self._written(active), self._answered_here)
+        refused = way if isinstance(way, int) else 0
+        log.info("call_referred", call_id=active.id, pii_to=str(to), refused=refused)
+        return way
+
+    def _answered_here(self, number: str) -> bool:
+        """The plan names exactly this number."""
+        try:
+            return self._store.route(number).number == number
+        except NoSuchNumber:
+            return False
+
     async def take(self, call: Call) -> None:
         """One call, from its INVITE to its record."""
         invited = self._loop.time()
         try:
             active = self._begin(call, invited)
+        except SentElsewhere as elsewhere:
+            self._redirect(call, elsewhere)
+            return
         except TelephonyError as error:
             self._refuse(call, error)
             return
@@ -137,8 +164,8 @@ class Reception:
 
     def _begin(self, call: Call, invited: float) -> ActiveCall:
         """Route, media, worker, bundle. Raises TelephonyError with the code for the caller."""
-        number = call.called.number
         parties = call.parties
+        number = parties.called
         route = self._store.route(number, parties.caller.shown)
         if self.pool is None:
             raise Overloaded("the workers are not started yet")
@@ -152,6 +179,7 @@ class Reception:
             "sip_call_id": call.sip_call_id,
             "source": list(call.source),
             "agent": route.agent,
+            "recording": route.recording,
             "rule": {"number": route.number, "line": route.line},
             "plan": {"name": route.plan, "version": route.plan_version},
         }
@@ -165,7 +193,8 @@ class Reception:
         ended = asyncio.ensure_future(call.ended())
         with suppress(OutOfOrder):  # the caller may give up at any moment before the answer
             call.ring()
-            arrived = {"caller": call.caller.uri.number, "called": call.called.number}
+            parties = call.parties
+            arrived = {"caller": parties.caller.shown, "called": parties.called}
             self._journal(active, {"type": "CallArrived", **arrived})
             self._start(active)
             try:
@@ -194,9 +223,10 @@ class Reception:
                 "timestamp": secrets.randbits(32),
             },
             caller=call.parties.caller.shown,
-            called=call.called.number,
+            called=call.parties.called,
             parties=call.parties.facts(),
-            recording=str(active.bundle.audio_path),
+            recording=None if active.route.recording == "off" else str(active.bundle.audio_path),
+            dtmf=trunk.dtmf if (trunk := self._trunks.get(call.sender.trunk)) else "auto",
         )
         active.worker.send(start, [pair.rtp.fileno(), pair.rtcp.fileno()])
 
@@ -231,6 +261,8 @@ class Reception:
             media = {}
         for task in active.tasks:
             task.cancel()
+        if isinstance(mos := media.get("mos"), float):
+            self._metrics.mos.observe(mos)
         now = self._loop.time()
         self._journal(active, {"type": "CallEnded", "by": ended.by, "code": ended.code, "reason": reason})
         duration_s = now - active.answered if active.answered else 0.0
@@ -263,6 +295,12 @@ class Reception:
         log.warning("call_refused", code=error.code, pii_reason=str(error), source=call.source[0])
         self._reject(call, error.code or 500)
 
+    def _redirect(self, call: Call, elsewhere: SentElsewhere) -> None:
+        log.info("call_redirected", pii_reason=str(elsewhere), source=call.source[0])
+        self._metrics.refused.labels(str(elsewhere.code)).inc()
+        with suppress(OutOfOrder):  # the caller has given up already
+            call.redirect(elsewhere.targets, elsewhere.code)
+
     def _reject(self, call: Call, code: int, reason: str = "") -> None:
         """Refuse with the operator's code, if it is ours to choose."""
         code = self._settings.access.codes.unavailable if code == 503 else code
@@ -280,11 +318,15 @@ class Reception:
             case NewPlan():
                 active.tell(MediaChanged(call_id=active.id, media=event.plan.dump()))
                 self._journal(active, {"type": "MediaChanged", "direction": event.plan.direction})
+            case Moved():
+                moved = {"by": event.by, "sip_call_id": event.sip_call_id, "source": list(active.call.source)}
+                self._journal(active, {"type": "CallMoved", **moved})
             case DigitsByInfo():
                 for digit in event.pii_digits:
                     active.tell(PressKey(call_id=active.id, digit=digit))
             case Ended():
-                self._journal(active, {"type": "LegEnded", "by": event.by, "code": event.code})
+                said = {"headers": [list(line) for line in event.headers]} if event.headers else {}
+                self._journal(active, {"type": "LegEnded", "by": event.by, "code": event.code, **said})
 
     # ------------------------------------------------------------ what the worker says
 
@@ -306,19 +348,39 @@ class Reception:
                 active.end_reason = active.end_reason or message.reason
                 active.call.hang_up(message.reason)
             case Transfer():
-                task = self._loop.create_task(
-                    self._transfer(active, message.target), name=f"transfer {active.id}"
-                )
-                active.tasks.add(task)
-                task.add_done_callback(active.tasks.discard)
+                self._spawn(active, self._transfer(active, message.target), "transfer")
+            case Hold():
+                self._spawn(active, self._hold(active, message.on), "hold")
+            case SendDigits():
+                self._spawn(active, self._send_digits(active, message.pii_digits), "digits")
             case CallFinished():
                 if not active.finished.done():
                     active.finished.set_result(message.media)
 
+    def _spawn(self, active: ActiveCall, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._loop.create_task(work, name=f"{name} {active.id}")
+        active.tasks.add(task)
+        task.add_done_callback(active.tasks.discard)
+
+    async def _hold(self, active: ActiveCall, on: bool) -> None:
+        try:
+            await (active.call.hold() if on else active.call.resume())
+        except TelephonyError as error:
+            log.warning("hold_refused", call_id=active.id, on=on, error=str(error))
+            active.tell(HoldDone(call_id=active.id, ok=False))
+        else:
+            active.tell(HoldDone(call_id=active.id, ok=True))
+
+    async def _send_digits(self, active: ActiveCall, digits: str) -> None:
+        try:
+            await active.call.send_digits(digits)
+        except TelephonyError as error:
+            log.warning("digits_refused", call_id=active.id, error=str(error))
+
     async def _transfer(self, active: ActiveCall, target: str) -> None:
         try:
             self._require_allowed(active, target)
-            outcome = await active.call.transfer(target)
+            outcome = await active.call.transfer(target, headers=_transfer_headers(active.route, target))
         except TelephonyError as error:
             active.tell(TransferDone(call_id=active.id, ok=False, code=error.code, reason=str(error)))
             return
@@ -331,11 +393,12 @@ class Reception:
         """A transfer over a trunk goes where the plan's author sends it, or to a number that the trunk may
         dial: what a caller talks an agent into must not cost money. Raises NotAllowed."""
         trunk = self._trunks.get(active.call.sender.trunk)
-        written = {
-            place for persona in active.route.agents.values() for place in persona.transfer_to.values()
-        }
-        if trunk is not None and target not in written:
+        if trunk is not None and target not in self._written(active):
             require_allowed(way_out(trunk), target)
+
+    def _written(self, active: ActiveCall) -> set[str]:
+        """Where the plan's author lets this call's agents transfer to."""
+        return {place for persona in active.route.agents.values() for place in persona.transfer_to.values()}
 
     def worker_lost(self, worker: Worker) -> None:
         """A worker died. Its calls end with a reason; taking them over starts from their checkpoints."""
@@ -355,6 +418,14 @@ class Reception:
 
     def _journal(self, active: ActiveCall, event: dict[str, Any]) -> None:
         active.bundle.append(event, event.get("at", self._loop.time()), _wall())
+
+
+def _transfer_headers(route: Route, target: str) -> tuple[tuple[str, str], ...]:
+    """The lines that the agent whose target it is wants on the REFER."""
+    for persona in route.agents.values():
+        if target in persona.transfer_to.values():
+            return tuple(persona.transfer_headers.items())
+    return ()
 
 
 async def _first_of(*waiting: asyncio.Future[Any]) -> None:

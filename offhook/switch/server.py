@@ -27,7 +27,7 @@ from offhook.switch.trunks import Trunks
 from telephony.dialplan.store import PlanStore
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
-from telephony.trunk.tls import Tls
+from telephony.trunk.dns import NameServers
 
 log = structlog.get_logger()
 
@@ -71,18 +71,28 @@ class Switch:
             running = [tasks.create_task(helper.run(), name=helper.name) for helper in helpers]
             pool = self._pool(str(models))
             running.append(tasks.create_task(pool.run(), name="workers"))
-            ports = PortPool(settings.sip.host, settings.rtp.first_port, settings.rtp.last_port)
+            rtp = settings.rtp
+            ports = [
+                PortPool(
+                    host, rtp.first_port, rtp.last_port, dscp=rtp.dscp, rest_s=rtp.rest_s, clock=loop.time
+                )
+                for host in settings.sip.host
+            ]
             phone = Phone(
                 host=settings.sip.host,
                 port=settings.sip.port,
                 ports=ports,
                 public_host=settings.sip.public_host,
                 tcp=settings.sip.tcp,
-                tls=Tls(**settings.sip.tls.model_dump()) if settings.sip.tls else None,
+                tls=settings.sip.tls.make() if settings.sip.tls else None,
                 codecs=settings.sip.codecs,
+                dscp=settings.sip.dscp,
+                srtp=settings.sip.srtp,
+                names=NameServers(settings.sip.dns),
             )
             phone.access = self._trunks.access
             phone.admit = self._reception.admit
+            phone.moves.refer = self._reception.refer
             self._reception.live = lambda: phone.live
             phone.options_status = lambda: 503 if self._why_not_ready() else 200
             try:
@@ -94,6 +104,7 @@ class Switch:
 
     def stop(self) -> None:
         """Take no more calls and leave."""
+        self._reception.draining = True
         self._stopping.set()
 
     async def _serve(self, phone: Phone, pool: Pool) -> None:
@@ -143,7 +154,6 @@ class Switch:
             log.error("call_task_failed", task=task.get_name(), exc_info=error)
 
     async def _say_goodbye(self) -> None:
-        self._reception.draining = True
         self._reception.hang_up_all("server_stopped")
         if self._takers:
             await asyncio.wait(self._takers, timeout=GOODBYE_TIMEOUT_S)
@@ -155,6 +165,7 @@ class Switch:
             agents={name: persona.model_dump(mode="json") for name, persona in self._store.agents.items()},
             log=self._settings.log.model_dump(),
             media_timeout_s=self._settings.media_timeout_s,
+            hang_up_on=self._settings.hang_up_on,
             models_socket=models_socket,
         )
         return Pool(count, configure, self._reception.heard_from, self._reception.worker_lost)

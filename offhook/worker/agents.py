@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
@@ -18,11 +18,12 @@ from pipeline.agent.agent import Agent
 from pipeline.agent.tools import FunctionTool, function_tool
 from pipeline.errors import ConfigError
 from pipeline.events import Event
+from pipeline.options import Silence, TurnHandling
 from pipeline.ports import AudioOut, CallControl, Llm, Stt, Tts, Voice
 from pipeline.providers import registry
 from pipeline.providers.script_model import phrases_of
 from pipeline.session import Services, Session
-from pipeline.turn import TurnHandling
+from pipeline.speaking import numerals
 from telephony.dialplan.model import Persona, Route
 
 T = TypeVar("T")
@@ -46,13 +47,11 @@ class Casting:
         self._vad(8000)
         for name, persona in personas.items():
             try:
-                TurnHandling.model_validate(persona.turn_handling)
-                self.agent(personas, name)
-            except ValidationError as error:
-                faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-                raise ConfigError(
-                    f"agent {name!r}: turn_handling: {faults}. Mend it in the dial plan."
-                ) from error
+                _check("turn_handling", TurnHandling, persona.turn_handling)
+                _check("silence", Silence, persona.silence)
+                agent = self.agent(personas, name)
+                agent.pronounce.check(agent.voice.language)
+                numerals.warm(agent.voice.language)
             except ConfigError as error:
                 raise ConfigError(f"agent {name!r}: {error}") from error
 
@@ -70,7 +69,19 @@ class Casting:
         services = Services(vad=self._vad(start.rate_hz))
         persona = route.agents[route.agent]
         options = TurnHandling.model_validate(persona.turn_handling)
-        return Session(agent, services, out, control, emit=emit, save=save, options=options, userdata={})
+        announces = route.recording == "announce" and start.state is None
+        announcement = route.announcement if announces else ""
+        return Session(
+            agent,
+            services,
+            out,
+            control,
+            emit=emit,
+            save=save,
+            options=options,
+            userdata={},
+            announcement=announcement,
+        )
 
     # ------------------------------------------------------------ agents
 
@@ -79,12 +90,19 @@ class Casting:
         persona = personas[name]
         agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
         agent.name = name
+        agent.turn_handling = {**persona.turn_handling, **agent.turn_handling}
+        agent.silence = {**persona.silence, **agent.silence}
+        agent.keys = {**persona.keys, **agent.keys}
+        if persona.fillers is not None:
+            agent.fillers = persona.fillers
+        agent.pronounce = agent.pronounce.with_words(persona.pronounce)
         agent.stt = agent.stt or self._persona_stt(persona)
         agent.llm = agent.llm or self._persona_llm(persona)
         agent.tts = agent.tts or self._persona_tts(persona)
         agent.may(
             handoffs={other: self._maker(personas, other) for other in persona.handoff},
             transfers=persona.transfer_to,
+            phone=persona.tools,
         )
         return agent
 
@@ -144,6 +162,14 @@ class Casting:
     def _vad(self, rate_hz: int) -> Any:
         choice = self._defaults.vad
         return registry.create_vad(choice.name, {"rate_hz": rate_hz, **choice.options})
+
+
+def _check(part: str, model: type[BaseModel], values: Mapping[str, Any]) -> None:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{part}: {faults}. Mend it in the dial plan.") from error
 
 
 def _cached(

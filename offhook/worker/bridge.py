@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,26 +22,33 @@ from offhook.link import (
     CallRefused,
     Checkpoint,
     HangUp,
+    Hold,
     Message,
+    SendDigits,
     StartCall,
     Transfer,
 )
 from offhook.worker.agents import Casting
 from pipeline.errors import PipelineError
-from pipeline.events import Event, dump
+from pipeline.events import Event, ToneHeard, dump
 from pipeline.ports import Frame, TransferResult
 from pipeline.session import Session
+from telephony import dialstring
+from telephony.dialplan.model import Route
 from telephony.errors import MediaError
 from telephony.media.address import is_numeric, looked_up
 from telephony.media.clock import Clock
+from telephony.media.music import music
 from telephony.media.playout import Playout
 from telephony.media.recorder import Recorder
+from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
 from telephony.sdp.plan import MediaPlan
 
 log = structlog.get_logger()
 
 PREPARE_TIMEOUT_S = 5.0
+BUSY_S = 5.0  # then nobody is there any more: gateways to analogue lines know no other goodbye
 
 
 class Bridge:
@@ -70,8 +77,13 @@ class Bridge:
         self._session: Session | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._transfer: asyncio.Future[TransferResult] | None = None
+        self._holding: asyncio.Future[bool] | None = None
+        self._asked_to_hold = False  # the far side agreed to wait
+        self._route = Route.load(start.route)
+        if self._recorder is not None and self._route.recording == "announce" and start.state is None:
+            self._recorder.pause()
         self._loop = asyncio.get_running_loop()
-        self._answered = self._talking = False
+        self._answered = self._talking = self._fax = False
         self._ending: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------ what the switch says
@@ -108,6 +120,7 @@ class Bridge:
     def _carry(self, plan: MediaPlan) -> None:
         if self._stream is not None:
             self._stream.update(plan)
+            self._heed_hold(plan)
         elif self._answered:
             state = StreamState(**self._start.stream)
             self._stream = Stream(
@@ -118,20 +131,32 @@ class Bridge:
                 rate_hz=self._start.rate_hz,
                 ear=self._hear,
                 mouth=self._speak,
-                on_digit=self.press_key,
+                on_digit=self._key_pressed,
+                on_tone=self._tone_heard,
                 recorder=self._recorder,
             )
             self._clock.add(self._stream)
 
-    def press_key(self, digit: str, now: float) -> None:
-        """A digit from the phone, by RTP or by INFO."""
-        if self._session is not None:
-            self._session.key(digit, now)
+    def _heed_hold(self, plan: MediaPlan) -> None:
+        if self._session is not None and self._talking:
+            self._session.caller_held(plan.direction in ("recvonly", "inactive"), self._loop.time())
+
+    def key_by_info(self, digit: str, now: float) -> None:
+        """A digit that came by INFO. The stream knows whether the same press came by RTP as well."""
+        if self._stream is not None:
+            self._stream.key_by_info(digit, now)
+        else:
+            self._key_pressed(digit, now)
 
     def transfer_done(self, ok: bool, code: int, reason: str) -> None:
         """The switch knows what came of a transfer."""
         if self._transfer is not None and not self._transfer.done():
             self._transfer.set_result(TransferResult(ok, code, reason))
+
+    def hold_done(self, ok: bool) -> None:
+        """The switch knows what came of a hold or resume."""
+        if self._holding is not None and not self._holding.done():
+            self._holding.set_result(ok)
 
     def end(self, reason: str) -> asyncio.Task[None]:
         """The call is over. CallFinished follows when the recording is complete, which the task waits for."""
@@ -139,6 +164,7 @@ class Bridge:
             if self._session is not None:
                 self._session.close(reason)
             self.transfer_done(False, 0, "the call is over")
+            self.hold_done(False)
             self._ending = self._loop.create_task(self._finish(), name=f"finish {self.call_id}")
         return self._ending
 
@@ -152,12 +178,56 @@ class Bridge:
         """Blind transfer."""
         self._transfer = self._loop.create_future()
         self._send(Transfer(call_id=self.call_id, target=target))
-        return await self._transfer
+        self._play_music()
+        try:
+            return await self._transfer
+        finally:  # a tool that waits for too long is cancelled
+            if self._stream is not None and not self._asked_to_hold:
+                self._stream.stop_background()
 
     def send_digits(self, digits: str) -> None:
-        """DTMF to the phone."""
+        """DTMF to the phone, as its trunk wants it. Raises MediaError for what is not on a keypad."""
+        if self._start.dtmf == "info":
+            self._send(SendDigits(call_id=self.call_id, pii_digits=dialstring.read(digits)))
+        elif self._stream is not None:
+            self._stream.send_digits(digits, self._start.dtmf)
+
+    async def hold(self) -> bool:
+        """Music, and a re-INVITE that says so."""
+        self._play_music()
+        self._asked_to_hold = await self._ask_hold(True)
+        return self._asked_to_hold
+
+    async def resume(self) -> bool:
+        """A re-INVITE to come back, if one was agreed on to wait; then no more music."""
+        if self._asked_to_hold and not await self._ask_hold(False):
+            return False
+        self._asked_to_hold = False
         if self._stream is not None:
-            self._stream.send_digits(digits)
+            self._stream.stop_background()
+        return True
+
+    async def _ask_hold(self, on: bool) -> bool:
+        self._holding = self._loop.create_future()
+        self._send(Hold(call_id=self.call_id, on=on))
+        return await self._holding
+
+    def _play_music(self) -> None:
+        route = self._route
+        if self._stream is not None and (sound := music(route.hold_music, self._start.rate_hz, route.tones)):
+            self._stream.play_background(sound)
+
+    def pause_recording(self) -> bool:
+        """Silence in the file from here on."""
+        if self._recorder is not None:
+            self._recorder.pause()
+        return self._recorder is not None
+
+    def resume_recording(self) -> bool:
+        """Sound in the file again."""
+        if self._recorder is not None:
+            self._recorder.go_on()
+        return self._recorder is not None
 
     # ------------------------------------------------------------ on the clock
 
@@ -167,6 +237,21 @@ class Bridge:
 
     def _speak(self, now: float) -> Frame | None:
         return self._session.speak(now) if self._session is not None else None
+
+    def _key_pressed(self, digit: str, now: float) -> None:
+        if self._session is not None:
+            self._session.key(digit, now)
+
+    def _tone_heard(self, kind: ToneKind, now: float) -> None:
+        self._emit(ToneHeard(now, kind))
+        self._fax = self._fax or kind in ("fax_cng", "fax_ced")
+
+    def unwanted(self, now: float, signals: Sequence[str]) -> str:
+        """What the line gives that ends a call: busy_tone, fax, or "". signals: which of busy and fax count."""
+        if "fax" in signals and self._fax:
+            return "fax"
+        tone = self._stream.tone_lasting(now) if self._stream is not None else None
+        return "busy_tone" if "busy" in signals and tone is not None and tone[1] >= BUSY_S else ""
 
     def plays(self, stream: object) -> bool:
         """Is this stream the call's?"""
@@ -183,6 +268,7 @@ class Bridge:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
                 session = self._casting.session(self._start, self._out, self, self._emit, self._save)
                 await session.prepare()
+                await self._fetch_music()
         except (PipelineError, TimeoutError) as error:
             self._refuse(str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s")
         except Exception as error:  # user code: an agent's class may raise anything
@@ -191,6 +277,15 @@ class Bridge:
         else:
             self._session = session
             self._send(CallReady(call_id=self.call_id))
+
+    async def _fetch_music(self) -> None:
+        """Have it in memory before it is needed. A file that went away since the plan was loaded costs silence."""
+        route = self._route
+        try:
+            await asyncio.to_thread(music, route.hold_music, self._start.rate_hz, route.tones)
+        except MediaError as error:
+            log.error("no_hold_music", call_id=self.call_id, error=str(error))
+            self._route = route.model_copy(update={"hold_music": "none"})
 
     def _refuse(self, reason: str) -> None:
         log.error("call_refused", call_id=self.call_id, reason=reason)
@@ -201,6 +296,8 @@ class Bridge:
         if session is None or self._ending is not None:
             return
         self._talking = True
+        if self._stream is not None:
+            self._heed_hold(self._stream.plan)
         try:
             await session.run()
         except Exception:  # the call is supervised here: whatever user code raised costs this call only

@@ -25,6 +25,7 @@ from offhook.link import (
     Configure,
     EndCall,
     HangUp,
+    HoldDone,
     Link,
     Load,
     MediaChanged,
@@ -61,6 +62,7 @@ class Worker:
         self._calls: dict[str, Bridge] = {}
         self._casting: Casting | None = None
         self._media_timeout_s = 0.0
+        self._hang_up_on: tuple[str, ...] = ()
         self._answers = 0.0
         self._cpu_at = (0.0, 0.0)
         self._stopped = self._loop.create_future()
@@ -109,8 +111,10 @@ class Worker:
                 bridge.media_changed(message.media)
             case TransferDone():
                 bridge.transfer_done(message.ok, message.code, message.reason)
+            case HoldDone():
+                bridge.hold_done(message.ok)
             case PressKey():
-                bridge.press_key(message.digit, self._loop.time())
+                bridge.key_by_info(message.digit, self._loop.time())
             case EndCall():
                 bridge.end(message.reason)
 
@@ -125,6 +129,7 @@ class Worker:
             return
         self._casting = casting
         self._media_timeout_s = message.media_timeout_s
+        self._hang_up_on = message.hang_up_on
         self._clock.start()
         gc.collect()
         gc.freeze()
@@ -184,13 +189,15 @@ class Worker:
                 answers=self._answers,
             )
         )
-        self._hang_up_on_silence(now)
+        self._hang_up_on_dead_lines(now)
         self._loop.call_later(LOAD_EVERY_S, self._report_load)
 
-    def _hang_up_on_silence(self, now: float) -> None:
+    def _hang_up_on_dead_lines(self, now: float) -> None:
         for call_id, bridge in self._calls.items():
             if self._media_timeout_s and bridge.silent_for(now) > self._media_timeout_s:
                 self._link.send(HangUp(call_id=call_id, reason="media_timeout"))
+            elif signal := bridge.unwanted(now, self._hang_up_on):
+                self._link.send(HangUp(call_id=call_id, reason=signal))
 
 
 def main(link_fd: int) -> None:

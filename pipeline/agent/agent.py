@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from pipeline.agent.conversation import Conversation
 from pipeline.agent.history import History, Message
-from pipeline.agent.phone import hand_over_tool, hang_up, transfer_tool
+from pipeline.agent.phone import PHONE_TOOLS, hand_over_tool, hang_up, transfer_tool
 from pipeline.agent.tools import FunctionTool
+from pipeline.canned import lines
 from pipeline.errors import ConfigError
-from pipeline.options import fillers_for
 from pipeline.ports import Hints, Llm, LlmDelta, Stt, SttStream, ToolSpec, Tts, TtsStream, Voice
+from pipeline.speaking.pronounce import Pronunciation
 
 
 class Agent:
@@ -22,12 +23,11 @@ class Agent:
 
     instructions: for the language model. greeting: said on entering, unless on_enter is overridden.
     phrases: what callers tend to say, for the recogniser. handoffs: agents that may take over, by name.
-    transfers: people and places a caller may be sent to, name → SIP target. stt, llm, tts: instead of the call's.
+    transfers: people and places a caller may be sent to, name → SIP target. pronounce: words the voice gets wrong →
+    how they sound (pipeline/speaking/pronounce.py). stt, llm, tts: instead of the call's.
     turn_handling, silence: instead of the call's, where they say something (options.py). keys: a menu, key → what the
     caller means by it. fillers: said when an answer takes long; None: those of the language, () for none.
     """
-
-    cannot_hear = "I am sorry, I cannot understand you: there is too much noise on the line."
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Agent:
         tools: Iterable[FunctionTool] = (),
         handoffs: Mapping[str, Callable[[], Agent]] | None = None,
         transfers: Mapping[str, str] | None = None,
+        pronounce: Mapping[str, str] | None = None,
         stt: Stt | None = None,
         llm: Llm | None = None,
         tts: Tts | None = None,
@@ -54,10 +55,11 @@ class Agent:
         self.greeting = greeting
         self.voice = voice or Voice(language=language)
         self.hints = Hints(tuple(phrases), language)
+        self.pronounce = Pronunciation(pronounce)
         self.stt, self.llm, self.tts = stt, llm, tts
         self.turn_handling, self.silence = dict(turn_handling or {}), dict(silence or {})
         self.keys = dict(keys or {})
-        self.fillers = fillers_for(self.voice.language) if fillers is None else tuple(fillers)
+        self.fillers = lines(self.voice.language).fillers if fillers is None else tuple(fillers)
         self.tools = self._gather(tools)
         self._session: Conversation | None = None
         self.may(handoffs=handoffs or {}, transfers=transfers or {})
@@ -71,8 +73,17 @@ class Agent:
             )
         return self._session
 
-    def may(self, *, handoffs: Mapping[str, Callable[[], Agent]], transfers: Mapping[str, str]) -> None:
-        """Give the agent colleagues and places to send callers, with the tools for it."""
+    def may(
+        self,
+        *,
+        handoffs: Mapping[str, Callable[[], Agent]],
+        transfers: Mapping[str, str],
+        phone: Iterable[str] = (),
+    ) -> None:
+        """Give the agent colleagues and places to send callers, with the tools for it.
+
+        phone: what else it may do to the call, by the names in PHONE_TOOLS; others are passed over."""
+        self.tools.update({name: PHONE_TOOLS[name] for name in phone if name in PHONE_TOOLS})
         if handoffs:
             self.tools["hand_over"] = hand_over_tool(handoffs)
         if transfers:
@@ -101,7 +112,11 @@ class Agent:
         """The line has been noisy for `max_turn_s`: hold music, a television, or a long story. The turn ends now, and
         is answered if there were words in it. text: the words so far."""
         if not text:
-            self.session.say(self.cannot_hear, allow_interruptions=False)
+            self.session.say(lines(self.voice.language).noise, allow_interruptions=False)
+
+    def on_keys(self, keys: str) -> bool:
+        """The caller has keyed something in. True: dealt with; False: it counts as said."""
+        return False
 
     def llm_node(
         self,

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from pipeline.agent.history import History
 from pipeline.hearing.expectation import Expectation
+from pipeline.mouth import NORMAL
 from pipeline.ports import TransferResult
-from pipeline.speaking.mouth import NORMAL
 
 
 class SpeechHandle(Protocol):
@@ -45,7 +45,7 @@ class Conversation(Protocol):
         """Say this, after what is being said now.
 
         allow_interruptions: False for what must be heard in full; None: as the agent's turn handling has it.
-        priority: HIGH goes before, LOW after other speech that waits (speaking/mouth.py)."""
+        priority: HIGH goes before, LOW after other speech that waits (mouth.py)."""
 
     def generate_reply(
         self, instructions: str = "", *, allow_interruptions: bool | None = None, priority: int = NORMAL
@@ -71,4 +71,19 @@ class Conversation(Protocol):
         """Blind transfer once everything that is being said was heard. target: SIP or tel URI, or a number."""
 
     def send_digits(self, digits: str) -> None:
-        """Press keys: 0-9 A-D * #, `w` waits half a second."""
+        """Press keys: 0-9 A-D * #; `w` waits 0.5 s, `W` 1 s, a comma 2 s."""
+
+    async def hold(self, *, until_answered: bool = False) -> None:
+        """Once everything that is being said was heard, let the caller wait: they hear music, nobody listens.
+
+        until_answered: `resume` by itself when the agent has said what it says now. What is said on hold is heard.
+        """
+
+    async def resume(self) -> bool:
+        """Back to the caller. False if their phone would not agree: try again."""
+
+    def pause_recording(self) -> bool:
+        """Keep what is said from here on out of the recording, which stays as long. False: nothing is recorded."""
+
+    def resume_recording(self) -> bool:
+        """Record again. False: nothing is recorded."""

@@ -19,6 +19,49 @@ async def hang_up(context: RunContext) -> None:
     raise StopResponse
 
 
+@function_tool(timeout_s=60.0)
+async def hold(context: RunContext) -> str:
+    """Let the caller wait with music while you look something up. Say so in the same answer, before."""
+    await context.session.hold(until_answered=True)
+    return "The caller hears music. Call resume before you speak to them."
+
+
+@function_tool(timeout_s=30.0)
+async def resume(context: RunContext) -> str:
+    """Take the caller back from hold."""
+    if not await context.session.resume():
+        raise ToolError("The caller's phone did not come back from hold. Try once more.")
+    return "The caller hears you."
+
+
+@function_tool
+def send_digits(context: RunContext, digits: str) -> str:
+    """Press keys on the phone line, for instance in a menu.
+
+    digits: 0-9, A-D, * and #; w waits half a second, W one second, a comma two.
+    """
+    context.session.send_digits(digits)
+    return "Pressed."
+
+
+@function_tool
+def pause_recording(context: RunContext) -> str:
+    """Stop recording while the caller says something confidential, a card number for instance."""
+    return "Paused." if context.session.pause_recording() else "This call is not recorded."
+
+
+@function_tool
+def resume_recording(context: RunContext) -> str:
+    """Record again after pause_recording."""
+    return "Recording." if context.session.resume_recording() else "This call is not recorded."
+
+
+PHONE_TOOLS = {
+    tool.spec.name: tool for tool in (hold, resume, send_digits, pause_recording, resume_recording)
+}
+"""What a plan may grant by name."""
+
+
 def hand_over_tool(colleagues: Mapping[str, Callable[[], object]]) -> FunctionTool:
     """`hand_over(agent)`, offered only to agents that have colleagues. It returns the colleague."""
 

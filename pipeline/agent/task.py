@@ -50,6 +50,6 @@ class AgentTask(Agent, Generic[T]):
             self._result.set_exception(TaskFailed(reason))
 
     async def run(self, where: RunContext | Conversation) -> T:
-        """Talk to the caller until the result is there. where: the context of a tool, or a session. Raises TaskFailed."""
+        """Talk to the caller until the result is there. Raises TaskFailed. where: a tool's context, or a session."""
         session = where.session if isinstance(where, RunContext) else where
         return cast("T", await session.run_task(self))

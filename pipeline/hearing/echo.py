@@ -1,8 +1,8 @@
 """Our own voice coming back from the line, told from the caller's.
 
-Pure. Told of every frame that leaves, asked about every frame that comes. How much comes back is a property of the call,
-so it is measured: an echo is there whenever we speak, a caller only sometimes, so the quietest stretches of the line
-while we speak show the echo. On a clean line nothing is masked, and quiet callers are heard."""
+Pure. Told of every frame that leaves, asked about every frame that comes. How much comes back is a property of the
+call, so it is measured: an echo is there whenever we speak, a caller only sometimes, so the quietest stretches of the
+line while we speak show the echo. On a clean line nothing is masked, and quiet callers are heard."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class EchoGuard:
         if self._speaking_frames > SETTLING_FRAMES:
             self._measure(ratio)
         coupling = AT_FIRST if self.coupling is None else self.coupling * MARGIN
-        return ratio < min(coupling, MOST)
+        return bool(ratio < min(coupling, MOST))
 
     def _measure(self, ratio: float) -> None:
         window = self._window

@@ -1,5 +1,5 @@
-"""How much silence ends a turn: the votes of the recogniser, of the words, of what was asked for, of a model, and of the
-caller's own habits.
+"""How much silence ends a turn: the votes of the recogniser, of the words, of what was asked for, of a model, and of
+the caller's own habits.
 
 Pure. Owned by turn.py, told by session.py. A vote that is missing changes nothing: with none at all it is silence that
 decides."""

@@ -15,7 +15,7 @@ DIGIT_WORDS = {
     "zero": "0", "oh": "0", "o": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5",
     "six": "6", "seven": "7", "eight": "8", "nine": "9",
 }  # fmt: skip
-YES_NO = frozenset("yes no yeah yep nope sure correct right".split())
+YES_NO = frozenset(["yes", "no", "yeah", "yep", "nope", "sure", "correct", "right"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,14 @@ class VoiceActivity:
         self.score = score
         return self._still_speaking(score, now) if self.speaking else self._still_silent(score, now)
 
+    def break_off(self, now: float) -> VoiceStopped | None:
+        """Nothing will be heard for a while, and what comes then is no continuation. Returns the end of speech
+        that was going on."""
+        spoke = self.speaking
+        self.speaking, self.score, self._frames, self._loudest, self._power = False, 0.0, 0, 0.0, 0.0
+        self._vad.reset()
+        return VoiceStopped(min(self._ended, now)) if spoke else None
+
     @property
     def voiced(self) -> bool:
         """Could the newest frame belong to speech that is going on?"""

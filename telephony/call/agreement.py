@@ -34,7 +34,7 @@ class Agreement:
     def offer(self, hold: bool | None = None) -> bytes:
         """Our offer. hold: ask them to wait (True) or come back (False); None leaves it as it is."""
         wanted = self.held if hold is None else hold
-        ours = self._number(negotiate.offer(self.local, hold=wanted))
+        ours = self._number(negotiate.offer(self.local, hold=wanted, previous=self._said, standing=self.plan))
         self._open = ours, wanted
         return ours.encode().encode()
 
@@ -61,6 +61,11 @@ class Agreement:
             return self.accept(answer)
         finally:
             self._open = still
+
+    def settle(self) -> None:
+        """The plan in force is what our open offer came to."""
+        if self._open is not None:
+            self.held, self._open = self._open[1], None
 
     def withdraw(self) -> None:
         """Our offer was refused; the plan in force stays."""

@@ -32,6 +32,7 @@ from telephony.sip.transaction import Action
 from telephony.sip.uri import Uri
 
 SDP = "application/sdp"
+ABLE = ("Supported", "replaces, norefersub")  # beside what the session timer says
 NORMAL_CLEARING = 16  # Q.850 cause
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,7 @@ class CallCore:
         self._dialog: Dialog | None = None
         self._agreement: Agreement | None = None
         self._leaving_because: str | None = None  # we want out; the words we gave
+        self._parting: Headers = ()  # header lines of our goodbye
         self._listeners: list[Callable[[CallEvent], None]] = []
         self._session = SessionTimer()
         self._takes_update = "UPDATE" in request.values("Allow")  # of an inbound call: theirs
@@ -92,7 +94,8 @@ class CallCore:
     @property
     def parties(self) -> Parties:
         """Who calls whom, and through whom, as far as the sender is believed."""
-        return parties(self.request, trusted=self.sender.trusted)
+        sender = self.sender
+        return parties(self.request, trusted=sender.trusted, contact_user=sender.contact_user)
 
     def listen(self, callback: Callable[[CallEvent], None]) -> None:
         """Be told everything that happens from now on: at once and in order, so it must not block."""
@@ -139,12 +142,14 @@ class CallCore:
             raise OutOfOrder(f"call {self.id}: the leg is {self.leg.name}, not TALKING")
         return self._dialog
 
-    async def _ask(self, method: str, *, headers: Headers = (), body: bytes = b"") -> Response:
+    async def _ask(
+        self, method: str, *, headers: Headers = (), body: bytes = b"", content_type: str = SDP
+    ) -> Response:
         """Send a request within the dialog and wait for its final response; 408 or 503 of our own if none
         comes."""
         line = self._line
         transaction, actions = line.stack.ask(
-            self._standing(), method, line.now(), headers=headers, body=body
+            self._standing(), method, line.now(), headers=headers, body=body, content_type=content_type
         )
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._asking[transaction.key] = answer
@@ -157,7 +162,9 @@ class CallCore:
     def _bye(self, reason: str) -> None:
         """Send BYE. The call need not wait for the answer (RFC 3261 §15.1.1)."""
         if self._dialog is not None:
-            _, actions = self._line.stack.ask(self._dialog, "BYE", self._line.now(), headers=why(reason))
+            _, actions = self._line.stack.ask(
+                self._dialog, "BYE", self._line.now(), headers=(*why(reason), *self._parting)
+            )
             self._perform(actions)
 
     def _over(self, ended: Ended) -> None:

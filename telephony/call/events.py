@@ -10,6 +10,7 @@ from typing import Literal
 from telephony.sdp.plan import MediaPlan
 
 By = Literal["caller", "callee", "us", "network"]
+MovedBy = Literal["refer", "replaces"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,25 @@ class TransferProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """The call goes on in another leg, with the same sockets; MediaChanged follows. by: "refer", the far side sent us
+    there; "replaces", somebody took its place. sip_call_id: of the new leg."""
+
+    by: MovedBy
+    sip_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The call is over. by: who ended it, "caller" or "callee" for the far side. code: the SIP status that
     says why (487 cancelled, 200 hung up normally, 408 nobody answered). reason: in words, "" if none were
-    given."""
+    given. targets: where a 3xx sends the caller, best first. headers: the X- lines of their BYE."""
 
     by: By
     code: int
     reason: str = ""
+    targets: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
-CallEvent = Ringing | Answered | Confirmed | MediaChanged | DigitsByInfo | TransferProgress | Ended
+CallEvent = Ringing | Answered | Confirmed | MediaChanged | DigitsByInfo | TransferProgress | Moved | Ended

@@ -61,7 +61,7 @@ class MediaCall(CallCore):
             self._agreement.withdraw()
             self.hang_up(str(error))  # RFC 3261 §14.1: what they do and what we do would differ
 
-    def hang_up(self, reason: str = "") -> None:
+    def hang_up(self, reason: str = "", headers: Headers = ()) -> None:
         """End the call in the way its state wants."""
         raise NotImplementedError
 
@@ -108,23 +108,28 @@ class MediaCall(CallCore):
             headers = self._session.answer(transaction.request, now)
             self._perform(stack.respond(transaction, 200, now, headers=headers))
             self._keep_up()
-        elif (
-            agreement is None or agreement.plan is None
-        ):  # the first offer is not answered yet (RFC 3311 §5.2)
+        elif agreement is None or (code := self._not_now(transaction.request)) == 500:
             self._perform(stack.respond(transaction, 500, now, headers=(("Retry-After", "1"),)))
-        elif agreement.waiting:
-            self._perform(stack.respond(transaction, 491, now))
+        elif code:
+            self._perform(stack.respond(transaction, code, now))
         else:
             before = agreement.plan
             try:
                 body = agreement.offer() if offer is None else agreement.answer(offer)
             except SdpError as error:
-                self._perform(stack.respond(transaction, error.code, now, headers=_warning(error)))
+                self._perform(stack.respond(transaction, error.code, now, headers=warning(error)))
                 return
             headers = self._session.answer(transaction.request, now)
             self._perform(stack.respond(transaction, 200, now, headers=headers, body=body))
             self._keep_up()
             self._changed(before, agreement.plan)
+
+    def _not_now(self, request: Request) -> int:
+        """What an offer is refused with that comes at the wrong time, 0 if it is the right one: 500 before the
+        first one is answered, 491 while one of ours waits (RFC 3311 §5.2)."""
+        if self.plan is None:
+            return 500
+        return 491 if self._agreement is not None and self._agreement.waiting else 0
 
     def _answered_by_ack(self, request: Request) -> None:
         """An ACK that must carry the answer to what our 200 offered. Raises SdpError."""
@@ -135,6 +140,6 @@ class MediaCall(CallCore):
                 self._agreement.withdraw()
 
 
-def _warning(error: SdpError) -> Headers:
+def warning(error: SdpError) -> Headers:
     """Why, for the person who reads the trace (RFC 3261 §20.43: 399 is free text)."""
     return (("Warning", f"399 offhook {quote(' '.join(str(error).split()))}"),)

@@ -72,3 +72,9 @@ class Transfer:
     def _settle(self, ok: bool, code: int, reason: str) -> None:
         if self.outcome is None:
             self.outcome = TransferOutcome(ok, code, reason)
+
+
+def is_of_refer(request: Request) -> bool:
+    """A NOTIFY about a REFER and not, say, about voicemail. Some SBCs strip Event: then it may be."""
+    package = (request.get("Event") or "refer").partition(";")[0]
+    return package.strip().lower() == "refer"

@@ -39,13 +39,13 @@ def check_plan(plan: DialPlan, agents: Collection[str], lines: list[int]) -> Ite
     yield from _secrets(("defaults",), plan.defaults.model_dump())
     for position, rule in enumerate(plan.numbers):
         loc: Loc = ("numbers", position)
-        if bool(rule.agent) == (rule.reject is not None):
-            which = (
-                "has both `agent` and `reject`. Remove one"
-                if rule.agent
-                else "has no `agent`. Add one, or `reject: 404`"
-            )
-            yield Finding(loc, f"number {rule.number!r} {which}.")
+        said = {"agent": rule.agent, "reject": rule.reject, "redirect": rule.redirect}
+        does = [f"`{key}`" for key, value in said.items() if value]
+        if len(does) > 1:
+            yield Finding(loc, f"number {rule.number!r} has both {' and '.join(does)}. Remove one.")
+        elif not does:
+            text = "has no `agent`. Add one, or `reject: 404`, or `redirect:` with a SIP address."
+            yield Finding(loc, f"number {rule.number!r} {text}")
         if rule.agent and rule.agent not in agents:
             yield Finding((*loc, "agent"), f"no agent {rule.agent!r}.{nearest(rule.agent, agents)}")
     yield from _numbers(plan, lines)

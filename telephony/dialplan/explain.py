@@ -21,16 +21,20 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What becomes of a number. agent: empty if refused. line: of the deciding rule, 0 if there was none."""
+    """What becomes of a number. agent: empty if refused or sent elsewhere. redirect: where to. line: of the
+    deciding rule, 0 if there was none."""
 
     called: str
     agent: str
     code: int
     line: int
     tried: tuple[Tried, ...]
+    redirect: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         ends = f"agent {self.agent}" if self.agent else f"refused with {self.code}"
+        if self.redirect:
+            ends = f"sent to {', '.join(self.redirect)}"
         head = (
             f"{self.called}: {ends} (line {self.line})"
             if self.line
@@ -58,4 +62,5 @@ def explain(plan: Plan, called: str) -> Explanation:
         return Explanation(number, "", 404, 0, tuple(tried))
     action = winner.action
     tried.append(Tried(winner.line, action.number, ""))
-    return Explanation(number, action.agent, action.reject or 0, winner.line, tuple(tried))
+    code = 302 if action.redirect else action.reject or 0
+    return Explanation(number, action.agent, code, winner.line, tuple(tried), action.redirect)

@@ -26,6 +26,7 @@ from telephony.dialplan.document import (
 )
 from telephony.dialplan.match import Plan, compile_plan
 from telephony.dialplan.model import DialPlan
+from telephony.dialplan.music import BUILT_IN, fault, located
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -77,6 +78,7 @@ def _plan(document: Document) -> Plan:
         raise FileProblems(problems) from error
     lines = [document.spot(("numbers", at)).line for at in range(len(spec.numbers))]
     problems += [document.problem(f.loc, f.text, key=f.key) for f in check_plan(spec, names, lines)]
+    problems += _music(document, spec)
     if problems:
         raise FileProblems(problems)
     name = spec.name or Path(document.path).stem
@@ -119,6 +121,20 @@ def _check_the_rest(
             loc = ("numbers", kept[loc[1]], *loc[2:])
         problems.append(document.problem(loc, found.text, key=found.key))
     return problems
+
+
+def _music(document: Document, spec: DialPlan) -> list[Problem]:
+    """Files that callers shall hear are looked at now; each is a problem once, where it is named first."""
+    named: dict[str, Loc] = {}
+    for at, rule in reversed(list(enumerate(spec.numbers))):
+        if rule.hold_music is not None:
+            named[located(rule.hold_music, document.path)] = ("numbers", at, "hold_music")
+    named[located(spec.defaults.hold_music, document.path)] = ("defaults", "hold_music")
+    return [
+        document.problem(loc, text)
+        for path, loc in named.items()
+        if path not in BUILT_IN and (text := fault(path))
+    ]
 
 
 def _copy(value: Plain) -> Plain:

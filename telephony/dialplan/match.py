@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from telephony.dialplan.model import DialPlan, NumberRoute, Persona, Route
+from telephony.dialplan.music import located
 from telephony.dialplan.number import Pattern, normalise, parse_pattern
-from telephony.errors import NoSuchNumber
+from telephony.errors import NoSuchNumber, SentElsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ def match(plan: Plan, called: str, caller: str = "") -> Route:
     """The route of one call.
 
     called, caller: the user part of the SIP URI, or a number as people write it. Raises NoSuchNumber, with
-    the rule's SIP status when a rule refuses the number, with 404 when there is no rule.
+    the rule's SIP status when a rule refuses the number, with 404 when there is no rule; SentElsewhere when a
+    rule sends its callers on.
     """
     number = normalise(called)
     rule = plan.index.find(number)
@@ -145,6 +147,10 @@ def match(plan: Plan, called: str, caller: str = "") -> Route:
         raise NoSuchNumber(
             f"{where}: {action.number!r} refuses {number!r} with {action.reject}.", code=action.reject
         )
+    if action.redirect:
+        where, targets = f"{plan.path}:{rule.line}", ", ".join(action.redirect)
+        raise SentElsewhere(f"{where}: {action.number!r} sends {number!r} to {targets}.", action.redirect)
+    defaults = plan.spec.defaults
     return Route.model_construct(
         called=number,
         caller=caller,
@@ -154,7 +160,11 @@ def match(plan: Plan, called: str, caller: str = "") -> Route:
         agents=plan.teams[action.agent],
         plan=plan.name,
         plan_version=plan.version,
-        max_call_s=action.max_call or plan.spec.defaults.max_call,
+        max_call_s=action.max_call or defaults.max_call,
+        hold_music=located(action.hold_music or defaults.hold_music, plan.path),
+        tones=action.tones or defaults.tones,
+        recording=action.recording or defaults.recording,
+        announcement=action.announcement or defaults.announcement,
     )
 
 

@@ -12,8 +12,18 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from telephony.dialplan.document import nearest
 from telephony.dialplan.number import parse_pattern
+from telephony.errors import SipSyntaxError
+from telephony.sip.added import check_added
 
-BUILT_IN_TOOLS = ("hang_up", "transfer")
+BUILT_IN_TOOLS = (
+    "hang_up",
+    "transfer",
+    "hold",
+    "resume",
+    "send_digits",
+    "pause_recording",
+    "resume_recording",
+)
 SLOTS = ("digits", "yes_no", "date", "number", "time")  # what a phrase leaves open; `{digits:4}` wants four
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -88,6 +98,22 @@ def _target(text: str) -> str:
     return text
 
 
+def _uri(text: str) -> str:
+    if not _TARGET.fullmatch(text) or ":" not in text:
+        raise ValueError(
+            f"{text!r} is nowhere to send a caller. Write a SIP address: sip:desk@pbx.example.com."
+        )
+    return text
+
+
+def _header_lines(lines: dict[str, str]) -> dict[str, str]:
+    try:
+        check_added(tuple(lines.items()))
+    except SipSyntaxError as error:
+        raise ValueError(str(error)) from None
+    return lines
+
+
 def _phrase(text: str) -> str:
     for inner in _SLOT.findall(text):
         form = _SLOT_FORM.fullmatch(inner)
@@ -97,6 +123,17 @@ def _phrase(text: str) -> str:
     if "{" in _SLOT.sub("", text) or "}" in _SLOT.sub("", text):
         raise ValueError(f"phrase {text!r}: a brace is not closed. A slot is written {{digits:4}}.")
     return _filled(text)
+
+
+def _pronounced(words: dict[str, str]) -> dict[str, str]:
+    for written, said in words.items():
+        if not any(map(str.isalnum, written)) or not said.strip():
+            raise ValueError(
+                f"{written!r}: {said!r} says nothing. Write a word and how it sounds: Nguyen: win."
+            )
+        if written != written.strip():
+            raise ValueError(f"{written!r} has space at its end, which is never met. Remove it.")
+    return words
 
 
 def _provider(value: Any) -> Any:
@@ -120,8 +157,13 @@ Phrases: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_phrase)], ...], BeforeValidator(_one_or_more)
 ]
 Names: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more)]
+Uris: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_uri)], ...], BeforeValidator(_one_or_more)]
 Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
+Recording: TypeAlias = Literal["on", "off", "announce"]
+Country: TypeAlias = Literal["us", "eu", "de", "uk"]
+Pronounce: TypeAlias = Annotated[dict[str, str], AfterValidator(_pronounced)]
+Key: TypeAlias = Annotated[str, Field(pattern=r"^[0-9*#A-D]$")]
 Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right")]
 
 
@@ -162,7 +204,6 @@ class Script(PlanModel):
     not_understood: Texts = ()
     max_not_understood: int = Field(default=3, ge=1, le=20)
     give_up: GiveUp | None = None
-    on_silence: Texts = ()
 
 
 # ---------------------------------------------------------------- agents
@@ -193,7 +234,10 @@ VoiceName: TypeAlias = Annotated[VoiceChoice, BeforeValidator(_voice)]
 
 
 class Defaults(PlanModel):
-    """What every agent of this plan has unless it says otherwise; what is missing, the settings decide."""
+    """What every agent of this plan has unless it says otherwise; what is missing, the settings decide.
+
+    hold_music: `default`, `none`, `ringback` or a WAV file beside the plan. tones: whose ringback and busy.
+    recording: `announce` records once the announcement was heard."""
 
     language: Language = "en-US"
     voice: VoiceName | None = None
@@ -201,15 +245,24 @@ class Defaults(PlanModel):
     llm: Provider | None = None
     tts: Provider | None = None
     turn_handling: dict[str, Tuning] = {}
+    silence: dict[str, Tuning] = {}
+    fillers: Texts | None = None
+    pronounce: Pronounce = {}
     max_call: Duration | None = None
+    hold_music: Text = "default"
+    tones: Country = "us"
+    recording: Recording = "on"
+    announcement: Text = "This call is recorded."
 
 
 class Persona(PlanModel):
     """One agent. python: a class `package.module:Class` is the agent; then the file only adds to it.
 
     greeting: what it says first. tools: `package.module:function`, `hang_up`, `transfer`. handoff: agents it
-    may hand over to. transfer_to: name → SIP address it may transfer to. phrases: what else
-    callers say, for the recogniser.
+    may hand over to. transfer_to: name → SIP address it may transfer to. transfer_headers: lines of the REFER
+    there. phrases: what else callers say, for the recogniser. pronounce: words its voice gets wrong → how they
+    sound. silence: when the caller says nothing. fillers: said when an answer takes long. keys: a menu, key → what
+    the caller means by it.
     """
 
     instructions: str = ""
@@ -223,7 +276,12 @@ class Persona(PlanModel):
     handoff: Names = ()
     python: Annotated[str, AfterValidator(_python)] | None = None
     transfer_to: dict[str, Annotated[str, AfterValidator(_target)]] = {}
+    transfer_headers: Annotated[dict[str, str], AfterValidator(_header_lines)] = {}
     turn_handling: dict[str, Tuning] = {}
+    silence: dict[str, Tuning] = {}
+    fillers: Texts | None = None
+    keys: dict[Key, Text] = {}
+    pronounce: Pronounce = {}
     script: Script | None = None
     phrases: Phrases = ()
 
@@ -231,10 +289,12 @@ class Persona(PlanModel):
         """This agent with the plan's defaults where it says nothing itself."""
         missing: dict[str, Any] = {
             name: getattr(defaults, name)
-            for name in ("language", "voice", "stt", "llm", "tts")
+            for name in ("language", "voice", "stt", "llm", "tts", "fillers")
             if name in defaults.model_fields_set and name not in self.model_fields_set
         }
         missing["turn_handling"] = {**defaults.turn_handling, **self.turn_handling}
+        missing["silence"] = {**defaults.silence, **self.silence}
+        missing["pronounce"] = {**defaults.pronounce, **self.pronounce}
         return self.model_copy(update=missing)
 
 
@@ -242,13 +302,21 @@ class Persona(PlanModel):
 
 
 class NumberRoute(PlanModel):
-    """One number rule: which agent takes the call, or with which SIP status it is refused."""
+    """One number rule: which agent takes the call, with which SIP status it is refused, or where its callers are
+    sent, best first (302).
+
+    hold_music, tones, recording, announcement: None for what the plan's defaults say."""
 
     number: Annotated[str, AfterValidator(_number)]
     name: str = ""
     agent: str = ""
     reject: int | None = Field(default=None, ge=400, le=699)
+    redirect: Uris = ()
     max_call: Duration | None = None
+    hold_music: Text | None = None
+    tones: Country | None = None
+    recording: Recording | None = None
+    announcement: Text | None = None
 
 
 class DialPlan(PlanModel):
@@ -266,6 +334,7 @@ class Route(PlanModel):
 
     number: the rule as written, line: where it stands. agents: `agent` and all it can hand over to.
     plan, plan_version: the plan's name and content hash. max_call_s: None if calls may last for ever.
+    hold_music: a built-in name or a file's path as this process sees it.
     """
 
     called: str
@@ -277,6 +346,10 @@ class Route(PlanModel):
     plan: str
     plan_version: str
     max_call_s: float | None = None
+    hold_music: str = "default"
+    tones: Country = "us"
+    recording: Recording = "on"
+    announcement: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Plain values, for the link to a worker and the call's bundle."""

@@ -2,7 +2,7 @@
 
 Pure. SDP names an address that is wrong behind NAT. Another source is believed once it has sent a few good
 packets in a row while the present one was silent, so neither a stray packet nor an injected one moves the
-call. Driven by receiving.py.
+call. A packet that only the caller can have encrypted moves it at once. Driven by receiving.py.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Latch:
     def __init__(self, signalled: Address) -> None:
         """signalled: the address in their session description."""
         self.source: Source | None = None
+        self.left: Source | None = None  # where they said they no longer are; stragglers may still come
         self.target = self._signalled = _canonical(signalled)
         self.moves = 0
         self._candidate: Source | None = None
@@ -33,7 +34,7 @@ class Latch:
         """A new description. The same address again keeps what was learned (session refreshes repeat it)."""
         signalled = _canonical(signalled)
         if signalled != self._signalled:
-            self.source = None
+            self.left, self.source = self.source, None
             self.target = self._signalled = signalled
             self._forget_candidate()
 
@@ -44,7 +45,7 @@ class Latch:
         if source == self.source:
             return True
         if self.source is None and source[:2] == self._signalled:
-            self.source = source
+            self.follow(source)
             return True
         follows = 0 < ((sequence - self._sequence) & 0xFFFF) < _FURTHEST
         if source == self._candidate and ssrc == self._ssrc and follows:
@@ -54,11 +55,16 @@ class Latch:
         self._sequence = sequence
         if self._good < PROBATION_PACKETS or (self.source is not None and now - heard_at < SILENT_S):
             return False
-        self.source = source
-        self.target = (source[0], source[1])
-        self.moves += 1
-        self._forget_candidate()
+        self.follow(source)
         return True
+
+    def follow(self, source: Source) -> None:
+        """Hear and address this source from now on: it has proved itself, here or by its key (SRTP)."""
+        self.source, self.left = source, None
+        if source[:2] != self.target:
+            self.target = (source[0], source[1])
+            self.moves += 1
+        self._forget_candidate()
 
     def _forget_candidate(self) -> None:
         self._candidate = None

@@ -16,9 +16,13 @@ from telephony.media.codecs import FRAME_MS, Codec, Frame, open_codec
 from telephony.media.conceal import Concealer, joined
 from telephony.media.jitter import JitterBuffer, Packet
 from telephony.media.latch import Latch, Source
+from telephony.media.losses import LossPattern
 from telephony.media.packet import parse
+from telephony.media.presses import Presses, Way
 from telephony.media.report import SourceStats
+from telephony.media.signals import ToneKind
 from telephony.media.tones import DigitListener
+from telephony.media.tones_heard import TonesHeard
 from telephony.sdp.plan import MediaPlan
 
 COMFORT_NOISE: Final = (13, 19)  # RFC 3389; 19 is what older gear says
@@ -26,30 +30,48 @@ QUIET_PEAK: Final = 512  # -36 dBFS: leaving out such a frame is not heard
 LONGEST_SURPLUS_TICKS: Final = 50  # then a frame is left out though it is loud
 
 OnDigit = Callable[[str, float], None]
+OnTone = Callable[[ToneKind, float], None]
 
 
 class Receiver:
     """One caller's sound. Counters are public and only grow."""
 
-    def __init__(self, plan: MediaPlan, on_digit: OnDigit | None = None, rate_hz: int | None = None) -> None:
-        """rate_hz: of the PCM for the whole call; None: what the plan's codec has."""
+    def __init__(
+        self,
+        plan: MediaPlan,
+        on_digit: OnDigit | None = None,
+        rate_hz: int | None = None,
+        on_tone: OnTone | None = None,
+        mute_tones: bool = True,
+    ) -> None:
+        """rate_hz: of the PCM for the whole call; None: what the plan's codec has. mute_tones: they are no speech,
+        so silence is heard instead."""
         self.stats = SourceStats()
         self.latch = Latch(plan.remote)
         self.ssrc: int | None = None
         self.last_heard: float | None = None  # loop time of the last good packet
         self.malformed = self.comfort_noise = self.unknown_type = self.empty = 0
         self.foreign = self.sources = self.digits = self.held_packets = self.left_out = 0
-        self._on_digit = on_digit
+        self.tones = 0
+        self._mute_tones = mute_tones
+        self.losses = LossPattern()
+        self._on_digit, self._on_tone = on_digit, on_tone
+        self._presses = Presses()
+        self._events_come = (
+            False  # telephone-events of the present source: then its tones are only their echo
+        )
         self._codecs: dict[int, Codec] = {}
         self._keys = DigitListener()
         self.jitter = JitterBuffer(plan.clock_hz)
         self._rate_hz, self._clock_hz = rate_hz or plan.rate_hz, plan.clock_hz
         self.concealer = Concealer(self._rate_hz)
+        self.heard = TonesHeard(self._rate_hz)
         self._samples = self._rate_hz * FRAME_MS // 1000
         self._silence: Frame = np.zeros(self._samples, np.int16)
         self._silence.flags.writeable = False  # one for everybody
         self._held: list[Frame] = []  # decoded, not yet played: packets that are not 20 ms long
         self._held_samples = 0
+        self.packet_units = plan.clock_hz * FRAME_MS // 1000  # of their last packet
         self._surplus_ticks = 0
         self._delay_s, self._delay_ticks = 0.0, 0
         self.update(plan)
@@ -75,8 +97,12 @@ class Receiver:
         self._listening = plan.direction in ("sendrecv", "recvonly")
         self.latch.retarget(plan.remote)
 
-    def datagram(self, view: memoryview, size: int, source: Source, now: float) -> None:
-        """One datagram that looks like RTP. What cannot be used is counted and dropped."""
+    def datagram(
+        self, view: memoryview, size: int, source: Source, now: float, *, proven: bool = False
+    ) -> None:
+        """One datagram that looks like RTP. What cannot be used is counted and dropped.
+
+        proven: it came encrypted, with a key that only the caller has."""
         try:
             payload_type, marker, sequence, timestamp, ssrc, start, end = parse(view, size)
         except MediaError:
@@ -87,16 +113,16 @@ class Receiver:
             self.unknown_type += 1
             if source == self.latch.source and ssrc == self.ssrc:
                 self.stats.packet(sequence)  # it is not lost, only useless
+                self.losses.packet(sequence)
             return
-        if source != self.latch.source:
-            heard_at = self.last_heard if self.last_heard is not None else now
-            if not self.latch.admit(source, ssrc, sequence, now, heard_at):
-                self.foreign += 1
-                return
+        if source != self.latch.source and not self._admits(source, ssrc, sequence, now, proven):
+            self.foreign += 1
+            return
         self.last_heard = now
         if ssrc != self.ssrc:
             self._begin(ssrc, sequence)
         self.stats.packet(sequence)
+        self.losses.packet(sequence)
         if not self._listening:
             self.held_packets += 1
         elif start == end:
@@ -122,15 +148,41 @@ class Receiver:
         self._delay_s += (left + self._units) / self._clock_hz
         self._delay_ticks += 1
         jitter.settle(left - jitter.queued_units)
-        return self._silence if self._keys.sounding(now) else frame
+        digit, signal = self.heard.hear(frame, now)
+        if digit and not self._events_come:
+            self.key(digit, "inband", now)
+        if signal is not None:
+            self.tones += 1
+            if self._on_tone is not None:
+                self._on_tone(signal, now)
+        muted = self._keys.sounding(now) or (self.heard.sounding and self._mute_tones)
+        return self._silence if muted else frame
+
+    def key(self, digit: str, way: Way, now: float) -> None:
+        """A digit arrived; it is told on if it is a press of its own."""
+        if self._presses.counts(digit, way, now):
+            self.digits += 1
+            if self._on_digit is not None:
+                self._on_digit(digit, now)
+
+    def _admits(self, source: Source, ssrc: int, sequence: int, now: float, proven: bool) -> bool:
+        """Is that the caller, at an address that is new to us? The latch follows when it is sure."""
+        if proven and source != self.latch.left:
+            if ssrc != self.ssrc or 0 < ((sequence - self.stats.highest) & 0xFFFF) < 0x8000:
+                self.latch.follow(source)  # and no straggler from where they were before
+            return True
+        heard_at = self.last_heard if self.last_heard is not None else now
+        return self.latch.admit(source, ssrc, sequence, now, heard_at) or proven
 
     def _begin(self, ssrc: int, sequence: int) -> None:
         """Another source on the same call: its numbers are unrelated to the old ones (RFC 3550 §8.2)."""
         self.ssrc = ssrc
         self.sources += 1
         self.stats.begin(sequence)
+        self.losses.begin()
         self.jitter.reset()
         self._keys = DigitListener()
+        self._events_come = False
 
     def _sound(
         self, codec: Codec, kind: int, sequence: int, timestamp: int, payload: bytes, now: float
@@ -141,7 +193,11 @@ class Receiver:
             self.malformed += 1
             return
         self.stats.arrival(timestamp, int(now * self._clock_hz))
+        self.packet_units = units
+        late = self.jitter.late
         self.jitter.push(sequence, timestamp, units, (kind, payload))
+        if self.jitter.late != late:
+            self.losses.discarded(sequence)
 
     def _key(self, timestamp: int, marker: bool, payload: bytes, now: float) -> None:
         try:
@@ -149,10 +205,9 @@ class Receiver:
         except MediaError:
             self.malformed += 1
             return
+        self._events_come = True
         if digit is not None:
-            self.digits += 1
-            if self._on_digit is not None:
-                self._on_digit(digit, now)
+            self.key(digit, "event", now)
 
     def _left(self) -> int:
         return self.jitter.queued_units + self._held_samples * self._clock_hz // self._rate_hz

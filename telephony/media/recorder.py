@@ -12,10 +12,12 @@ import os
 from pathlib import Path
 from struct import Struct
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from telephony.errors import MediaError
 
 Frame: TypeAlias = NDArray[np.int16]
 
@@ -31,8 +33,12 @@ _LONGEST_BYTES = 0xFFFFFFFF - HEADER_BYTES
 class Recorder:
     """Writes one call to one file. A full disk ends the recording, not the call: then `error` says why."""
 
-    def __init__(self, path: str | Path, rate_hz: int) -> None:
-        """path: a new file, or one that is overwritten. Raises OSError if it cannot be created."""
+    def __init__(
+        self, path: str | Path, rate_hz: int, *, goes_on: bool = False, at_sample: int | None = None
+    ) -> None:
+        """path: a new file, or one that is overwritten. Raises OSError if it cannot be created.
+
+        goes_on, at_sample: `resume` says it better."""
         self.path = Path(path)
         self.rate_hz = rate_hz
         self.error: str | None = None
@@ -41,8 +47,25 @@ class Recorder:
         self._filled = 0  # sample pairs in pending
         self._written_bytes = 0
         self._paused = False
-        self._file: int | None = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if goes_on else os.O_TRUNC)
+        self._file: int | None = os.open(self.path, flags, 0o640)
+        try:
+            if goes_on:
+                self._continue(self._file, at_sample)
+        except BaseException:
+            os.close(self._file)
+            self._file = None
+            raise
         self._write()
+
+    @classmethod
+    def resume(cls, path: str | Path, rate_hz: int, at_sample: int | None = None) -> Self:
+        """Go on with a recording whose writer is gone, killed in the middle of a write perhaps.
+
+        at_sample: where the next frame belongs, a sample per channel; what is missing up to there becomes silence,
+        what lies behind is dropped. None: behind what is there. The header is made right at once. Raises
+        MediaError if the file is something else or has another rate, OSError if it cannot be written."""
+        return cls(path, rate_hz, goes_on=True, at_sample=at_sample)
 
     @property
     def samples(self) -> int:
@@ -77,7 +100,8 @@ class Recorder:
         """Record silence from here (somebody is reading out a card number)."""
         self._paused = True
 
-    def resume(self) -> None:
+    def go_on(self) -> None:
+        """Record again, from the next frame on."""
         self._paused = False
 
     def close(self) -> None:
@@ -95,6 +119,16 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _continue(self, file: int, at_sample: int | None) -> None:
+        header, ours = os.pread(file, HEADER_BYTES, 0), _header(self.rate_hz, 0)
+        lengths_apart = header[:4] + header[8:40] == ours[:4] + ours[8:40]
+        if len(header) == HEADER_BYTES and not lengths_apart:
+            fact = f"no stereo recording of 16 bits at {self.rate_hz} Hz"
+            raise MediaError(f"{self.path}: {fact}. Move it away; the recording goes on in a new file.")
+        whole = max(0, os.fstat(file).st_size - HEADER_BYTES) // _PAIR_BYTES
+        self._written_bytes = (whole if at_sample is None else at_sample) * _PAIR_BYTES
+        os.ftruncate(file, HEADER_BYTES + self._written_bytes)  # a longer file reads as silence there
 
     def _write(self) -> None:
         assert self._file is not None

@@ -15,6 +15,7 @@ class MediaReport:
     """One call's media so far; plain values only."""
 
     codec: str = ""  # what we sent last
+    srtp: str = ""  # the suite it is encrypted with, "" for plain RTP
     sent: int = 0  # RTP packets
     received: int = 0  # RTP packets of the caller, whatever became of them
     lost: int = 0  # by sequence number (RFC 3550 A.3); duplicates count against it
@@ -28,6 +29,8 @@ class MediaReport:
     trimmed: int = 0  # dropped: more than 200 ms were waiting
     delay_ms: float = 0.0  # mean of what the jitter buffer holds, the frame being played included
     malformed: int = 0  # no RTP packet, or not decodable
+    unauthenticated: int = 0  # SRTP: altered, forged, or not encrypted at all
+    replayed: int = 0  # SRTP: here already; duplicates of the network among them
     not_rtp: int = 0  # STUN, DTLS and the like
     comfort_noise: int = 0
     unknown_type: int = 0  # payload types that were not agreed on
@@ -36,6 +39,7 @@ class MediaReport:
     sources: int = 0  # SSRCs heard one after the other
     moves: int = 0  # times the source address changed
     digits: int = 0
+    tones: int = 0  # busy, fax and the like; the journal says which
     held: int = 0  # packets that came though the call was on hold
     send_errors: int = 0
     receive_errors: int = 0
@@ -43,6 +47,19 @@ class MediaReport:
     round_trip_ms: float | None = None  # by RTCP, None if the peer sends none
     remote_loss: float | None = None  # 0.0 to 1.0: what the peer lost of ours lately
     remote_jitter_ms: float | None = None
+    r_factor: float | None = (
+        None  # how the caller sounds to us: E-model (ITU-T G.107), None after too few packets
+    )
+    mos: float | None = None  # the same as a mean opinion score, 1.0 to 4.41, delay included
+    mos_listening: float | None = None  # delay left out
+    missing: float = 0.0  # 0.0 to 1.0: packets lost or too late
+    burst_ratio: float = 1.0  # how much losses come together (G.107 BurstR); 1.0: at random
+    burst_density: float = 0.0  # share missing within bursts (RFC 3611 §4.7.2)
+    gap_density: float = 0.0  # and between them
+    burst_ms: int = 0  # mean length of a burst
+    gap_ms: int = 0
+    remote_r_factor: int | None = None  # how we sound to the peer, if it says so by RTCP XR
+    remote_mos: float | None = None
 
     def dump(self) -> dict[str, int | float | str | None]:
         """Plain values for records."""

@@ -1,8 +1,8 @@
 """RTCP: our reports out, theirs in (RFC 3550 §6.4).
 
-Pure. A sender report with one reception block and the CNAME every five seconds; of theirs we read what they
-say of us and when they sent it. BYE is ignored: a call ends by SIP. Not the counters (report.py). Driven by
-stream.py.
+Pure. A sender report with one reception block, the CNAME and, once there is something to rate, an extended
+report (xr.py) every five seconds; of theirs we read what they say of us and when they sent it. BYE is ignored: a
+call ends by SIP. Not the counters (report.py). Driven by stream.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from telephony.errors import MediaError
 from telephony.media.packet import Buffer
 from telephony.media.report import SourceStats
+from telephony.media.xr import XR, VoipMetrics, read, write
 
 INTERVAL_S: Final = 5.0
 
@@ -40,6 +41,7 @@ class Reports(NamedTuple):
     ssrc: int
     sent_at: int
     blocks: tuple[Block, ...]
+    voip: tuple[VoipMetrics, ...] = ()
 
 
 def parse(buffer: Buffer, size: int) -> Reports:
@@ -48,6 +50,7 @@ def parse(buffer: Buffer, size: int) -> Reports:
     size: bytes valid. Raises MediaError if the lengths do not add up. Source: RFC 3550 §6.4, A.2."""
     at, source, sent_at = 0, 0, 0
     blocks: list[Block] = []
+    voip: list[VoipMetrics] = []
     while at + _HEAD.size <= size:
         flags, kind, words, ssrc = _HEAD.unpack_from(buffer, at)
         end = at + 4 * (words + 1)
@@ -61,10 +64,12 @@ def parse(buffer: Buffer, size: int) -> Reports:
         if kind in (_SENDER, _RECEIVER):
             source = ssrc
             blocks.extend(_blocks(buffer, body, end, flags & 0x1F))
+        elif kind == XR:
+            voip.extend(read(buffer, body, end))
         at = end
     if at == 0:
         raise MediaError(f"RTCP packet of {size} bytes: a header takes 8. Dropped.")
-    return Reports(source, sent_at, tuple(blocks))
+    return Reports(source, sent_at, tuple(blocks), tuple(voip))
 
 
 def _blocks(buffer: Buffer, at: int, end: int, count: int) -> list[Block]:
@@ -90,6 +95,7 @@ class Control:
         self.round_trip_s: float | None = None
         self.remote_loss: float | None = None
         self.remote_jitter_units: int | None = None
+        self.remote_quality: VoipMetrics | None = None  # how they hear us, by their last extended report
 
     def due(self, now: float) -> bool:
         """Is it time for a report? The first is due half an interval into the call (RFC 3550 §6.2)."""
@@ -105,6 +111,9 @@ class Control:
     def receive(self, reports: Reports, now: float) -> None:
         if reports.sent_at:
             self._theirs, self._theirs_at = reports.sent_at, now
+        for metrics in reports.voip:
+            if metrics.ssrc == self._ssrc:
+                self.remote_quality = metrics
         for block in reports.blocks:
             if block.ssrc != self._ssrc:
                 continue
@@ -116,9 +125,17 @@ class Control:
                     self.round_trip_s = trip / 65536
 
     def compose(
-        self, now: float, timestamp: int, sent: int, sent_bytes: int, source: int | None, stats: SourceStats
+        self,
+        now: float,
+        timestamp: int,
+        sent: int,
+        sent_bytes: int,
+        source: int | None,
+        stats: SourceStats,
+        quality: VoipMetrics | None = None,
     ) -> bytes:
-        """Our report. timestamp: RTP time of now; source: the SSRC we hear, None if nobody was heard."""
+        """Our report. timestamp: RTP time of now; source: the SSRC we hear, None if nobody was heard.
+        quality: how we hear it, None if there is nothing to say."""
         block = b""
         if source is not None:
             loss = stats.fraction_lost() << 24 | max(-0x800000, min(0x7FFFFF, stats.lost_now)) & 0xFFFFFF
@@ -134,8 +151,10 @@ class Control:
                 sent & 0xFFFFFFFF,
                 sent_bytes & 0xFFFFFFFF,
             )
-            return self._packet(_SENDER, bool(block), info + block) + self._description()
-        return self._packet(_RECEIVER, bool(block), block) + self._description()
+            report = self._packet(_SENDER, bool(block), info + block) + self._description()
+        else:
+            report = self._packet(_RECEIVER, bool(block), block) + self._description()
+        return report if quality is None else report + self._packet(XR, 0, write(quality))
 
     def _packet(self, kind: int, count: int, body: bytes) -> bytes:
         return _HEAD.pack(0x80 | count, kind, 1 + len(body) // 4, self._ssrc) + body

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
+from telephony.errors import MediaError
 from telephony.media.codecs import FRAME_MS, Frame, open_codec
 from telephony.media.packet import HEADER_BYTES, write_header
 from telephony.media.tones import DigitSender, event_payload, tone_frame
 from telephony.sdp.plan import MediaPlan
+
+Way: TypeAlias = Literal["auto", "rtp", "inband"]
+"""How digits go out: as RFC 4733 events if those were agreed on and else as sound, only as events, only as sound."""
 
 _BIGGEST_BYTES: Final = 2048
 
@@ -59,6 +63,7 @@ class Sender:
         self._buffer = bytearray(_BIGGEST_BYTES)
         self._view = memoryview(self._buffer)
         self._keys = DigitSender()
+        self._in_band = False  # digits as sound, whatever was agreed on
         self._event_timestamp = 0
         self._marker = True  # the first packet of a talkspurt (RFC 3551 §4.1)
         self._codec_name = ""
@@ -87,8 +92,13 @@ class Sender:
         if self._codec.stateless and self._whole:
             self._comfort = self._codec.encode(self._silence)
 
-    def dial(self, digits: str) -> None:
-        """Queue digits; `w` waits half a second. Raises MediaError for what is not on a keypad."""
+    def dial(self, digits: str, way: Way = "auto") -> None:
+        """Queue digits and pauses. Raises MediaError for what is not on a keypad, or cannot go that way."""
+        if way == "rtp" and self._event_type is None:
+            raise MediaError(
+                "No telephone-events were agreed on. Set the trunk's dtmf to auto, info or inband."
+            )
+        self._in_band = way == "inband"
         self._keys.send(digits)
 
     def speak(self, frame: Frame | None) -> None:
@@ -109,7 +119,7 @@ class Sender:
         digit, tick = self._keys.step()
         if not digit:
             self.speak(None)
-        elif self._event_type is None:
+        elif self._in_band or self._event_type is None:
             self.speak(tone_frame(digit, tick, self._rate_hz))
         else:
             self._event(digit, tick, self._event_type)

@@ -11,14 +11,19 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from telephony.errors import MediaError
+from telephony.media.background import Background
+from telephony.media.background import Source as Sound
 from telephony.media.codecs import Frame
+from telephony.media.crypto import Guard, renewed
 from telephony.media.latch import Address, Source
-from telephony.media.packet import kind_of
-from telephony.media.receiving import OnDigit, Receiver
+from telephony.media.packet import Buffer, kind_of
+from telephony.media.quality import HeardQuality
+from telephony.media.receiving import OnDigit, OnTone, Receiver
 from telephony.media.recorder import Recorder
 from telephony.media.report import MediaReport
 from telephony.media.rtcp import Control, parse
-from telephony.media.sending import Sender, StreamState
+from telephony.media.sending import Sender, StreamState, Way
+from telephony.media.signals import ToneKind
 from telephony.sdp.plan import MediaPlan
 
 Ear: TypeAlias = Callable[[Frame, float], None]
@@ -37,7 +42,8 @@ class Stream:
 
     ear(frame, now): the caller's 20 ms, every tick, silence and hold included; not to be changed.
     mouth(now): our next 20 ms, or None; not asked while digits are sent or the call is on hold.
-    on_digit(digit, now): a key press began. The recorder, if any, is closed with the stream."""
+    on_digit(digit, now): a key press began, told of by event, sound or INFO. on_tone(kind, now): a signal of a
+    network or a machine is clear. The recorder, if any, is closed with the stream."""
 
     def __init__(
         self,
@@ -50,11 +56,14 @@ class Stream:
         ear: Ear,
         mouth: Mouth,
         on_digit: OnDigit | None = None,
+        on_tone: OnTone | None = None,
         recorder: Recorder | None = None,
+        mute_tones: bool = True,
     ) -> None:
         """rtp, rtcp: bound UDP sockets, made non-blocking here, closed by `close`. rtcp None: no reports.
 
-        rate_hz: of ear and mouth for the whole call, whatever codec is agreed on later; None: the plan's."""
+        rate_hz: of ear and mouth for the whole call, whatever codec is agreed on later; None: the plan's.
+        mute_tones: neither ear nor recorder gets key presses and signals that come as sound."""
         self.state = state
         self.recorder = recorder
         self.last_sent_at: float | None = None  # loop time of the last packet
@@ -65,15 +74,19 @@ class Stream:
                 sock.setblocking(False)
         self._ear, self._mouth = ear, mouth
         self._rate_hz = rate_hz or plan.rate_hz
-        self._receiver = Receiver(plan, on_digit, self._rate_hz)
+        self._receiver = Receiver(plan, on_digit, self._rate_hz, on_tone, mute_tones)
         self._sender = Sender(plan, state, self._emit, self._rate_hz)
+        self._background = Background()
         self._control = Control(state.ssrc)
+        self._guard: Guard | None = None  # SRTP, None for plain RTP
+        self._unauthenticated = self._replayed = 0  # of guards that are gone
         self._rtcp_source: Source | None = None
         self._last_report_at: float | None = None  # when RTCP was last heard
         self._in = bytearray(_BIGGEST_BYTES)
         self._in_view = memoryview(self._in)
         self._now = 0.0
         self._started_at: float | None = None
+        self._back_at: float | None = None  # the last change of direction away from hold
         self._closed = False
         self._not_rtp = self._send_errors = self._receive_errors = self._skipped = 0
         self._agree(plan)
@@ -89,16 +102,34 @@ class Stream:
         return self._receiver.latch.target
 
     @property
+    def plan(self) -> MediaPlan:
+        """What is agreed on now."""
+        return self._plan
+
+    @property
     def dialling(self) -> bool:
         """Are digits on their way out?"""
         return self._sender.dialling
 
+    @property
+    def on_hold(self) -> bool:
+        """Does one side, or do both, not want to hear the other?"""
+        return self._plan.direction != "sendrecv"
+
     def silent_for(self, now: float) -> float:
         """Seconds since RTP or RTCP was last heard; 0 while on hold, and before the first tick."""
-        if self._started_at is None or not self._listening:
+        if self._started_at is None or self.on_hold:
             return 0.0
-        heard = (self._started_at, self._receiver.last_heard, self._last_report_at)
+        heard = (self._started_at, self._back_at, self._receiver.last_heard, self._last_report_at)
         return now - max(at for at in heard if at is not None)
+
+    def key_by_info(self, digit: str, now: float) -> None:
+        """A digit that came by SIP INFO: on_digit hears of it unless the same press came by RTP too."""
+        self._receiver.key(digit, "info", now)
+
+    def tone_lasting(self, now: float) -> tuple[ToneKind, float] | None:
+        """Busy or reorder tone if the caller's line gives it at this time, and for how many seconds."""
+        return self._receiver.heard.lasting(now)
 
     def tick(self, now: float, skipped: int = 0) -> None:
         """Do 20 ms of the call. now: loop time, s. skipped: ticks before this one that did not happen."""
@@ -123,21 +154,35 @@ class Stream:
 
     def update(self, plan: MediaPlan) -> None:
         """A re-INVITE or UPDATE agreed on something else (RFC 3264 §8). Raises MediaError if impossible."""
+        if self.on_hold:
+            self._back_at = self._now  # whoever was silent on hold has their time from now on
         self._receiver.update(plan)
         self._sender.update(plan)
         self._agree(plan)
 
-    def send_digits(self, digits: str) -> None:
-        """Send DTMF. digits: 0-9 A-D * #, `w` waits half a second. Raises MediaError for anything else."""
-        self._sender.dial(digits)
+    def send_digits(self, digits: str, way: Way = "auto") -> None:
+        """Send DTMF. digits: 0-9 A-D * #; `w`, `W` and `,` wait (dialstring.py). Raises MediaError for anything
+        else, and if telephone-events are a must (way "rtp") and were not agreed on."""
+        self._sender.dial(digits, way)
+
+    def play_background(self, sound: Sound) -> None:
+        """Play this while the mouth is silent, until `stop_background` or its own end."""
+        self._background.play(sound)
+
+    def stop_background(self) -> None:
+        """Back to silence between words."""
+        self._background.stop()
 
     def report(self) -> MediaReport:
         """The call's media so far."""
         receiver, jitter, control = self._receiver, self._receiver.jitter, self._control
         to_ms = 1000 / self._plan.clock_hz
+        guard = self._guard
         trip, theirs = control.round_trip_s, control.remote_jitter_units
+        view = control.remote_quality
         return MediaReport(
             codec=self._plan.codec,
+            srtp=self._plan.srtp.suite if self._plan.srtp else "",
             sent=self._sender.packets,
             received=receiver.stats.received,
             lost=receiver.stats.lost,
@@ -151,6 +196,8 @@ class Stream:
             trimmed=jitter.trimmed,
             delay_ms=round(receiver.delay_ms, 1),
             malformed=receiver.malformed,
+            unauthenticated=self._unauthenticated + (guard.unauthenticated if guard else 0),
+            replayed=self._replayed + (guard.replayed if guard else 0),
             not_rtp=self._not_rtp,
             comfort_noise=receiver.comfort_noise,
             unknown_type=receiver.unknown_type,
@@ -166,6 +213,10 @@ class Stream:
             round_trip_ms=None if trip is None else round(trip * 1000, 1),
             remote_loss=control.remote_loss,
             remote_jitter_ms=None if theirs is None else round(theirs * to_ms, 2),
+            tones=receiver.tones,
+            remote_r_factor=None if view is None else view.r_factor,
+            remote_mos=None if view is None else view.mos,
+            **self._heard_quality().facts(),
         )
 
     def close(self) -> None:
@@ -180,8 +231,12 @@ class Stream:
 
     def _agree(self, plan: MediaPlan) -> None:
         host, port = plan.remote
+        guard = self._guard
+        self._guard = renewed(guard, plan.srtp)
+        if guard is not None and self._guard is None:
+            self._unauthenticated += guard.unauthenticated
+            self._replayed += guard.replayed
         self._plan = plan
-        self._listening = plan.direction in ("sendrecv", "recvonly")
         self._sending = plan.direction in ("sendrecv", "sendonly") and host not in _NOWHERE and port > 0
         self._rtcp_source = None
 
@@ -201,7 +256,10 @@ class Stream:
                     return
                 continue
             kind = kind_of(view, size)
-            if kind == "rtp":
+            if kind == "rtp" and self._guard is not None:
+                if clear := self._guard.unprotect(bytes(view[:size])):
+                    self._receiver.datagram(memoryview(clear), len(clear), source, now, proven=True)
+            elif kind == "rtp":
                 self._receiver.datagram(view, size, source, now)
             elif kind == "rtcp":
                 self._control_datagram(size, None, now)  # muxed (RFC 5761)
@@ -215,16 +273,18 @@ class Stream:
         if self._sender.dialling:
             self._sender.press()
             return None
-        frame = self._mouth(now)
+        speech = self._mouth(now)
+        frame = self._background.under(speech)
         self._sender.speak(frame)
-        if frame is not None:
+        if speech is not None:
             self.last_spoken_at = now
         return frame
 
     def _emit(self, packet: memoryview) -> None:
         try:
-            self._rtp.sendto(packet, self._receiver.latch.target)
-        except OSError:  # a full buffer or an ICMP error: sound that is late is worth nothing
+            data = self._guard.protect(bytes(packet)) if self._guard is not None else packet
+            self._rtp.sendto(data, self._receiver.latch.target)
+        except (OSError, MediaError):  # a full buffer or an ICMP error: sound that is late is worth nothing
             self._send_errors += 1
         else:
             self.last_sent_at = self._now
@@ -244,24 +304,51 @@ class Stream:
             return
         sender, receiver = self._sender, self._receiver
         report = self._control.compose(
-            now, self.state.timestamp, sender.packets, sender.payload_bytes, receiver.ssrc, receiver.stats
+            now,
+            self.state.timestamp,
+            sender.packets,
+            sender.payload_bytes,
+            receiver.ssrc,
+            receiver.stats,
+            None if receiver.ssrc is None else self._heard_quality().metrics(receiver.ssrc),
         )
         host, port = receiver.latch.target
         if host in _NOWHERE or not 0 < port < 65535:
             return
         try:
+            if self._guard is not None:
+                report = self._guard.protect(report, rtcp=True)
             sock.sendto(report, self._rtcp_source or (host, port + 1))
-        except OSError:
+        except (OSError, MediaError):
             self._send_errors += 1
+
+    def _heard_quality(self) -> HeardQuality:
+        receiver, trip = self._receiver, self._control.round_trip_s
+        return HeardQuality(
+            codec=self._plan.codec,
+            losses=receiver.losses.summary(),
+            lost=receiver.stats.lost,
+            late=receiver.jitter.late,
+            packet_ms=receiver.packet_units * 1000 // self._plan.clock_hz,
+            buffer_ms=receiver.delay_ms,
+            round_trip_ms=0.0 if trip is None else trip * 1000,
+        )
 
     def _control_datagram(self, size: int, source: Source | None, now: float) -> None:
         """source: None if it came on the RTP port."""
+        packet: Buffer = self._in_view
+        if self._guard is not None:
+            clear = self._guard.unprotect(bytes(self._in_view[:size]), rtcp=True)
+            if clear is None:
+                return
+            packet, size = clear, len(clear)
         try:
-            reports = parse(self._in_view, size)
+            reports = parse(packet, size)
         except MediaError:
             self._receiver.malformed += 1
             return
-        if source is not None and source[0] == self._receiver.latch.target[0]:
+        known = self._guard is not None  # it had the key
+        if source is not None and (known or source[0] == self._receiver.latch.target[0]):
             self._rtcp_source = source
         self._last_report_at = now
         self._control.receive(reports, now)

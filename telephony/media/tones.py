@@ -13,15 +13,16 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from telephony.dialstring import KEYS, PAUSES_S, read
 from telephony.errors import MediaError
 
 Frame: TypeAlias = NDArray[np.int16]
 
-DIGITS: Final = "0123456789*#ABCD"  # RFC 4733 table 3: the index is the event code
+DIGITS: Final = KEYS
 TONE_TICKS: Final = 5  # 100 ms, well above the 40 ms of Q.24
 END_PACKETS: Final = 3  # RFC 4733 §2.5.1.4
 PAUSE_TICKS: Final = 3  # 60 ms between digits
-WAIT_TICKS: Final = 25  # `w`: half a second
+WAIT_TICKS: Final = {sign: round(seconds * 50) for sign, seconds in PAUSES_S.items()}
 REPEAT_S: Final = 0.04  # some gateways change the timestamp within one key press, even after its end
 GONE_S: Final = 0.1  # an event that is not refreshed for this long is over, though its end was lost
 
@@ -78,7 +79,8 @@ class DigitListener:
             return True
         if self._ended:
             return now - self._seen_at <= REPEAT_S
-        return duration > self._duration and now - self._seen_at < GONE_S
+        # not shorter: the end of a press repeats the duration of the packet before it
+        return duration >= self._duration and now - self._seen_at < GONE_S
 
 
 class DigitSender:
@@ -93,29 +95,22 @@ class DigitSender:
         return bool(self._waiting)
 
     def send(self, digits: str) -> None:
-        """Queue digits. digits: 0-9 A-D * # in any case, `w` waits half a second.
+        """Queue digits. digits: 0-9 A-D * # in any case; `w`, `W` and `,` wait (dialstring.py).
 
         Raises MediaError for anything else; then nothing is sent."""
-        wanted = digits.upper()
-        for index, digit in enumerate(wanted):
-            if digit not in DIGITS and digit != "W":
-                raise MediaError(
-                    f"Digits to send, character {index + 1}: {digit!r} is not on a keypad. "
-                    "Use 0-9, A-D, *, # and w for a pause."
-                )
-        self._waiting.extend(wanted)
+        self._waiting.extend(read(digits))
 
     def step(self) -> tuple[str, int]:
         """This tick's (digit, tick within the digit); a digit of "" or a tick past its packets means silence.
 
         Call once a tick while `busy`."""
         digit, tick = self._waiting[0], self._tick
-        waits = digit == "W"
+        wait_ticks = WAIT_TICKS.get(digit)
         self._tick += 1
-        if self._tick >= (WAIT_TICKS if waits else TONE_TICKS + PAUSE_TICKS):
+        if self._tick >= (wait_ticks or TONE_TICKS + PAUSE_TICKS):
             self._tick = 0
             self._waiting.popleft()
-        return ("" if waits else digit), tick
+        return ("" if wait_ticks else digit), tick
 
 
 def event_payload(digit: str, tick: int, step: int) -> bytes | None:

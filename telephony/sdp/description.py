@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from telephony.errors import SdpError
+from telephony.sdp.crypto import Crypto
 from telephony.sdp.plan import Direction
 
 MAX_BYTES = 65536
@@ -21,10 +22,6 @@ DIRECTIONS: tuple[Direction, ...] = ("sendrecv", "sendonly", "recvonly", "inacti
 _RTPMAP = re.compile(r"([0-9]{1,3})[ \t]+([^/\s]+)/([0-9]{1,7})(?:/([0-9]{1,2}))?\s*")
 _NUMBER = re.compile(r"[0-9]{1,5}")
 _LOWER = frozenset({"OPUS", "TELEPHONE-EVENT"})  # written so where they were registered; some peers compare
-_CRYPTO = re.compile(
-    r"([0-9]{1,9})[ \t]+(\S+)[ \t]+inline:([^|\s;]+)"  # tag, suite, key
-    r"(?:\|([^|\s:;]+)(?![^|\s:;]*:))?(?:\|([0-9]+:[0-9]+))?.*"  # lifetime without colon, MKI with one
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +47,6 @@ STATIC: dict[int, RtpMap] = {
     13: RtpMap("CN", 8000),
     18: RtpMap("G729", 8000),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Crypto:
-    """One a=crypto line (RFC 4568 §9.1). key: base64 as sent. lifetime and mki: as sent, "" if absent."""
-
-    tag: int
-    suite: str
-    key: str
-    lifetime: str = ""
-    mki: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +121,7 @@ class Media:
     @property
     def cryptos(self) -> list[Crypto]:
         """SDES keys offered, in order; lines that cannot be read are left out."""
-        found = []
-        for value in self.all("crypto"):
-            if match := _CRYPTO.fullmatch(value.strip()):
-                lifetime, mki = match[4] or "", match[5] or ""
-                found.append(Crypto(int(match[1]), match[2], match[3], lifetime, mki))
-        return found
+        return [line for value in self.all("crypto") if (line := Crypto.parse(value))]
 
     @property
     def rtcp_port(self) -> int | None:

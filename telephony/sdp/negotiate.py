@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from telephony.errors import SdpError
+from telephony.sdp.crypto import PLAIN, SECURE, Crypto, SrtpPolicy, agreed, choose, offered
 from telephony.sdp.description import Media, Origin, RtpMap, Sdp
-from telephony.sdp.plan import Direction, MediaPlan
+from telephony.sdp.plan import Direction, MediaPlan, Srtp
 
+_TAKEN = {  # by policy, for the caller's trace
+    "off": "RTP/AVP",
+    "optional": "RTP/AVP or, with a usable a=crypto, RTP/SAVP",
+    "required": "RTP/SAVP with a usable a=crypto",
+}
 EVENTS = "0-16"  # telephone-event: digits and flash (RFC 4733 §3.2)
 DTMF_PTS = {8000: 101, 48000: 110}  # what we propose, by clock; theirs may differ
 LONGEST_MS = 60  # of the packets we send
-PROTOCOLS = frozenset({"RTP/AVP", "RTP/AVPF"})  # RTP/SAVP is refused until SRTP is on
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
 _OLD_HOLD = frozenset({"0.0.0.0", "::"})  # RFC 3264 §8.4: do not send to me
@@ -62,7 +68,11 @@ class LocalMedia:
     """Our side of one call: where we listen and what we speak.
 
     codecs: names from CODECS in order of preference. session_id and version: of o=; the version grows by
-    one only when our description changes (see `numbered`). prefer_ours: our codec order beats the offer's."""
+    one only when our description changes (see `numbered`). prefer_ours: our codec order beats the offer's.
+
+    srtp: `off` takes and offers plain RTP only. `optional` answers in kind, and offers both: RTP/AVP with keys (RFC
+    8643). `required` takes no call without keys, and offers RTP/SAVP. keys: ours by suite (crypto.draw_keys), which
+    the call keeps; not needed for `off`."""
 
     address: str
     port: int
@@ -72,13 +82,18 @@ class LocalMedia:
     dtmf: bool = True
     ptime_ms: int = 20
     prefer_ours: bool = False
+    srtp: SrtpPolicy = "off"
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def offer(local: LocalMedia, *, hold: bool = False, previous: Sdp | None = None) -> Sdp:
+def offer(
+    local: LocalMedia, *, hold: bool = False, previous: Sdp | None = None, standing: MediaPlan | None = None
+) -> Sdp:
     """What we propose: all our codecs and telephone-event. hold: we send music, they wait (RFC 3264 §8.4).
 
     previous: our last description of this call. Its streams keep their places, refused ones stay refused, and
-    payload types keep their meaning (§8, §8.3.2)."""
+    payload types keep their meaning (§8, §8.3.2). standing: the plan in force; what it has of keys, or that it has
+    none, is offered again."""
     lines = previous.media if previous else []
     at = next((spot for spot, media in enumerate(lines) if media.kind == "audio" and media.port), len(lines))
     agreed = lines[at].payloads if at < len(lines) else {}
@@ -90,7 +105,8 @@ def offer(local: LocalMedia, *, hold: bool = False, previous: Sdp | None = None)
     payloads: dict[int, RtpMap] = {}
     for meaning, pt in wanted:
         payloads[_kept(agreed, payloads, meaning, pt)] = meaning
-    media = _stream(local, "RTP/AVP", payloads, local.ptime_ms, "sendonly" if hold else "sendrecv")
+    protocol, cryptos = _protection(local, lines[at] if at < len(lines) else None, standing)
+    media = _stream(local, protocol, payloads, local.ptime_ms, "sendonly" if hold else "sendrecv", cryptos)
     streams = [*map(_refused, lines[:at]), media, *map(_refused, lines[at + 1 :])]
     return _session(local, streams, ["0 0"])
 
@@ -102,23 +118,21 @@ def answer(local: LocalMedia, offer: Sdp, *, hold: bool = False) -> tuple[Sdp, M
     An offer whose streams are all off (port 0) is a call without media: plan direction "inactive".
     Raises SdpError: 488 if nothing fits, 400 if the address to send to is missing or unreadable."""
     for at, theirs in enumerate(offer.media):
-        if (
-            theirs.kind == "audio"
-            and theirs.port
-            and theirs.protocol.upper() in PROTOCOLS
-            and _codecs(local, theirs)
-        ):
-            ours, plan = _answer_stream(local, offer, theirs, hold)
+        if theirs.kind != "audio" or not theirs.port or not _codecs(local, theirs):
+            continue
+        chosen = choose(theirs.cryptos, local.keys) if local.srtp != "off" else None
+        if _fits(local, theirs, secured=chosen is not None):
+            ours, plan = _answer_stream(local, offer, theirs, hold, chosen)
             streams = [ours if spot == at else _refused(media) for spot, media in enumerate(offer.media)]
             return _session(local, streams, offer.times), plan
     if offer.media and not any(media.port for media in offer.media):
         codec = CODECS[local.codecs[0]]
         return _session(local, [_refused(media) for media in offer.media], offer.times), _silent(codec)
-    offered = (
+    said = (
         ", ".join(f"{m.kind} {m.protocol} {' '.join(m.formats)}"[:60] for m in offer.media[:4]) or "nothing"
     )
     raise SdpError(
-        f"offered {offered}; we take audio over RTP/AVP in {'/'.join(local.codecs)}. Offer one of them."
+        f"offered {said}; we take audio over {_TAKEN[local.srtp]} in {'/'.join(local.codecs)}. Offer one of them."
     )
 
 
@@ -155,6 +169,7 @@ def accept(local: LocalMedia, offer: Sdp, answer: Sdp) -> MediaPlan:
         dtmf_receive_pt=None if event_out is None else _event(ours.payloads, codec),
         ptime_ms=_ptime(theirs, local.ptime_ms, codec),
         direction=_agree(_heard(answer, theirs, host), offer.direction_of(ours)),
+        srtp=_accepted(ours, theirs),
     )
 
 
@@ -174,7 +189,9 @@ def numbered(ours: Sdp, previous: Sdp | None) -> Sdp:
 # ---- one stream
 
 
-def _answer_stream(local: LocalMedia, offer: Sdp, theirs: Media, hold: bool) -> tuple[Media, MediaPlan]:
+def _answer_stream(
+    local: LocalMedia, offer: Sdp, theirs: Media, hold: bool, chosen: tuple[Crypto, Srtp] | None
+) -> tuple[Media, MediaPlan]:
     known = _codecs(local, theirs)
     if local.prefer_ours:
         known.sort(key=lambda found: local.codecs.index(found[1].name))
@@ -197,16 +214,24 @@ def _answer_stream(local: LocalMedia, offer: Sdp, theirs: Media, hold: bool) -> 
         dtmf_receive_pt=event,
         ptime_ms=ptime_ms,
         direction=direction,
+        srtp=chosen[1] if chosen else None,
     )
-    return _stream(local, theirs.protocol, payloads, ptime_ms, direction), plan
+    cryptos = [chosen[0]] if chosen else []
+    return _stream(local, theirs.protocol, payloads, ptime_ms, direction, cryptos), plan
 
 
 def _stream(
-    local: LocalMedia, protocol: str, payloads: dict[int, RtpMap], ptime_ms: int, direction: Direction
+    local: LocalMedia,
+    protocol: str,
+    payloads: dict[int, RtpMap],
+    ptime_ms: int,
+    direction: Direction,
+    cryptos: list[Crypto],
 ) -> Media:
     attributes = [("rtpmap", f"{pt} {meaning}") for pt, meaning in payloads.items()]
     attributes += [("fmtp", f"{pt} {fmtp}") for pt, meaning in payloads.items() if (fmtp := _fmtp(meaning))]
     attributes += [("ptime", str(ptime_ms)), (direction, "")]
+    attributes += [("crypto", str(line)) for line in cryptos]
     return Media("audio", local.port, protocol, [str(pt) for pt in payloads], attributes)
 
 
@@ -223,6 +248,36 @@ def _session(local: LocalMedia, media: list[Media], times: list[str]) -> Sdp:
 def _silent(codec: Codec) -> MediaPlan:
     off = ("0.0.0.0", 0)
     return MediaPlan(codec.name, codec.rate_hz, codec.clock_hz, codec.pt, {}, off, direction="inactive")
+
+
+# ---- encryption
+
+
+def _fits(local: LocalMedia, theirs: Media, *, secured: bool) -> bool:
+    """May this stream be answered? secured: with keys that both sides can use."""
+    protocol = theirs.protocol.upper()
+    return protocol in PLAIN | SECURE if secured else protocol in PLAIN and local.srtp != "required"
+
+
+def _protection(
+    local: LocalMedia, last: Media | None, standing: MediaPlan | None
+) -> tuple[str, list[Crypto]]:
+    """Protocol and keys of our offer. last: this stream in our last description."""
+    if standing is not None and standing.srtp is not None:
+        return last.protocol if last else "RTP/SAVP", offered(local.keys, standing.srtp)
+    if local.srtp == "required":
+        return "RTP/SAVP", offered(local.keys, None)
+    return "RTP/AVP", offered(local.keys, None) if local.srtp == "optional" and standing is None else []
+
+
+def _accepted(ours: Media, theirs: Media) -> Srtp | None:
+    """What their answer made of our keys. Raises SdpError where one side would encrypt and the other not."""
+    secure = SECURE & {ours.protocol.upper(), theirs.protocol.upper()}
+    if srtp := agreed(ours.cryptos, theirs.cryptos):
+        return srtp
+    if secure or (ours.cryptos and theirs.get("crypto") is not None):
+        raise SdpError("answered SRTP without one of our a=crypto lines. Answer one, same tag and suite.")
+    return None
 
 
 # ---- codecs

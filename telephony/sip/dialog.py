@@ -17,7 +17,7 @@ from telephony.sip.digest import Login
 from telephony.sip.headers import Address
 from telephony.sip.message import Message, Request, Response
 from telephony.sip.transaction import Flow
-from telephony.sip.uri import Uri
+from telephony.sip.uri import Uri, sendable
 
 DialogId = tuple[str, str, str]  # Call-ID, our tag, their tag
 LegKey = tuple[str, str]  # Call-ID, our tag: one for all forks of an outgoing call
@@ -178,7 +178,7 @@ class Dialog:
         self, method: str, number: int, headers: Sequence[tuple[str, str]], body: bytes, content_type: str
     ) -> Request:
         target, routes = self._path()
-        request = Request(method, target)
+        request = Request(method, sendable(target))
         for route in routes:
             request.add("Route", route)
         request.add("Max-Forwards", "70").add("From", self.local).add("To", self.remote)

@@ -60,6 +60,14 @@ class AckNeverCame:
 
 
 @dataclass(frozen=True, slots=True)
+class PrackNeverCame:
+    """64·T1 after our reliable 18x there is still no PRACK: the INVITE has been refused with 504 (RFC 3262
+    §3)."""
+
+    leg: LegKey
+
+
+@dataclass(frozen=True, slots=True)
 class PeerHungUp:
     """A BYE arrived and has been answered; the dialog is gone."""
 
@@ -88,5 +96,13 @@ class Unanswered:
 
 
 LegEvent = (
-    CallCame | CallerCancelled | Asked | Acknowledged | AckNeverCame | PeerHungUp | Replied | Unanswered
+    CallCame
+    | CallerCancelled
+    | Asked
+    | Acknowledged
+    | AckNeverCame
+    | PrackNeverCame
+    | PeerHungUp
+    | Replied
+    | Unanswered
 )

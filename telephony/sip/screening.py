@@ -12,12 +12,15 @@ from telephony.errors import SipSyntaxError
 from telephony.sip.message import Message, Request
 from telephony.sip.transaction import Flow
 
-METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "REFER", "NOTIFY")
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK", "REFER", "NOTIFY")
 ALLOW = ", ".join(METHODS)
 ACCEPT = "application/sdp, application/dtmf-relay, application/dtmf, message/sipfrag"
-IN_DIALOG_ONLY = frozenset({"BYE", "INFO", "UPDATE", "REFER", "NOTIFY"})
+IN_DIALOG_ONLY = frozenset({"BYE", "INFO", "UPDATE", "PRACK", "REFER", "NOTIFY"})
+REPLACING = frozenset(
+    {"INVITE", "BYE"}
+)  # Replaces means something in INVITE only (RFC 3891 §3); a BYE is taken
 SCHEMES = frozenset({"sip", "sips", "tel"})
-OFFERING = frozenset({"INVITE", "UPDATE"})  # their body, if any, must be a session description
+OFFERING = frozenset({"INVITE", "UPDATE", "PRACK"})  # their body, if any, must be a session description
 
 
 MIN_SESSION_S = 90  # a shorter session timer is refused (RFC 4028 §4)
@@ -35,10 +38,12 @@ class Refusal:
 class Vouched:
     """Who a new request comes from. trunk: its name, "" for a stranger who is welcome.
 
-    trusted: what it says about callers is believed (RFC 3325 §5)."""
+    trusted: what it says about callers is believed (RFC 3325 §5). contact_user: as whom we are registered
+    there, "" if we are not."""
 
     trunk: str = ""
     trusted: bool = False
+    contact_user: str = ""
 
 
 Gate = Callable[[Request, Flow, float], Vouched | Refusal | None]  # with loop time; None: no word in answer
@@ -62,9 +67,11 @@ def refusal(request: Request, supported: Collection[str]) -> Refusal | None:
         return Refusal(416)
     if unknown := [tag for tag in request.values("Require") if tag.lower() not in supported]:
         return Refusal(420, (("Unsupported", ", ".join(unknown)),))
+    if request.method not in REPLACING and request.get("Replaces") is not None:
+        return Refusal(400)
     if request.body and request.method in OFFERING and not _readable_body(request.content_type):
         return Refusal(415, (("Accept", "application/sdp"),))
-    interval = session_expires(request) if request.method in OFFERING else None
+    interval = session_expires(request) if request.method in ("INVITE", "UPDATE") else None
     if interval is not None and interval < MIN_SESSION_S and _has(request, "Supported", "timer"):
         return Refusal(422, (("Min-SE", str(MIN_SESSION_S)),))  # others could make nothing of a 422
     return None

@@ -13,7 +13,8 @@ from telephony.sip.dialog import Dialog
 from telephony.sip.digest import Login
 from telephony.sip.endpoint import Counters, Endpoint, Headers
 from telephony.sip.message import Request, Response
-from telephony.sip.server_transaction import AwaitAck, ServerTransaction
+from telephony.sip.provisional import ReliableResponses, wanted
+from telephony.sip.server_transaction import AwaitAck, InviteServer, ServerTransaction
 from telephony.sip.transaction import Action, Flow
 from telephony.sip.uac import UserAgentClient
 from telephony.sip.uas import UserAgentServer
@@ -87,8 +88,8 @@ class Stack:
         for machine in self.endpoint.agenda.due(now):
             if isinstance(machine, ClientTransaction):
                 actions += self._uac.run(machine, machine.expire(now))
-            elif isinstance(machine, ServerTransaction | AwaitAck):
-                actions += self._uas.run(machine, machine.expire(now))
+            elif isinstance(machine, ServerTransaction | AwaitAck | ReliableResponses):
+                actions += self._uas.expire(machine, now)
         return actions
 
     # ---- the calls
@@ -109,6 +110,14 @@ class Stack:
         return self._uas.respond(
             transaction, status, now, reason=reason, headers=headers, body=body, content_type=content_type
         )
+
+    def arrives(self, invite: InviteServer, *, described: bool) -> bool:
+        """A 18x to that INVITE, with a description or without, is repeated until its PRACK comes."""
+        return self._uas.reliable and wanted(invite.request, described=described)
+
+    def agreed_early(self, invite: InviteServer) -> bool:
+        """A reliable 18x has carried our description, and its PRACK is here: either side may offer anew."""
+        return self._uas.agreed_early(invite)
 
     def invite(
         self,
@@ -150,6 +159,13 @@ class Stack:
     def ack(self, transaction: ClientTransaction, dialog: Dialog, body: bytes = b"") -> list[Action]:
         """Acknowledge a 2xx to our INVITE; every repeat of it is then acknowledged without asking."""
         return self._uac.ack(transaction, dialog, body)
+
+    def prack(
+        self, response: Response, dialog: Dialog, now: float, body: bytes = b""
+    ) -> tuple[ClientTransaction, list[Action]]:
+        """Acknowledge a reliable 18x that carried their offer, with our answer. Any other has its PRACK
+        already."""
+        return self._uac.prack(response, dialog, now, body)
 
     def cancel(self, transaction: InviteClient, now: float, headers: Headers = ()) -> list[Action]:
         """Give up an INVITE of ours; before its first 1xx the CANCEL is held back (RFC 3261 §9.1)."""

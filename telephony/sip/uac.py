@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from telephony.errors import SipSyntaxError
 from telephony.sip.client_transaction import ClientState, ClientTransaction, InviteClient, RequestClient
 from telephony.sip.dialog import Dialog
 from telephony.sip.digest import MAX_TRIES, Login
 from telephony.sip.endpoint import Endpoint, Headers
 from telephony.sip.events import Replied, Unanswered
 from telephony.sip.message import Request, Response
-from telephony.sip.screening import ALLOW
+from telephony.sip.provisional import TAG, SeenResponses, number_of
+from telephony.sip.screening import ALLOW, MIN_SESSION_S
 from telephony.sip.transaction import (
     Action,
     Done,
@@ -26,6 +28,9 @@ from telephony.sip.transaction import (
     client_key,
 )
 
+MAX_STRETCHES = 3  # how often one request is sent anew because its session is too short for somebody
+LONGEST_SESSION_S = 86400  # of what a 422 may ask for
+
 _REFRESHING = ("INVITE", "UPDATE")  # their 2xx may move the remote target (RFC 3261 §12.2.1.2, RFC 3311 §5.1)
 
 
@@ -36,7 +41,8 @@ class _Asking:
     dialog: the one it was sent in, None for a new call. forks: dialogs that responses gave birth to, by To
     tag. acks: what each 2xx was acknowledged with, by To tag. udp: where it goes if TCP, which it took for
     its size, is not spoken there. resent: its connection was lost once. login: answers their challenges. first:
-    the transaction that was asked for, when this is its repeat with credentials. answered: challenges answered.
+    the transaction that was asked for, when this is its repeat. answered: challenges answered. stretched: how
+    often they wanted a longer session. seen: their reliable 18x.
     """
 
     transaction: ClientTransaction
@@ -49,6 +55,8 @@ class _Asking:
     acks: dict[str, Send] = field(default_factory=dict)
     udp: Flow | None = None
     resent: bool = False
+    stretched: int = 0
+    seen: SeenResponses = field(default_factory=SeenResponses)
 
 
 class UserAgentClient:
@@ -57,7 +65,7 @@ class UserAgentClient:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._asking: dict[str, _Asking] = {}
-        self._repeated: dict[str, ClientTransaction] = {}  # key of the first try → the try with credentials
+        self._repeated: dict[str, ClientTransaction] = {}  # key of the first try → the latest one
 
     @property
     def pending(self) -> int:
@@ -88,6 +96,8 @@ class UserAgentClient:
         request.add("Allow", ALLOW).add("User-Agent", endpoint.product)
         for name, value in headers:
             request.add(name, value)
+        if TAG in endpoint.supported:
+            request.add("Supported", TAG)
         if body:
             request.add("Content-Type", "application/sdp")
             request.body = body
@@ -138,6 +148,12 @@ class UserAgentClient:
             asking.acks[dialog.remote_tag] = send
         return [send]
 
+    def prack(
+        self, response: Response, dialog: Dialog, now: float, body: bytes = b""
+    ) -> tuple[ClientTransaction, list[Action]]:
+        """Acknowledge a reliable 18x (RFC 3262 §4). body: the answer to the offer that it carried."""
+        return self.ask(dialog, "PRACK", now, (("RAck", f"{number_of(response)} {response.cseq}"),), body)
+
     def cancel(self, transaction: InviteClient, now: float, headers: Headers = ()) -> list[Action]:
         """Give up an INVITE of ours; before its first 1xx the CANCEL is held back (RFC 3261 §9.1)."""
         latest = self._repeated.get(transaction.key, transaction)
@@ -157,7 +173,9 @@ class UserAgentClient:
             return []
         transaction = asking.transaction
         if asking.udp is not None and self._endpoint.tcp and transaction.state is ClientState.CALLING:
-            self._endpoint.readdress(request, "udp")  # RFC 3261 §18.1.1: better in fragments than not at all
+            self._endpoint.readdress(
+                request, asking.udp
+            )  # RFC 3261 §18.1.1: better in fragments than not at all
             transaction.flow, asking.udp = asking.udp, None
             return self.run(transaction, transaction.start(now))
         return self.run(transaction, transaction.receive(FlowBroke(reason), now))
@@ -191,9 +209,19 @@ class UserAgentClient:
         if response.status >= 200:
             self._invite_done(asking)
         transaction = asking.transaction
-        if response.status in (401, 407) and (repeat := self._log_in(asking, response, now)) is not None:
+        if (
+            response.status in (401, 407, 422)
+            and (repeat := self._try_again(asking, response, now)) is not None
+        ):
             return repeat
-        actions = self.run(transaction, transaction.receive(response, now))
+        actions: list[Action] = []
+        if dialog is not None and (number := number_of(response)) is not None and _waiting(transaction):
+            if not asking.seen.take(response, number):
+                self._endpoint.counters.retransmitted += 1
+                return []
+            if transaction.request.body or not response.body:  # else it offers, and whoever asked answers
+                actions += self.prack(response, dialog, now)[1]
+        actions += self.run(transaction, transaction.receive(response, now))
         if isinstance(transaction, InviteClient) and transaction.cancel_due:
             actions += self.cancel(transaction, now)
         if response.status >= 300:
@@ -213,26 +241,37 @@ class UserAgentClient:
         self._endpoint.agenda.note(machine)
         return out
 
-    def _log_in(self, asking: _Asking, response: Response, now: float) -> list[Action] | None:
-        """Answer a challenge: the same request with credentials, the next CSeq and a new branch (RFC 3261
-        §22.2). None if it was not the first final response, or if credentials would not help."""
+    def _try_again(self, asking: _Asking, response: Response, now: float) -> list[Action] | None:
+        """The same request with what was missing, the next CSeq and a new branch: credentials (RFC 3261 §22.2),
+        or a session that is long enough for them (RFC 4028 §7.3). None if it was not the first final response,
+        or if that would not help."""
         before, login = asking.transaction, asking.login
-        waiting = before.state in (ClientState.CALLING, ClientState.PROCEEDING)
         given_up = isinstance(before, InviteClient) and before.given_up
-        if not waiting or given_up or login is None or asking.tries >= MAX_TRIES:
+        if not _waiting(before) or given_up or before.request.method in ("CANCEL", "ACK"):
             return None
-        if before.request.method in ("CANCEL", "ACK") or not login.challenged(response, asking.answered):
+        tries, stretched, longer = asking.tries, asking.stretched, None
+        if response.status == 422:
+            longer, stretched = _longer(before.request, response), stretched + 1
+            if longer is None or stretched > MAX_STRETCHES:
+                return None
+        elif login is None or tries >= MAX_TRIES or not login.challenged(response, asking.answered):
             return None
+        else:
+            tries += 1
         actions = [action for action in before.receive(response, now) if isinstance(action, Send)]
         self._endpoint.agenda.note(before)
         again = self._again(before.request, asking.dialog)
-        login.authorize(again)
+        for name, value in longer or ():
+            again.set(name, value)
+        if login is not None:
+            login.authorize(again)
         transaction = type(before)(again, self._endpoint.sign(again, before.flow))
         first = asking.first or before
         self._repeated[first.key] = transaction
         if asking.dialog is not None and again.method == "INVITE":
             asking.dialog.our_invite = transaction.key
-        repeat = _Asking(transaction, asking.dialog, login, first, asking.tries + 1, asking.answered)
+        repeat = _Asking(transaction, asking.dialog, login, first, tries, asking.answered)
+        repeat.stretched = stretched
         repeat.udp = asking.udp or _fallback(transaction, before.flow)
         self._forget_forks(asking)
         asking.dialog = None  # it lives on in the repeat
@@ -257,6 +296,8 @@ class UserAgentClient:
         asking = self._asking.get(machine.key)
         if asking is None or machine.request.method == "CANCEL":
             return []  # what becomes of a CANCEL shows in its INVITE
+        if machine.request.method == "PRACK" and not machine.request.body:
+            return []  # of a PRACK of our own accord too
         leg = (machine.request.call_id, machine.request.from_tag)
         machine = asking.first or machine  # the one that whoever asked was given
         if isinstance(event, ResponseCame):
@@ -306,6 +347,25 @@ class UserAgentClient:
             del self._repeated[asking.first.key]
         if asking.dialog is not None and machine.request.method == "BYE":
             self._endpoint.forget(asking.dialog)
+
+
+def _waiting(transaction: ClientTransaction) -> bool:
+    """No final response has come."""
+    return transaction.state in (ClientState.CALLING, ClientState.PROCEEDING)
+
+
+def _longer(request: Request, refusal: Response) -> Headers | None:
+    """Session-Expires and Min-SE that satisfy a 422; None if it asks for nothing that we had not given, or for
+    more than a day."""
+    try:
+        ours, before = request.seconds("Session-Expires"), request.seconds("Min-SE") or MIN_SESSION_S
+        theirs = refusal.seconds("Min-SE")
+    except SipSyntaxError:
+        return None
+    if ours is None or theirs is None or not max(before, MIN_SESSION_S) < theirs <= LONGEST_SESSION_S:
+        return None
+    _, mark, params = (request.get("Session-Expires") or "").partition(";")
+    return ("Session-Expires", f"{max(ours, theirs)}{mark}{params}"), ("Min-SE", str(theirs))
 
 
 def _fallback(transaction: ClientTransaction, flow: Flow) -> Flow | None:

@@ -11,8 +11,18 @@ from zlib import crc32
 from telephony.errors import SipSyntaxError
 from telephony.sip.dialog import Dialog, DialogId
 from telephony.sip.endpoint import Endpoint, Headers
-from telephony.sip.events import AckNeverCame, Acknowledged, Asked, CallCame, CallerCancelled, PeerHungUp
+from telephony.sip.events import (
+    AckNeverCame,
+    Acknowledged,
+    Asked,
+    CallCame,
+    CallerCancelled,
+    PeerHungUp,
+    PrackNeverCame,
+)
+from telephony.sip.headers import RAck
 from telephony.sip.message import Request, Response
+from telephony.sip.provisional import TAG, ReliableResponses, first_number, wanted
 from telephony.sip.screening import ACCEPT, ALLOW, IN_DIALOG_ONLY, Refusal, Vouched, check_headers, refusal
 from telephony.sip.server_transaction import (
     AwaitAck,
@@ -21,7 +31,17 @@ from telephony.sip.server_transaction import (
     ServerState,
     ServerTransaction,
 )
-from telephony.sip.transaction import AckMissing, Action, Done, Flow, Send, Up, reply_flow, server_key
+from telephony.sip.transaction import (
+    AckMissing,
+    Action,
+    Done,
+    Flow,
+    PrackMissing,
+    Send,
+    Up,
+    reply_flow,
+    server_key,
+)
 
 
 class UserAgentServer:
@@ -31,6 +51,7 @@ class UserAgentServer:
         self._endpoint = endpoint
         self._transactions: dict[str, ServerTransaction] = {}
         self._waiting: dict[tuple[DialogId, int], AwaitAck] = {}
+        self._reliable: dict[tuple[DialogId, int], ReliableResponses] = {}
         self._callers: dict[tuple[str, str, int], str] = {}  # new INVITEs, to find merged ones (§8.2.2.2)
 
     def request(self, request: Request, flow: Flow, now: float) -> list[Action]:
@@ -80,9 +101,16 @@ class UserAgentServer:
         if body:
             response.add("Content-Type", content_type)
             response.body = body
-        if status >= 200 and isinstance(transaction, InviteServer):
-            self._invite_answered(transaction, response, now)
-        return self.run(transaction, transaction.receive(response, now))
+        if isinstance(transaction, InviteServer):
+            return self._respond_to_invite(transaction, response, now)
+        actions = self.run(transaction, transaction.receive(response, now))
+        return [*actions, *self._after_prack(request, now)] if request.method == "PRACK" else actions
+
+    def expire(self, machine: ServerTransaction | AwaitAck | ReliableResponses, now: float) -> list[Action]:
+        """Fire what is due in a machine."""
+        if isinstance(machine, ReliableResponses):
+            return self._repeat_reliable(machine, now)
+        return self.run(machine, machine.expire(now))
 
     def run(self, machine: ServerTransaction | AwaitAck, actions: list[Action]) -> list[Action]:
         """Carry out what a machine said: sends pass, news is translated, an ended machine is forgotten."""
@@ -175,7 +203,8 @@ class UserAgentServer:
         if isinstance(transaction, InviteServer):
             return self._new_call(transaction, request, flow, sender, now)
         assert request.method in IN_DIALOG_ONLY
-        return self._refuse(transaction, 481, now)
+        # A REFER may come from outside (RFC 3515 §2.4.1), but nobody whom we do not talk to may make us dial.
+        return self._refuse(transaction, 403 if request.method == "REFER" else 481, now)
 
     def _new_call(
         self, transaction: InviteServer, request: Request, flow: Flow, sender: Vouched, now: float
@@ -205,6 +234,8 @@ class UserAgentServer:
             dialog.flow = transaction.flow  # a connection that they have opened anew reaches them
         if request.method == "BYE":
             return self._bye(transaction, dialog, now)
+        if request.method == "PRACK" and not self._acknowledged_early(request, dialog):
+            return self._refuse(transaction, 481, now)
         if dialog.ending:
             return self._refuse(transaction, 481, now)
         if isinstance(transaction, InviteServer):
@@ -248,6 +279,82 @@ class UserAgentServer:
         self._endpoint.counters.rejected += 1
         return self.respond(transaction, status, now, headers=headers)
 
+    # ---- 18x that must arrive (RFC 3262)
+
+    @property
+    def reliable(self) -> bool:
+        """We do 100rel."""
+        return TAG in self._endpoint.supported
+
+    def agreed_early(self, invite: InviteServer) -> bool:
+        """A reliable 18x has carried our description, and its PRACK is here."""
+        reliable = self._reliable.get(_invite_key(invite))
+        return reliable is not None and reliable.described and reliable.settled
+
+    def _respond_to_invite(self, invite: InviteServer, response: Response, now: float) -> list[Action]:
+        """A 18x may have to arrive; a 2xx waits until a description in one has, and then brings none itself."""
+        reliable = self._reliable.get(_invite_key(invite))
+        if response.status < 200:
+            if reliable is not None and reliable.final is not None:
+                return []
+            if self.reliable and wanted(invite.request, described=bool(response.body)):
+                return self._send_reliable(invite, response, now)
+            return self.run(invite, invite.receive(response, now))
+        if reliable is not None and response.status < 300:
+            if reliable.described:
+                response.remove("Content-Type").body = b""
+            if not reliable.settled:
+                reliable.final = reliable.final or response
+                return []
+        if reliable is not None:
+            reliable.end()
+        self._invite_answered(invite, response, now)
+        return self.run(invite, invite.receive(response, now))
+
+    def _send_reliable(self, invite: InviteServer, response: Response, now: float) -> list[Action]:
+        key = _invite_key(invite)
+        reliable = self._reliable.get(key)
+        if reliable is None:
+            reliable = ReliableResponses(invite.flow, first_number(self._endpoint.token()))
+            self._reliable[key] = reliable
+        if not reliable.number(response):
+            return []
+        reliable.sent(now)
+        self._endpoint.agenda.note(reliable)
+        return self.run(invite, invite.receive(response, now))
+
+    def _acknowledged_early(self, prack: Request, dialog: Dialog) -> bool:
+        """Is it for an 18x of ours that waits for it?"""
+        reliable = self._reliable.get((dialog.id, RAck.parse(prack.get("RAck") or "").cseq.number))
+        return reliable is not None and reliable.acknowledge(prack)
+
+    def _after_prack(self, prack: Request, now: float) -> list[Action]:
+        """A PRACK has its answer: what waited for it may go."""
+        dialog = self._endpoint.dialogs.get((prack.call_id, prack.to_tag, prack.from_tag))
+        invite = self._transactions.get(dialog.their_invite) if dialog else None
+        if not isinstance(invite, InviteServer):
+            return []
+        reliable = self._reliable.get(_invite_key(invite))
+        if reliable is None or not reliable.settled:
+            return []
+        if reliable.final is not None:
+            return self._respond_to_invite(invite, reliable.final, now)
+        queued = reliable.next_queued()
+        return self._send_reliable(invite, queued, now) if queued is not None else []
+
+    def _repeat_reliable(self, reliable: ReliableResponses, now: float) -> list[Action]:
+        out: list[Action] = []
+        for action in reliable.expire(now):
+            if isinstance(action, Up) and isinstance(action.event, PrackMissing):
+                dialog = self._endpoint.dialogs.get(_answer_key(action.event.response)[0])
+                invite = self._transactions.get(dialog.their_invite) if dialog else None
+                if dialog is not None and invite is not None:
+                    out += [*self.respond(invite, 504, now), Up(PrackNeverCame(dialog.leg))]
+            else:
+                out.append(action)
+        self._endpoint.agenda.note(reliable)
+        return out
+
     # ---- keeping the books
 
     def _contact(self, transaction: ServerTransaction) -> str:
@@ -275,6 +382,8 @@ class UserAgentServer:
             self._waiting.pop(_answer_key(machine.response), None)
             return
         self._transactions.pop(machine.key, None)
+        if isinstance(machine, InviteServer):
+            self._reliable.pop(_invite_key(machine), None)
         caller = _caller_key(machine.request)
         if self._callers.get(caller) == machine.key:
             del self._callers[caller]
@@ -283,6 +392,12 @@ class UserAgentServer:
 def _answer_key(response: Response) -> tuple[DialogId, int]:
     """The dialog (we are its UAS) and the INVITE that a 2xx of ours belongs to."""
     return (response.call_id, response.to_tag, response.from_tag), response.cseq.number
+
+
+def _invite_key(invite: InviteServer) -> tuple[DialogId, int]:
+    """As `_answer_key` of its responses."""
+    request = invite.request
+    return (request.call_id, invite.to_tag, request.from_tag), request.cseq.number
 
 
 def _caller_key(request: Request) -> tuple[str, str, int]:

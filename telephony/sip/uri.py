@@ -16,6 +16,7 @@ Params = dict[str, str | None]  # lower-case name → value as received, None fo
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s:;?@<>\[\]\",]+)[ \t]*(?::[ \t]*([0-9]{0,5}))?[ \t]*")
 _SEPARATORS = str.maketrans("", "", "-.() ")  # visual separators of RFC 3966 §5.1.1
+_UNSENDABLE = re.compile(r"[\x00-\x20\x7f]")
 _MUST_MATCH = ("user", "ttl", "method", "maddr", "transport")  # RFC 3261 §19.1.4
 
 
@@ -31,6 +32,11 @@ def readable(text: str) -> str:
 def unescape(text: str) -> str:
     """Undo %XX (RFC 3261 §19.1.2). Never fails: a broken escape stays as it is."""
     return readable(unquote(text, errors="surrogateescape")) if "%" in text else readable(text)
+
+
+def sendable(uri: str) -> str:
+    """A URI as a request line can hold it: `sip:John Doe@pbx`, read from a Contact, as sip:John%20Doe@pbx."""
+    return _UNSENDABLE.sub(lambda found: f"%{ord(found[0]):02X}", uri)
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:

@@ -12,6 +12,7 @@ from telephony.dialplan.number import Pattern, normalise
 from telephony.errors import NotAllowed
 from telephony.sip.digest import Credentials
 from telephony.sip.headers import quote
+from telephony.sip.redirect import MayFollow, same_host
 from telephony.sip.uri import Uri, join_host_port
 
 _NUMBER = re.compile(r"\+?[0-9][0-9*#]*")
@@ -21,9 +22,10 @@ _NUMBER = re.compile(r"\+?[0-9][0-9*#]*")
 class WayOut:
     """How calls leave over one trunk.
 
-    host, port: its proxy. allowed: the numbers that may be dialled, none if it is empty. caller: the number
-    that is shown, "" to show none. asserted: it also goes into P-Asserted-Identity (RFC 3325), as carriers
-    want it that bill by it."""
+    host, port: its proxy; more: others, for when it fails. allowed: the numbers that may be dialled, none if
+    it is empty. caller: the number that is shown, "" to show none. asserted: it also goes into
+    P-Asserted-Identity (RFC 3325), as carriers want it that bill by it. headers: further lines of each INVITE, the
+    same on every call."""
 
     trunk: str
     host: str
@@ -32,16 +34,26 @@ class WayOut:
     credentials: Credentials | None = None
     caller: str = ""
     asserted: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    more: tuple[tuple[str, int | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Dialling:
-    """What `Phone.dial` takes: target and caller as URIs, header lines, who we are."""
+    """What `Phone.dial` takes: targets in order and caller as URIs, header lines, who we are, the trunk's name, where a
+    3xx may send us."""
 
-    target: str
+    targets: tuple[str, ...]
     caller: str
     headers: tuple[tuple[str, str], ...]
     credentials: Credentials | None
+    trunk: str
+    redirect: MayFollow = same_host
+
+    @property
+    def target(self) -> str:
+        """The one that is tried first."""
+        return self.targets[0]
 
 
 def dialling(way: WayOut, number: str, *, name: str = "", hide: bool = False) -> Dialling:
@@ -50,16 +62,31 @@ def dialling(way: WayOut, number: str, *, name: str = "", hide: bool = False) ->
     Raises NotAllowed if no pattern of the trunk fits the number."""
     digits = normalise(number)
     require_allowed(way, digits)
-    place = join_host_port(way.host, way.port)
+    places = [join_host_port(host, port) for host, port in ((way.host, way.port), *way.more)]
     user = way.caller or (way.credentials.user if way.credentials else "")
-    headers: list[tuple[str, str]] = []
+    headers = list(way.headers)
     if way.asserted and user:
         shown = f"{quote(name)} " if name else ""
         headers.append(("P-Asserted-Identity", f"{shown}<sip:{user}@{way.host}>"))
     if hide:
         headers.append(("Privacy", "id"))
     shown_as = f"sip:{user}@{way.host}" if user and not hide else "sip:anonymous@anonymous.invalid"
-    return Dialling(f"sip:{digits}@{place}", shown_as, tuple(headers), way.credentials)
+    targets = tuple(f"sip:{digits}@{place}" for place in places)
+    return Dialling(targets, shown_as, tuple(headers), way.credentials, way.trunk, redirects(way))
+
+
+def redirects(way: WayOut) -> MayFollow:
+    """A 3xx may send us on within the trunk, to numbers that the trunk may dial: a redirect must not cost what a
+    call may not."""
+
+    def allowed(dialled: Uri, target: Uri) -> bool:
+        try:
+            require_allowed(way, str(target))
+        except NotAllowed:
+            return False
+        return same_host(dialled, target)
+
+    return allowed
 
 
 def require_allowed(way: WayOut, target: str) -> None:

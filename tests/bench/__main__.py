@@ -16,13 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from tests.bench.table import Row, out, print_rows
 from tests.live.server import CallFolder, Server, running_server
 
 HERE = Path(__file__).parent
@@ -32,18 +29,7 @@ CLIPS = [ROOT / "tests" / "recordings" / name for name in ("opening_hours.wav", 
 LATE_LIMIT_MS = 10.0
 STEPS = (25, 50, 75, 100, 125, 150, 175, 200, 225, 250, 300)
 
-out = Console(highlight=False, width=max(110, Console().width))
 Report = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table."""
-
-    what: str
-    measured: str
-    budget: str
-    met: bool | None
 
 
 async def main(*, quick: bool) -> None:
@@ -62,7 +48,7 @@ async def main(*, quick: bool) -> None:
                     rows += await _delays(server)
                     rows.append(await _setup(server))
                 rows += await _capacity(server, name, STEPS[::3] if quick else STEPS)
-    _print(rows)
+    print_rows(rows)
 
 
 # ---------------------------------------------------------------- measurements
@@ -216,16 +202,6 @@ def _tails(call: CallFolder, silenced_at: dict[str, list[float]]) -> list[float]
 def _share(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[int(share * (len(ordered) - 1))] if ordered else float("nan")
-
-
-def _print(rows: Sequence[Row]) -> None:
-    table = Table(title=f"Offhook on {os.cpu_count()} cores, Python {sys.version.split()[0]}")
-    for title in ("what", "measured", "budget", ""):
-        table.add_column(title)
-    for row in rows:
-        mark = "" if row.met is None else "met" if row.met else "missed"
-        table.add_row(row.what, row.measured, row.budget, mark, style="red" if row.met is False else "")
-    out.print(table)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ class PjsipPhone:
     answer_with: final code for incoming calls, 200 to answer, 486 to refuse, 0 to let them ring.
     quiet_s: how long the other side must be inaudible before `silence`; longer than pauses in its speech.
     record: WAV of what the call hears, from its first packet on; complete after the `async with` block.
-    transport: udp, tcp or tls. trust: PEM of the authority that must have signed the far side's certificate."""
+    transport: udp, tcp or tls. trust: PEM of the authority that must have signed the far side's certificate.
+    prack: 100rel is required, of whoever calls and of whoever is called. srtp: off, optional or
+    required."""
 
     def __init__(
         self,
@@ -41,6 +43,8 @@ class PjsipPhone:
         log_level: int = 0,
         transport: str = "udp",
         trust: Path | None = None,
+        prack: bool = False,
+        srtp: str = "off",
         codecs: Sequence[str] = ("PCMU/8000/1", "PCMA/8000/1"),
     ) -> None:
         self.uri = ""
@@ -57,6 +61,8 @@ class PjsipPhone:
             "log_level": log_level,
             "transport": transport,
             "trust": str(trust or ""),
+            "prack": prack,
+            "srtp": srtp,
             "codecs": list(codecs),
         }
         self._process: asyncio.subprocess.Process
@@ -141,6 +147,10 @@ class PjsipPhone:
         """Ask the other side by REFER to call `to`; follow it with `event("transfer_status")`."""
         await self._do("transfer", to=to)
 
+    async def connect(self, call: int, with_call: int) -> None:
+        """Attended transfer: ask the other side of `call` to take our place in `with_call`."""
+        await self._do("connect", call=call, with_call=with_call)
+
     async def statistics(self) -> dict[str, int]:
         """RTP counters of the live call: sent, received, lost, reordered."""
         await self._do("statistics")
@@ -199,7 +209,7 @@ class PjsipPhone:
             self._had_call = True
         elif event["event"] == "disconnected":
             self._live.discard(event["call"])
-        elif event["event"] == "transfer":
+        elif event["event"] in ("transfer", "replaced"):
             self._live.add(event["followed_by"])
 
     async def _end(self) -> None:

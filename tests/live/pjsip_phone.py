@@ -26,6 +26,11 @@ TRANSPORTS = {
     "tcp": pj.PJSIP_TRANSPORT_TCP,
     "tls": pj.PJSIP_TRANSPORT_TLS,
 }
+SRTP = {
+    "off": pj.PJMEDIA_SRTP_DISABLED,
+    "optional": pj.PJMEDIA_SRTP_OPTIONAL,
+    "required": pj.PJMEDIA_SRTP_MANDATORY,
+}
 STATES = {
     pj.PJSIP_INV_STATE_CALLING: "calling",
     pj.PJSIP_INV_STATE_INCOMING: "incoming",
@@ -132,6 +137,13 @@ class PhoneCall(pj.Call):  # type: ignore[misc]
         self.phone.calls[following.number] = following
         tell("transfer", call=self.number, to=prm.dstUri, followed_by=following.number)
 
+    def onCallReplaced(self, prm: Any) -> None:  # noqa: N802
+        """An INVITE with Replaces took this call's place (RFC 3891): go on in the new one."""
+        following = PhoneCall(self.phone, prm.newCallId)
+        prm.newCall = following
+        self.phone.calls[following.number] = following
+        tell("replaced", call=self.number, followed_by=following.number)
+
     def onCallTransferStatus(self, prm: Any) -> None:  # noqa: N802
         """Progress of a transfer this phone asked for, from the NOTIFYs."""
         tell("transfer_status", call=self.number, code=prm.statusCode, final=prm.finalNotify)
@@ -222,11 +234,14 @@ class Phone:
         codecs: list[str],
         transport: str = "udp",
         trust: str = "",
+        prack: bool = False,
+        srtp: str = "off",
     ) -> None:
         """Bind a free port of 127.0.0.1 and tell the phone's URI. answer_with: 0, 200 or a refusal.
 
         codecs: what is offered, best first, as PJSIP writes them: `G722/16000/1`. transport: udp, tcp or tls.
-        trust: PEM of the authority that far sides over TLS must have, "" for any."""
+        trust: PEM of the authority that far sides over TLS must have, "" for any. prack: 100rel is required.
+        srtp: off, optional or required, with keys from SDP over any transport."""
         self.answer_with, self.record_to, self.quiet_s = answer_with, record, quiet_s
         config = pj.EpConfig()
         config.uaConfig.threadCnt = 0
@@ -255,6 +270,10 @@ class Phone:
         )
         account.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
         account.mediaConfig.transportConfig.port = 0
+        if prack:
+            account.callConfig.prackUse = pj.PJSUA_100REL_MANDATORY
+        account.mediaConfig.srtpUse = SRTP[srtp]
+        account.mediaConfig.srtpSecureSignaling = 0
         self.account.create(account)
         tell("started", uri=account.idUri, port=port)
 
@@ -306,6 +325,10 @@ class Phone:
     def transfer(self, *, to: str, call: int = 0) -> None:
         """REFER the other side to a URI (RFC 3515)."""
         self._of(call).xfer(to, pj.CallOpParam(True))
+
+    def connect(self, *, call: int, with_call: int) -> None:
+        """REFER the other side of `call` to the other side of `with_call`, whose place it takes (RFC 5589)."""
+        self._of(call).xferReplaces(self._of(with_call), pj.CallOpParam(True))
 
     def statistics(self, *, call: int = 0) -> None:
         """Tell the RTP counters of a live call."""

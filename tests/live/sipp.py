@@ -100,18 +100,21 @@ class SippPhone:
     process: asyncio.subprocess.Process
 
     @classmethod
-    async def start(cls, folder: Path, script: Script | None = None) -> SippPhone:
-        """Answer calls on a free port until `stop`; with a script, one call as it says. folder: new, for
-        sipp's files."""
+    async def start(
+        cls, folder: Path, scenario: str = "uas_echo", *, resends: bool = True, script: Script | None = None
+    ) -> SippPhone:
+        """Answer every call on a free port until `stop`; with a script, one call as it says. folder: new, for
+        sipp's files. resends: as of `SippRun`."""
         await asyncio.to_thread(folder.mkdir, parents=True)
         port = free_udp_port()
         with RtpObserver.watch(1) as free:
             media_port = free.sipp_port
-        scenario = SCENARIOS / "uas_echo.xml"
+        path = SCENARIOS / f"{scenario}.xml"
         if script is not None:
-            scenario = folder / "script.xml"
-            await asyncio.to_thread(scenario.write_text, script.xml("called"))
-        command = ["sipp", "-sf", str(scenario), "-i", "127.0.0.1", "-bind_local"]
+            path = folder / "script.xml"
+            await asyncio.to_thread(path.write_text, script.xml("called"))
+        command = ["sipp", "-sf", str(path), "-i", "127.0.0.1", "-bind_local"]
+        command += [] if resends else ["-nr"]
         command += ["-p", str(port), "-mi", "127.0.0.1", "-mp", str(media_port), "-rtp_echo", "-nostdin"]
         if script is not None:  # what is sent twice must be seen twice
             command += ["-m", "1", "-nr", "-trace_err", "-error_file", "errors.log"]

@@ -39,7 +39,7 @@ async def phone() -> AsyncIterator[Phone]:
 @asynccontextmanager
 async def far_side(folder: Path, script: Script) -> AsyncIterator[tuple[SippPhone, str]]:
     """sipp as the called side, playing one script; yields it and what to dial."""
-    sipp = await SippPhone.start(folder / "sipp", script)
+    sipp = await SippPhone.start(folder / "sipp", script=script)
     try:
         yield sipp, f"sip:far@{HOST}:{sipp.port}"
     finally:

@@ -100,3 +100,18 @@ def test_calls_share_providers_but_not_agents() -> None:
     assert first is not second
     assert isinstance(first, Agent)
     assert first.tts is second.tts
+
+
+def test_the_pronunciation_list_of_plan_and_agent_reaches_the_voice() -> None:
+    """Row 40: the agent's entry wins over the plan's; a Python agent brings its own."""
+    text = _plan("    python: examples.weather:Forecaster\n    pronounce: {SQL: sequel}")
+    text = text.replace("agents:", "defaults:\n  pronounce: {SQL: es cue el, Nguyen: win}\nagents:", 1)
+    agent = Casting(FAKES, None).agent(_personas(text), "a")
+    assert agent.pronounce.words == {"SQL": "sequel", "Nguyen": "win"}
+
+
+def test_an_entry_that_could_never_be_met_is_said_before_the_first_call() -> None:
+    """Figures are read out before the list is asked."""
+    text = _plan("    instructions: x\n    pronounce: {24/7: always}")
+    with pytest.raises(ConfigError, match="agent 'a': pronounce: '24/7' is never met"):
+        Casting(FAKES, None).rehearse(_personas(text))

@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-from offhook.link import TO_SWITCH, TO_WORKER, CallEvent, EndCall, Link, LinkError, Message, StartCall, Stop
+from offhook.link import (
+    TO_SWITCH,
+    TO_WORKER,
+    CallEvent,
+    EndCall,
+    Link,
+    LinkError,
+    MediaChanged,
+    Message,
+    StartCall,
+    Stop,
+)
 
 
 class _End:
@@ -113,6 +124,21 @@ async def test_a_line_that_is_no_message_closes_the_link_with_a_reason() -> None
     assert isinstance(error, LinkError)
     with pytest.raises(LinkError, match="not a link message"):
         raise error
+
+
+async def test_keys_of_a_call_are_shown_by_no_repr_and_no_error() -> None:
+    """Row 51: they cross the link, and a message that is wrong is named in the log."""
+    media = {"codec": "PCMU", "srtp": {"send_key": "SECRET"}}
+    message = MediaChanged(call_id="c" * 36, media=media)
+    assert "SECRET" not in repr(message)
+    assert "SECRET" not in repr(_start().model_copy(update={"media": media}))
+    ours, theirs = socket.socketpair()
+    end = _End(ours, TO_WORKER)
+    with theirs:
+        theirs.sendall(message.model_dump_json().replace('"media":{', '"nonsense":{').encode() + b"\n")
+        error = await end.closed
+    assert isinstance(error, LinkError) and "nonsense" in str(error)
+    assert "SECRET" not in str(error)
 
 
 def test_every_message_kind_says_its_own_name() -> None:

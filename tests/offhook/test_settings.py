@@ -39,7 +39,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         "OFFHOOK_MAX_CALLS": "",
     }
     settings = load_settings(path, environ=environ)
-    assert (settings.sip.port, settings.sip.host, settings.workers) == (5070, "10.0.0.1", 4)
+    assert (settings.sip.port, settings.sip.host, settings.workers) == (5070, ("10.0.0.1",), 4)
     assert settings.providers.stt.name == "groq"
     assert settings.providers.tts.name == "espeak"
 
@@ -131,6 +131,16 @@ def test_tls_is_set_by_the_file_or_by_the_environment(tmp_path: Path) -> None:
         False,
     )
     assert (
-        "unknown key 'cert'. Known: certificate"
+        "unknown key 'cert'. Known: alpn, certificate"
         in problems(written(tmp_path, "sip:\n  tls: {cert: phone.pem}\n"))[0]
     )
+
+
+def test_what_ends_a_call_by_its_sound_and_how_packets_are_marked_may_be_set(tmp_path: Path) -> None:
+    """Words in the file or in a variable; a signal that is not known is named."""
+    path = written(tmp_path, "hang_up_on: []\nrtp: {dscp: 34}\n")
+    settings = load_settings(path, environ={"OFFHOOK_SIP__DSCP": "26"})
+    assert (settings.hang_up_on, settings.rtp.dscp, settings.sip.dscp) == ((), 34, 26)
+    assert load_settings(path, environ={"OFFHOOK_HANG_UP_ON": "busy, fax"}).hang_up_on == ("busy", "fax")
+    assert "'bussy'. Allowed: busy or fax" in problems(written(tmp_path, "hang_up_on: [bussy]\n"))[0]
+    assert "dscp" in problems(written(tmp_path, "rtp: {dscp: 64}\n"))[0]

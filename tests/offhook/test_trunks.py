@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from offhook.settings import Settings, load_settings
 from offhook.switch.metrics import Metrics
 from offhook.switch.trunks import Trunks, way_out
 from telephony.dialplan.document import FileProblems
+from telephony.media.ports import PortPool
+from telephony.phone import Phone
 from telephony.sip.message import Request
 from telephony.sip.screening import Refusal, Vouched
 from telephony.sip.transaction import Flow
@@ -27,6 +31,7 @@ trunks:
     password_env: CARRIER_PASSWORD
     register: yes
     codecs: [pcma]
+    srtp: required
     max_calls: 30
     caller_id: {show: "+4930123456", believe: no}
     allowed: ["+49*"]
@@ -57,6 +62,13 @@ def test_a_trunk_is_read_with_its_password_from_the_environment(tmp_path: Path) 
     assert dialling(way, "+4940").target == "sip:+4940@203.0.113.10:5080"
 
 
+def test_a_trunk_may_want_lines_of_its_own_on_every_call(tmp_path: Path) -> None:
+    """Some carriers tell customers apart by a header."""
+    text = "trunks: [{name: a, host: 203.0.113.10, allowed: ['+49*'], headers: {X-Customer: '4711'}}]\n"
+    (trunk,) = load_settings(written(tmp_path, text), environ={}).trunks
+    assert dialling(way_out(trunk), "+4940").headers == (("X-Customer", "4711"),)
+
+
 def test_the_example_in_the_shipped_file_can_be_used_as_it_stands(tmp_path: Path) -> None:
     """Operators uncomment it; a mistake in it would be theirs to find."""
     lines = SHIPPED.read_text().splitlines()
@@ -77,10 +89,12 @@ def test_every_mistake_in_a_trunk_is_named_with_its_line(tmp_path: Path) -> None
   - {name: f, user: u, password_env: MISSING}
   - {name: g, challenge: yes}
   - {name: h, allowed: ["+49y"]}
+  - {name: i, keepalive_s: 30}
+  - {name: j, headers: {Contact: "<sip:me@example.com>"}}
 access: {strangers: maybe, codes: {busy: 200}}
 """
     found = problems(written(tmp_path, text))
-    assert [line.split(":")[0] for line in found] == ["2", "3", "4", "5", "6", "7", "8", "9", "10", "10"]
+    assert [int(line.split(":")[0]) for line in found] == [*range(2, 12), 12, 12]
     assert "has host bits set" in found[0] and "Write it like 203.0.113.0/24." in found[0]
     assert "no codec 'G729'. Known:" in found[1]
     assert found[2].endswith("unknown key 'registre'. Did you mean 'register'?")
@@ -88,7 +102,9 @@ access: {strangers: maybe, codes: {busy: 200}}
     assert "Put it into .env" in found[4] and "geheim" not in found[4]
     assert "no variable 'MISSING' in the environment or .env." in found[5]
     assert found[6].endswith("trunk 'g': a login needs user and password_env. Add them.")
-    assert found[8].endswith("'strangers' is 'maybe'. Allowed: accept, lan, reject or drop.")
+    assert found[8].endswith("trunk 'i': `keepalive_s` needs a host to ask. Add it.")
+    assert "header Contact is written by Offhook. Leave it out." in found[9]
+    assert found[10].endswith("'strangers' is 'maybe'. Allowed: accept, lan, reject or drop.")
 
 
 def test_two_trunks_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -115,9 +131,51 @@ async def test_the_switch_lets_in_whom_the_settings_name(tmp_path: Path) -> None
     def knock(host: str) -> Vouched | Refusal | None:
         return trunks.access.judge(request, Flow("udp", (host, 5060)), 1.0)
 
-    assert knock("203.0.113.10") == knock("198.51.100.7") == Vouched("carrier", trusted=False)
+    assert (
+        knock("203.0.113.10")
+        == knock("198.51.100.7")
+        == Vouched("carrier", trusted=False, contact_user="4930123456")
+    )
     stranger = knock("192.0.2.1")
     assert isinstance(stranger, Refusal) and stranger.status == 401, "it may be anna, phoning from home"
     trunks.count()
     assert b'offhook_sip_gate{verdict="welcome"} 2.0' in metrics.text()
     assert trunks.access.trunks["carrier"].codecs == ("PCMA",)
+    assert [trunk.srtp for trunk in trunks.access.trunks.values()] == ["required", None]
+
+
+def test_sound_is_encrypted_with_whoever_can_unless_the_settings_say_otherwise(tmp_path: Path) -> None:
+    """Row 51: optional costs plain callers nothing; anything but the three words is an error."""
+    assert Settings().sip.srtp == "optional"
+    assert load_settings(written(tmp_path, "sip: {srtp: off}\n"), environ={}).sip.srtp == "off"
+    assert load_settings(SHIPPED, environ={"OFFHOOK_SIP__SRTP": "required"}).sip.srtp == "required"
+    (found,) = problems(written(tmp_path, "sip: {srtp: maybe}\n"))
+    assert found.endswith("'srtp' is 'maybe'. Allowed: off, optional or required.")
+
+
+async def test_a_trunk_is_asked_whether_it_is_there_and_the_metrics_tell() -> None:
+    """RFC 3261 §11: one that answers is up whatever it says, one that cannot be reached is down."""
+    async with asyncio.timeout(10), a_phone() as carrier, a_phone() as phone:
+        asked, often = itertools.count(1), asyncio.Event()
+
+        def busy() -> int:
+            if next(asked) == 3:
+                often.set()
+            return 503
+
+        carrier.options_status = busy
+        metrics = Metrics()
+        there = TrunkSettings(name="there", host=(f"127.0.0.1:{carrier.address[1]}",), keepalive_s=0.01)
+        gone = TrunkSettings(
+            name="gone", host=("[::1]:5060",), keepalive_s=0.01
+        )  # no way from an IPv4 socket
+        quiet = TrunkSettings(name="quiet", host=("127.0.0.1",))
+        async with Trunks(Settings(trunks=(there, gone, quiet)), metrics).open(phone):
+            await often.wait()
+        assert b'offhook_trunk_up{trunk="there"} 1.0' in metrics.text()
+        assert b'offhook_trunk_up{trunk="gone"} 0.0' in metrics.text()
+        assert b'trunk="quiet"' not in metrics.text()
+
+
+def a_phone() -> Phone:
+    return Phone(host="127.0.0.1", port=0, ports=PortPool("127.0.0.1", 26000, 26010))

@@ -11,10 +11,10 @@ import numpy as np
 
 from pipeline.agent.agent import Agent
 from pipeline.events import Event
+from pipeline.options import TurnHandling
 from pipeline.ports import Frame, Llm, Stt, TransferResult, Tts
 from pipeline.providers.fake import FakeLlm, FakeStt, FakeTts, FakeVad
 from pipeline.session import Services, Session
-from pipeline.turn import TurnHandling
 from telephony.media.playout import Playout
 
 RATE = 8000
@@ -37,6 +37,7 @@ class Rig:
         llm: Llm | None = None,
         tts: Tts | None = None,
         options: TurnHandling | None = None,
+        announcement: str = "",
     ) -> None:
         self.events: list[Event] = []
         self.saved: list[dict[str, Any]] = []
@@ -45,6 +46,10 @@ class Rig:
         self.transfers: list[str] = []
         self.transfer_result = TransferResult(True, 200)
         self.hung_up = ""
+        self.dialled = ""
+        self.control: list[str] = []  # what the agent did to the call, in order
+        self.comes_back = self.recorded = True
+        self.held: list[tuple[float, float]] = []  # when the caller's phone holds us, (from, to) in s
         self._speech, self._keys = speech, list(keys)
         self.session = Session(
             agent,
@@ -55,6 +60,7 @@ class Rig:
             save=self.saved.append,
             options=options,
             userdata={},
+            announcement=announcement,
         )
 
     # ------------------------------------------------------------ CallControl
@@ -68,7 +74,23 @@ class Rig:
         return self.transfer_result
 
     def send_digits(self, digits: str) -> None:
-        """Nobody listens."""
+        self.dialled += digits
+
+    async def hold(self) -> bool:
+        self.control.append("hold")
+        return True
+
+    async def resume(self) -> bool:
+        self.control.append("resume")
+        return self.comes_back
+
+    def pause_recording(self) -> bool:
+        self.control.append("pause recording")
+        return self.recorded
+
+    def resume_recording(self) -> bool:
+        self.control.append("resume recording")
+        return self.recorded
 
     # ------------------------------------------------------------ time
 
@@ -90,6 +112,7 @@ class Rig:
         while self._keys and self._keys[0][0] <= now:
             self.session.key(self._keys.pop(0)[1], now)
         speaking = any(start <= now < end for start, end in self._speech)
+        self.session.caller_held(any(start <= now < end for start, end in self.held), now)
         self.session.hear(VOICE if speaking else SILENCE, now)
         self.heard.append(self.session.speak(now) is not None)
 

@@ -12,7 +12,7 @@ import pytest
 from telephony.call.events import CallEvent, Confirmed, DigitsByInfo, Ended, MediaChanged, TransferProgress
 from telephony.call.state import Leg
 from telephony.call.transfer import TransferOutcome
-from telephony.errors import CallFailed, SdpError
+from telephony.errors import CallFailed, MediaError, SdpError
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
 from telephony.sip.lexer import lex
@@ -247,6 +247,38 @@ async def test_a_key_by_info_is_heard_and_other_infos_are_answered() -> None:
         far.send("INFO", 5, "Content-Type: application/media_control+xml", body="<x/>")
         await far.response(415)
         assert heard == [DigitsByInfo("5", 160), DigitsByInfo("#", 0)]
+
+
+async def test_our_keys_by_info_go_one_at_a_time_with_their_pauses() -> None:
+    """Row 58 for trunks without RFC 4733: the next INFO follows the answer, the tone and 50 ms at the least."""
+    async with a_standing_call() as (phone, far, _):
+        loop = asyncio.get_running_loop()
+        pressing = asyncio.ensure_future(phone.live[0].send_digits("1w#d"))
+        times, bodies = [], []
+        for _ in range(3):
+            info = await far.request("INFO")
+            assert info.content_type == "application/dtmf-relay"
+            times.append(loop.time())
+            bodies.append(info.body)
+            far.reply(info, 200)
+        await pressing
+        assert bodies == [b"Signal=%s\r\nDuration=160\r\n" % key for key in (b"1", b"#", b"D")]
+        assert times[1] - times[0] >= 0.7
+        assert times[2] - times[1] >= 0.21
+        assert loop.time() - times[2] >= 0.21
+
+
+async def test_keys_that_are_refused_or_are_none_are_told_and_the_call_stands() -> None:
+    """RFC 6086 §4.2.2: 469 or 415 ends the string, not the call; a letter off the keypad sends nothing."""
+    async with a_standing_call() as (phone, far, _):
+        call = phone.live[0]
+        with pytest.raises(MediaError, match="character 2: 'x'"):
+            await call.send_digits("1x")
+        pressing = asyncio.ensure_future(call.send_digits("12"))
+        far.reply(await far.request("INFO"), 415)
+        with pytest.raises(MediaError, match="415 Unsupported"):
+            await pressing
+        assert call.leg is Leg.TALKING
 
 
 async def test_garbage_on_the_port_does_not_disturb_a_call() -> None:

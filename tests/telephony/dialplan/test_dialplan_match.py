@@ -17,7 +17,7 @@ from telephony.dialplan.match import Plan, match
 from telephony.dialplan.model import Route
 from telephony.dialplan.number import narrower, normalise, overlap, parse_pattern, uncovered
 from telephony.dialplan.store import PlanStore
-from telephony.errors import NoSuchNumber
+from telephony.errors import NoSuchNumber, SentElsewhere
 
 HEAD = """\
 version: 1
@@ -116,6 +116,31 @@ def test_a_rule_may_refuse_with_its_own_status() -> None:
     with pytest.raises(NoSuchNumber, match=r"plan\.yaml:11: '66\*' refuses '661' with 603") as caught:
         match(plan("number: 1, agent: a", "number: 66*, reject: 603"), "66-1")
     assert caught.value.code == 603
+
+
+def test_a_rule_may_send_its_callers_elsewhere() -> None:
+    """RFC 3261 §21.3.3: the caller's side dials on; no agent and no port of ours is spent on it."""
+    rules = plan("number: 1, agent: a", "number: 7*, redirect: [sip:desk@pbx.example, tel:+4930]")
+    with pytest.raises(
+        SentElsewhere, match=r"plan\.yaml:11: '7\*' sends '71' to sip:desk@pbx\.example, tel:"
+    ) as caught:
+        match(rules, "71")
+    assert (caught.value.code, caught.value.targets) == (302, ("sip:desk@pbx.example", "tel:+4930"))
+    assert (
+        str(explain(rules, "71")).splitlines()[0] == "71: sent to sip:desk@pbx.example, tel:+4930 (line 11)"
+    )
+
+
+def test_a_transfer_may_carry_header_lines_but_none_of_ours() -> None:
+    """What the desk must know travels with the caller; From and its like are not the plan's to write."""
+    rule = "  - {number: 1, agent: d}\n"
+    lines = HEAD.replace(
+        "d: {instructions: x}", "d: {instructions: x, transfer_headers: {X-Reason: billing}}"
+    )
+    route = match(parse_plan((lines + rule).encode(), "plan.yaml"), "1")
+    assert Route.load(route.dump()).agents["d"].transfer_headers == {"X-Reason": "billing"}
+    with pytest.raises(FileProblems, match="header From is written by Offhook"):
+        parse_plan((lines.replace("X-Reason", "From") + rule).encode(), "plan.yaml")
 
 
 def test_a_route_carries_every_agent_that_the_call_can_reach() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from telephony.errors import MediaError
 from telephony.media.recorder import Recorder
 
 
@@ -66,7 +67,7 @@ def test_a_pause_records_silence_of_its_length(tmp_path: Path) -> None:
             if n == 40:
                 recorder.pause()
             if n == 71:
-                recorder.resume()
+                recorder.go_on()
             recorder.frame(frame(n), frame(n))
     expected = [0 if 40 <= n < 71 else n for n in range(1, 101)]
     assert [side[::160].tolist() for side in read(path)] == [expected, expected]
@@ -128,6 +129,7 @@ def test_a_full_disk_ends_the_recording_not_the_call(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 import numpy as np
+from telephony.errors import MediaError
 from telephony.media.recorder import Recorder
 recorder = Recorder(sys.argv[1], 8000)
 for n in range(125):
@@ -144,3 +146,41 @@ def test_a_killed_process_leaves_a_file_that_plays(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], env=env, check=False)
     assert done.returncode == -signal.SIGKILL
     assert read(path)[0].tolist() == [5] * 16000
+
+
+def test_a_recording_goes_on_where_its_killed_writer_stopped(tmp_path: Path) -> None:
+    """Another worker takes the call over: the header is repaired, and what was missed is silence of its length."""
+    path = tmp_path / "audio.wav"
+    with Recorder(path, 8000) as first:
+        for n in range(1, 51):
+            first.frame(frame(n), frame(-n))
+    torn = path.read_bytes()[:-3]  # killed inside a write: half a pair is there, and the header is behind
+    path.write_bytes(torn[:4] + bytes(4) + torn[8:40] + bytes(4) + torn[44:])
+    with Recorder.resume(path, 8000, at_sample=52 * 160) as second:
+        assert second.samples == 52 * 160
+        assert len(read(path)[0]) == 52 * 160, "it can be played at once"
+        second.frame(frame(100), None)
+    caller, agent = read(path)
+    assert caller[::160].tolist() == [*range(1, 51), 0, 0, 100]
+    assert agent[::160].tolist() == [*range(-1, -51, -1), 0, 0, 0]
+
+
+def test_without_a_position_a_recording_goes_on_behind_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "audio.wav"
+    with Recorder.resume(path, 8000) as first:  # nothing is there yet
+        first.frame(frame(1), None)
+    with Recorder.resume(path, 8000) as second:
+        second.frame(frame(2), None)
+    assert read(path)[0][::160].tolist() == [1, 2]
+
+
+def test_what_is_no_recording_of_this_call_is_not_written_over(tmp_path: Path) -> None:
+    """Another rate would play at the wrong speed; a text file is somebody's."""
+    path = tmp_path / "audio.wav"
+    Recorder(path, 16000).close()
+    with pytest.raises(MediaError, match="no stereo recording of 16 bits at 8000 Hz"):
+        Recorder.resume(path, 8000)
+    path.write_text("These notes were left here by the administrator.")
+    with pytest.raises(MediaError, match="Move it away"):
+        Recorder.resume(path, 8000)
+    assert path.read_text().startswith("These notes")

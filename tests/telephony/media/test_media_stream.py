@@ -15,15 +15,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from telephony.errors import MediaError
 from telephony.media import rtcp
+from telephony.media.background import Loop
 from telephony.media.codecs import open_codec
 from telephony.media.codecs.g711 import decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
 from telephony.media.packet import Header, parse
 from telephony.media.playout import Playout
+from telephony.media.progress import tone
+from telephony.media.receiving import OnTone
 from telephony.media.recorder import Recorder
 from telephony.media.report import SourceStats
 from telephony.media.stream import Stream, StreamState
-from telephony.sdp.plan import MediaPlan
+from telephony.sdp.plan import Direction, MediaPlan
 
 Frame = NDArray[np.int16]
 
@@ -85,7 +89,15 @@ class Phone:
 class Call:
     """A stream with an ear that keeps everything and a mouth that is a playout."""
 
-    def __init__(self, *, with_rtcp: bool = False, recorder: Recorder | None = None, **plan: object) -> None:
+    def __init__(
+        self,
+        *,
+        with_rtcp: bool = False,
+        recorder: Recorder | None = None,
+        on_tone: OnTone | None = None,
+        mute_tones: bool = True,
+        **plan: object,
+    ) -> None:
         rtp = udp()
         self.control = udp() if with_rtcp else None
         self.phone = Phone(rtp.getsockname())
@@ -106,7 +118,9 @@ class Call:
             ear=lambda frame, _: self.frames.append(frame),
             mouth=lambda _: self.playout.pull(),
             on_digit=self._digit,
+            on_tone=on_tone,
             recorder=recorder,
+            mute_tones=mute_tones,
         )
 
     def _digit(self, digit: str, now: float) -> None:
@@ -451,8 +465,9 @@ def test_a_call_keeps_its_rate_when_the_codec_changes(call: Call, codec: str, pt
     call.levels()
     theirs = open_codec(codec)
     for count in range(30):
-        tone = 8000 * np.sin(np.arange(count * 320, (count + 1) * 320) * (2 * np.pi * 500 / 16000))
-        call.phone.send(call.phone.packet(theirs.encode(tone.astype(np.int16)), pt=pt, units=clock_hz // 50))
+        at = np.arange(count * 320, (count + 1) * 320) * (2 * np.pi / 16000)
+        sound = 5000 * (np.sin(500 * at) + np.sin(900 * at))  # one steady tone would be no speech
+        call.phone.send(call.phone.packet(theirs.encode(sound.astype(np.int16)), pt=pt, units=clock_hz // 50))
         call.playout.play(np.full(160, 4000, np.int16))
         call.tick()
     assert {len(frame) for frame in call.frames} == {160}
@@ -662,3 +677,78 @@ def test_rtcp_alone_keeps_the_media_timeout_away(call: Call) -> None:
     call.tick()
     assert call.stream.silent_for(call.now) == 0
     assert call.stream.last_heard is None
+
+
+def test_hold_pause_and_a_stalled_clock_leave_no_gap_in_the_recording(tmp_path: Path) -> None:
+    """Row 46: whatever happens to the call, sample positions are its time, 160 a tick."""
+    path = tmp_path / "audio.wav"
+    recorder = Recorder(path, 8000)
+    call = Call(recorder=recorder)
+    call.playout.play(np.full(160 * 10, 1000, np.int16))
+    call.talk(20)
+    call.stream.update(replace(call.plan, direction="sendonly"))  # we hold, with music
+    call.stream.play_background(Loop(np.full(8000, 3000, np.int16), 8000))
+    call.talk(30)
+    call.stream.stop_background()
+    call.stream.update(replace(call.plan, direction="inactive"))
+    call.tick(10)
+    call.stream.update(call.plan)
+    call.talk(10)
+    recorder.pause()
+    call.talk(10)
+    recorder.go_on()
+    call.tick(skipped=14)
+    call.talk(5)
+    call.close()
+    ticks = 20 + 30 + 10 + 10 + 10 + 15 + 5
+    assert recorder.samples == ticks * 160
+    with wave.open(str(path)) as file:
+        sound = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 160, 2)
+    assert len(sound) == ticks
+    agent = [int(frame[-1, 1]) for frame in sound]
+    assert agent[:50] == [1000] * 10 + [0] * 10 + [3000] * 30
+    assert not any(agent[50:])
+    caller = [int(frame[80, 0]) for frame in sound]
+    assert all(caller[4:20]), "heard"
+    assert not any(caller[24:60]), "on hold"
+    assert any(caller[60:70])
+    assert not any(caller[70:94]), "paused, and the stall"
+
+
+def test_music_is_sent_on_hold_while_nobody_is_listened_to(call: Call) -> None:
+    """Row 46, RFC 3264 §8.4: a=sendonly. Row 57: the packets go on, and so does no timeout."""
+    call.talk(10)
+    call.stream.update(replace(call.plan, direction="sendonly"))
+    call.stream.play_background(tone("ringback", 8000, "de"))
+    call.phone.heard()
+    call.levels()
+    call.tick(3000)
+    assert call.stream.silent_for(call.now) == 0.0
+    packets = call.phone.heard()
+    assert len(packets) > 100
+    sound = np.concatenate([decode_ulaw(payload) for _, payload in packets[:50]])
+    assert np.argmax(np.abs(np.fft.rfft(sound))) * 8000 / len(sound) == pytest.approx(425, abs=2)
+
+
+@pytest.mark.parametrize("direction", ["sendonly", "recvonly", "inactive"])
+def test_a_long_hold_is_not_taken_for_silence_when_it_ends(call: Call, direction: Direction) -> None:
+    """Row 46: the media timeout stands still on hold, whoever asked for it, and starts anew afterwards."""
+    call.talk(10)
+    call.stream.update(replace(call.plan, direction=direction))
+    call.tick(3000)
+    assert call.stream.silent_for(call.now) == 0.0
+    call.stream.update(call.plan)
+    call.tick(50)
+    assert call.stream.silent_for(call.now) == pytest.approx(1.0)
+
+
+def test_digits_go_out_as_sound_or_not_at_all_where_the_trunk_says_so(call: Call) -> None:
+    """Row 58: in-band though events were agreed on; and a trunk that insists on events gets an error without."""
+    call.stream.send_digits("5", "inband")
+    call.tick(5)
+    sound = np.concatenate([decode_ulaw(payload) for _, payload in call.phone.heard()])
+    spectrum = np.abs(np.fft.rfft(sound))
+    assert sorted(np.argsort(spectrum)[-2:] * 8000 / len(sound)) == pytest.approx([770, 1336], abs=8)
+    call.stream.update(replace(call.plan, dtmf_send_pt=None))
+    with pytest.raises(MediaError, match="No telephone-events were agreed on"):
+        call.stream.send_digits("5", "rtp")

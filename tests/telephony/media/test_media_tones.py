@@ -143,6 +143,12 @@ def test_w_waits_half_a_second() -> None:
     assert [digit for digit, _ in steps] == ["1"] * 8 + [""] * 25 + ["2"] * 8
 
 
+@pytest.mark.parametrize(("sign", "seconds"), [("w", 0.5), ("W", 1.0), (",", 2.0)])
+def test_each_sign_for_a_pause_waits_its_time(sign: str, seconds: float) -> None:
+    """As PBXs (w, W) and mobile phones (comma) dial it; `w` and `W` are not the same."""
+    assert len(dialled(f"{sign}1")) - len(dialled("1")) == round(seconds * 50)
+
+
 def test_what_we_send_is_heard_once_by_our_own_listener() -> None:
     """Every key, small letters too."""
     listener, sender, heard, timestamp = DigitListener(), DigitSender(), "", 0
@@ -159,7 +165,7 @@ def test_what_we_send_is_heard_once_by_our_own_listener() -> None:
 def test_what_is_not_on_a_keypad_is_refused_whole() -> None:
     """An agent's mistake must not half dial."""
     sender = DigitSender()
-    with pytest.raises(MediaError, match="character 3: 'X'"):
+    with pytest.raises(MediaError, match="character 3: 'x'"):
         sender.send("12x4")
     assert not sender.busy
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from telephony.errors import SdpError
-from telephony.sdp.description import Crypto, Origin, RtpMap, Sdp
+from telephony.sdp.crypto import Crypto
+from telephony.sdp.description import Origin, RtpMap, Sdp
 
 PLAIN = (
     "v=0\r\no=- 3930 3931 IN IP4 203.0.113.5\r\ns=call\r\nc=IN IP4 203.0.113.5\r\nt=0 0\r\n"
@@ -117,7 +118,7 @@ def test_srtp_keys_with_lifetime_and_mki() -> None:
     ).media[0]
     assert audio.cryptos == [
         Crypto(1, "AES_CM_128_HMAC_SHA1_80", "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj", "2^20", "1:32"),
-        Crypto(2, "AES_CM_128_HMAC_SHA1_32", "abc=", "", "1:4"),
+        Crypto(2, "AES_CM_128_HMAC_SHA1_32", "abc=", "", "1:4", ("UNENCRYPTED_SRTCP",)),
         Crypto(3, "AES_CM_128_HMAC_SHA1_80", "xyz==", "2^31", ""),
     ]
 

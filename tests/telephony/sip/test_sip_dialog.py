@@ -8,6 +8,7 @@ import pytest
 
 from telephony.errors import SipSyntaxError
 from telephony.sip.dialog import Dialog
+from telephony.sip.lexer import lex
 from telephony.sip.message import Request, Response
 from telephony.sip.transaction import Flow
 
@@ -70,6 +71,21 @@ def test_a_strict_router_gets_itself_as_target() -> None:
     bye = uas(("Record-Route", "<sip:203.0.113.9>, <sip:192.0.2.2;lr>")).request("BYE")
     assert bye.uri == "sip:203.0.113.9"
     assert bye.all("Route") == ["<sip:192.0.2.2;lr>", "<sip:ann@192.0.2.7:5062;ob>"]
+
+
+@pytest.mark.parametrize(
+    ("contact", "uri"),
+    [
+        ("<sip:John Doe@192.0.2.7>", "sip:John%20Doe@192.0.2.7"),
+        ("<sip:a@192.0.2.7;x=SIP/2.0 200 OK>", "sip:a@192.0.2.7;x=SIP/2.0%20200%20OK"),
+        ("<x:y\tz>", "x:y%09z"),
+    ],
+)
+def test_what_a_contact_holds_breaks_no_request_line_of_ours(contact: str, uri: str) -> None:
+    """RFC 3261 §7.1, §25.1: there is no space in a Request-URI. Old phones put their user's name into Contact."""
+    bye = Dialog.as_uas(invite(("Contact", contact)), "b1", US, FLOW).request("BYE")
+    assert bye.first_line == f"BYE {uri} SIP/2.0"
+    assert lex(bye.encode()).first_line == bye.first_line
 
 
 def test_our_requests_carry_our_side_as_from_and_count_on_their_own() -> None:

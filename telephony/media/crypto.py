@@ -1,0 +1,118 @@
+"""SRTP and SRTCP: what makes a call unreadable on its way, and a packet provably the caller's (RFC 3711).
+
+The ciphers are libsrtp's, through pylibsrtp. Not how keys are agreed on (sdp/crypto.py). Driven by stream.py, one
+call a packet. Bytes in, bytes out: no socket, no clock.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pylibsrtp import Error, Policy, Session
+
+from telephony.errors import MediaError
+from telephony.sdp.crypto import key_bytes
+from telephony.sdp.plan import Srtp
+
+PROFILES: Final = {
+    "AES_CM_128_HMAC_SHA1_80": Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+    "AES_CM_128_HMAC_SHA1_32": Policy.SRTP_PROFILE_AES128_CM_SHA1_32,
+    "AEAD_AES_128_GCM": Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
+    "AEAD_AES_256_GCM": Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
+}
+# What follows the key's name (MKI) at the end of an RTP and of an RTCP packet: the tag, and nothing for GCM, whose
+# tag stands before it (RFC 3711 §3.1, §3.4; RFC 7714 §8.2, §9.2). 32-bit tags are for RTP only (RFC 4568 §6.2.2).
+_AFTER_MKI: Final = {"AES_CM_128_HMAC_SHA1_80": (10, 10), "AES_CM_128_HMAC_SHA1_32": (4, 10)}
+_REPLAY = "replay"  # how libsrtp's words begin for a packet that was here already
+
+
+class Guard:
+    """Both directions of one call. Counters are public and only grow.
+
+    Sources may follow each other (any SSRC). After a change of their key the old one is taken until the new one
+    was heard: packets that were on their way are not lost."""
+
+    def __init__(self, srtp: Srtp) -> None:
+        """Raises MediaError for a suite or key that libsrtp does not take."""
+        self.unauthenticated = 0  # altered, forged, not encrypted, or under another key
+        self.replayed = 0  # here already, or too old to tell
+        self._srtp = srtp
+        self._out = _session(srtp.suite, srtp.send_key, Policy.SSRC_ANY_OUTBOUND)
+        self._in = _Incoming(srtp)
+        self._before: _Incoming | None = None
+
+    def update(self, srtp: Srtp) -> None:
+        """A new description. A key that stays keeps its place: how often the sequence numbers have wrapped is on
+        no packet, and a fresh context would not know (RFC 3711 §3.3.1). Raises MediaError as the first one."""
+        before = self._srtp
+        if (srtp.suite, srtp.send_key) != (before.suite, before.send_key):
+            self._out = _session(srtp.suite, srtp.send_key, Policy.SSRC_ANY_OUTBOUND)
+        if _theirs(srtp) != _theirs(before):
+            self._before, self._in = self._in, _Incoming(srtp)
+        self._srtp = srtp
+
+    def protect(self, packet: bytes, *, rtcp: bool = False) -> bytes:
+        """One packet, encrypted and signed. Raises MediaError if it cannot be."""
+        try:
+            return self._out.protect_rtcp(packet) if rtcp else self._out.protect(packet)
+        except (Error, ValueError) as error:
+            raise MediaError(
+                f"packet of {len(packet)} bytes cannot be encrypted: {error}. Not sent."
+            ) from error
+
+    def unprotect(self, packet: bytes, *, rtcp: bool = False) -> bytes | None:
+        """What they sent; None, and counted, if nobody with the key has sent it just now."""
+        try:
+            clear = self._in.open(packet, rtcp)
+        except (Error, ValueError) as error:
+            return self._opened_late(packet, rtcp, str(error))
+        self._before = None
+        return clear
+
+    def _opened_late(self, packet: bytes, rtcp: bool, problem: str) -> bytes | None:
+        if self._before is not None:
+            try:
+                return self._before.open(packet, rtcp)
+            except (Error, ValueError):
+                pass
+        if problem.startswith(_REPLAY):
+            self.replayed += 1
+        else:
+            self.unauthenticated += 1
+        return None
+
+
+class _Incoming:
+    """Their packets under one key."""
+
+    def __init__(self, srtp: Srtp) -> None:
+        self._session = _session(srtp.suite, srtp.receive_key, Policy.SSRC_ANY_INBOUND)
+        self._mki_bytes = srtp.receive_mki_bytes
+        self._after_mki = _AFTER_MKI.get(srtp.suite, (0, 0))
+
+    def open(self, packet: bytes, rtcp: bool) -> bytes:
+        """Raises Error or ValueError."""
+        if self._mki_bytes:
+            after = len(packet) - self._after_mki[rtcp]
+            packet = packet[: max(0, after - self._mki_bytes)] + packet[max(0, after) :]
+        return self._session.unprotect_rtcp(packet) if rtcp else self._session.unprotect(packet)
+
+
+def renewed(guard: Guard | None, srtp: Srtp | None) -> Guard | None:
+    """The guard for a new description; None for plain RTP. Raises MediaError as Guard does."""
+    if guard is None or srtp is None:
+        return Guard(srtp) if srtp else None
+    guard.update(srtp)
+    return guard
+
+
+def _theirs(srtp: Srtp) -> tuple[str, str, int]:
+    return srtp.suite, srtp.receive_key, srtp.receive_mki_bytes
+
+
+def _session(suite: str, key: str, sources: int) -> Session:
+    try:
+        policy = Policy(key=key_bytes(key), ssrc_type=sources, srtp_profile=PROFILES[suite])
+        return Session(policy)
+    except (KeyError, Error, ValueError) as error:  # the error of a wrong key tells lengths only
+        raise MediaError(f"SRTP suite {suite[:40]!r} cannot be used: {error}.") from error
