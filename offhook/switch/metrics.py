@@ -40,6 +40,18 @@ class Metrics:
             ["kind", "cause"],
             registry=r,
         )
+        self.provider_switches = Counter(
+            "offhook_provider_switches",
+            "Times another provider stood in for one",
+            ["kind", "old", "cause"],
+            registry=r,
+        )
+        self.provider_recoveries = Counter(
+            "offhook_provider_recoveries",
+            "Times a replaced provider served again",
+            ["kind", "provider"],
+            registry=r,
+        )
         self.worker_restarts = Gauge(
             "offhook_worker_restarts", "Workers that died and were replaced", registry=r
         )
@@ -80,6 +92,11 @@ class Metrics:
                 self.handoffs.inc()
             case "ProviderFailed":
                 self.provider_errors.labels(event.get("kind", ""), event.get("cause", "")).inc()
+            case "ProviderSwitched":
+                labels = (event.get(name, "") for name in ("kind", "old", "cause"))
+                self.provider_switches.labels(*labels).inc()
+            case "ProviderRecovered":
+                self.provider_recoveries.labels(event.get("kind", ""), event.get("provider", "")).inc()
 
     def text(self) -> bytes:
         """The exposition format."""
