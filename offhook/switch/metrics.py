@@ -65,6 +65,12 @@ class Metrics:
         self.worker_memory = Gauge(
             "offhook_worker_memory_bytes", "Resident memory per worker", ["worker"], registry=r
         )
+        self.worker_resting = Gauge(
+            "offhook_worker_resting_providers",
+            "Providers that are left alone because they fail, per worker",
+            ["worker"],
+            registry=r,
+        )
         self.tasks = Gauge("offhook_tasks", "asyncio tasks per process", ["process"], registry=r)
         self.gate = Gauge(
             "offhook_sip_gate",

@@ -58,6 +58,11 @@ class Casting:
             tuple[str, str], Any
         ] = {}  # kind and key → Member: one for each provider of the worker
 
+    @property
+    def resting(self) -> int:
+        """Providers that are left alone at the moment because they failed too often."""
+        return sum(member.breaker.state != "closed" for member in self._members.values())
+
     def rehearse(self, personas: Mapping[str, Persona]) -> None:
         """Make every agent once: loads what a first call would wait for.
 

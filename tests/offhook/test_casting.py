@@ -119,6 +119,7 @@ def test_a_list_of_providers_is_asked_in_order_and_the_call_s_journal_says_who_s
             stream = await stt.open(rate_hz=8000, hints=Hints())
             await stream.aclose()
         assert asyncio.get_running_loop().time() < 2.1  # 1 s each for the first two, the third one knew
+        assert casting.resting == 1
         return first, third
 
     for events in run(calls):

@@ -9,10 +9,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from itertools import chain
 
+import numpy as np
+
 from pipeline.errors import ProviderError
 from pipeline.events import Event
 from pipeline.hearing.mailbox import SttMailbox
-from pipeline.ports import Final, Frame, Hints, Partial, Stt, SttEvent, SttStream
+from pipeline.ports import FRAME_MS, Final, Frame, Hints, Partial, Stt, SttEvent, SttStream
 from pipeline.providers.resilient.attempt import Attempt, End
 from pipeline.providers.resilient.member import Member
 from pipeline.providers.resilient.retold import Retold
@@ -21,6 +23,7 @@ from pipeline.providers.resilient.team import Patience, Team, nobody
 PATIENCE = Patience(beside_s=1.0, timeout_s=3.0, gap_s=1.0)
 STEADY_S = 5.0  # a stream that lived so long had begun well; its failure is a new one
 PAUSE_S = 0.5  # between two rounds through all recognisers
+PROBE_HZ = 8000
 GIVE_UP_S = 10.0  # without anybody who listens; then the stream fails
 
 Ask = Attempt[Stt, SttEvent | None]
@@ -189,13 +192,14 @@ class FallbackSttStream:
         if self._failures > 1 and self._failures % len(self._team.members) == 0:
             await asyncio.sleep(PAUSE_S)
         order = chain(self._team.order(but=attempt.member), [attempt.member])
-        while (failed := await self._take_over(order)) is not None:
-            if asyncio.get_running_loop().time() - self._down_since > GIVE_UP_S:
-                self._tell_held()
-                self._mailbox.fail(self._team.all_failed(failed))
+        while asyncio.get_running_loop().time() - self._down_since < GIVE_UP_S:
+            if (failed := await self._take_over(order)) is None:
                 return
+            error = failed
             await asyncio.sleep(PAUSE_S)
             order = chain(self._team.order())
+        self._tell_held()
+        self._mailbox.fail(self._team.all_failed(error))
 
     async def _take_over(self, order: Iterator[Member[Stt]]) -> ProviderError | None:
         """The next recogniser listens, and hears what is not answered yet. Returns why nobody does, if so."""
@@ -249,9 +253,19 @@ class _Ear:
 
 
 async def probe_stt(stt: Stt) -> None:
-    """Can a stream be opened? Raises ProviderError if not."""
-    stream = await stt.open(rate_hz=8000, hints=Hints())
-    await stream.aclose()
+    """Half a second of silence, and the end of the turn that it owes. Raises ProviderError if that does not come."""
+    stream = await stt.open(rate_hz=PROBE_HZ, hints=Hints())
+    try:
+        stream.start_turn()
+        for _ in range(25):
+            stream.push(np.zeros(PROBE_HZ * FRAME_MS // 1000, np.int16))
+        stream.end_turn()
+        async for event in stream:
+            if isinstance(event, Final) and event.ends_turn:
+                return
+        raise ProviderError(stt.name, "server", "the stream ended without an answer. See its status.")
+    finally:
+        await stream.aclose()
 
 
 def _joined(finals: Sequence[Final]) -> Final:

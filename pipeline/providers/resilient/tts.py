@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 
 import numpy as np
 
@@ -175,7 +174,9 @@ class FallbackTtsStream:
         return True
 
     async def _by_whoever_can(self) -> None:
-        """One voice after the other, until nothing is owed or the present one has hung up in silence."""
+        """One voice after the other, until nothing is owed or the present one has hung up in silence.
+
+        Each is asked once: a voice that dies at every sentence must not stutter for ever."""
         order = self._team.order()
         last: ProviderError | None = None
         while self._owed() is not None:
@@ -190,11 +191,8 @@ class FallbackTtsStream:
                 await self._forward(race.winner)
                 return
             except ProviderError as error:
-                failed, last = race.winner.member, error
-                failed.failed(error)
-                order = chain(
-                    self._team.order(but=failed), [failed]
-                )  # it got somewhere: better it than nobody
+                race.winner.member.failed(error)
+                last = error
             finally:
                 self._drop_attempt()
 

@@ -193,10 +193,39 @@ def test_a_recogniser_that_failed_rests_for_all_calls() -> None:
     run(call)
 
 
-def test_a_probe_opens_a_stream_and_lets_it_go() -> None:
+def test_a_probe_wants_the_end_of_a_turn_not_just_an_open_stream() -> None:
+    """A recogniser that takes sound and never answers is not back."""
+
     async def call() -> None:
         await probe_stt(FlakyStt("a"))
-        with pytest.raises(ProviderError):
-            await probe_stt(FlakyStt("a", "refused"))
+        for fate in ("refused", "ends"):
+            with pytest.raises(ProviderError):
+                await probe_stt(FlakyStt("a", fate))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await probe_stt(FlakyStt("a", "hangs"))
+
+    run(call)
+
+
+def test_recognisers_that_open_and_die_at_once_are_given_up_after_ten_seconds() -> None:
+    """The session must hear of it in the end: a caller whom nobody hears is no call."""
+
+    async def call() -> None:
+        first, second = FlakyStt("a", "dies"), FlakyStt("b", "ends")
+        line = await Line(FallbackStt([first, second]), [(1.0, 2.0)]).run(20.0)
+        assert line.failed is not None
+        assert first.fates.requests < 50  # with pauses between the rounds
+
+    run(call)
+
+
+def test_a_stream_that_dies_of_silence_every_minute_is_just_opened_again() -> None:
+    async def call() -> None:
+        first = FlakyStt("a", "dies", after=3000)
+        line = await Line(FallbackStt([first]), [(200.0, 201.0)]).run(205.0)
+        assert line.failed is None
+        assert line.finals() == [ONE_SECOND]
+        assert first.fates.requests == 4
 
     run(call)

@@ -212,6 +212,22 @@ def test_when_no_voice_speaks_the_stream_says_so_and_ends() -> None:
     run(call)
 
 
+@pytest.mark.parametrize("after", [0, 1])
+def test_voices_that_die_at_every_sentence_do_not_stutter_for_ever(after: int) -> None:
+    """Without word times each would begin the piece anew."""
+
+    async def call() -> None:
+        first, second = (
+            FlakyTts("a", "ends", after=after, timed=False),
+            FlakyTts("b", "dies", after=1, timed=False),
+        )
+        with pytest.raises(ProviderError, match="none of these answered"):
+            await _spoken(FallbackTts([first, second]), PIECES[0])
+        assert len(first.said) + len(second.said) <= 4
+
+    run(call)
+
+
 def test_an_interrupted_reply_stops_its_voice_and_blames_nobody() -> None:
     async def call() -> None:
         first = FlakyTts("a")
