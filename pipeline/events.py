@@ -231,6 +231,24 @@ class ProviderFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderSwitched(Event):
+    """Another recogniser, model or voice took over, because the one before it failed or rests. cause: why."""
+
+    kind: str  # stt, llm or tts
+    old: str
+    new: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRecovered(Event):
+    """A recogniser, model or voice that had been replaced serves this call again."""
+
+    kind: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
 class TransferStarted(Event):
     """The agent sends the caller elsewhere."""
 

@@ -186,6 +186,7 @@ class Worker:
                 skipped_ticks=late.skipped,
                 memory_bytes=_resident_bytes(),
                 tasks=len(asyncio.all_tasks()),
+                resting=self._casting.resting if self._casting is not None else 0,
                 answers=self._answers,
             )
         )

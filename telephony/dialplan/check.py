@@ -13,7 +13,7 @@ from itertools import islice, takewhile
 
 from telephony.dialplan.document import Loc, nearest
 from telephony.dialplan.match import Index, Rule
-from telephony.dialplan.model import SLOTS, DialPlan, GiveUp, Intent, Persona, Script
+from telephony.dialplan.model import SLOTS, Defaults, DialPlan, GiveUp, Intent, Persona, Script
 from telephony.dialplan.number import narrower, overlap, parse_pattern, uncovered
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -37,6 +37,7 @@ def check_plan(plan: DialPlan, agents: Collection[str], lines: list[int]) -> Ite
     for name, persona in plan.agents.items():
         yield from _persona(name, persona, agents)
     yield from _secrets(("defaults",), plan.defaults.model_dump())
+    yield from _providers(("defaults",), plan.defaults)
     for position, rule in enumerate(plan.numbers):
         loc: Loc = ("numbers", position)
         said = {"agent": rule.agent, "reject": rule.reject, "redirect": rule.redirect}
@@ -70,6 +71,7 @@ def _persona(name: str, persona: Persona, agents: Collection[str]) -> Iterator[F
     if "transfer" in persona.tools and not persona.transfer_to:
         yield Finding((*loc, "tools"), "`transfer` is granted but there is no target. Add `transfer_to`.")
     yield from _secrets(loc, persona.model_dump(exclude={"script"}))
+    yield from _providers(loc, persona)
     if persona.script:
         yield from _script((*loc, "script"), persona, persona.script)
 
@@ -156,6 +158,15 @@ def _granted(persona: Persona) -> tuple[str, ...]:
     return tuple(tool.rpartition(":")[2] for tool in persona.tools)
 
 
+def _providers(loc: Loc, agent: Persona | Defaults) -> Iterator[Finding]:
+    """A provider cannot stand in for itself."""
+    for kind, choices in (("stt", agent.stt), ("llm", agent.llm), ("tts", agent.tts)):
+        for at, choice in enumerate(choices or ()):
+            if choices and choice in choices[:at]:
+                fact = f"{kind} {choice.name!r} is there already and cannot stand in for itself."
+                yield Finding((*loc, kind, at), f"{fact} Name another one or remove it.")
+
+
 def _secrets(loc: Loc, dump: object) -> Iterator[Finding]:
     """Keys of providers do not belong into a plan: it is shared, versioned and shown in the console."""
     if not isinstance(dump, dict):
@@ -164,7 +175,9 @@ def _secrets(loc: Loc, dump: object) -> Iterator[Finding]:
         place = loc if key == "options" else (*loc, key)
         if isinstance(value, str) and _SECRET.search(str(key)):
             yield Finding(place, f"{key!r} is a secret. Put it into .env and remove it here.", key=True)
-        yield from _secrets(place, value)
+        several = isinstance(value, tuple) and len(value) > 1
+        for at, part in enumerate(value if isinstance(value, tuple) else (value,)):
+            yield from _secrets((*place, at) if several else place, part)
 
 
 # ---------------------------------------------------------------- numbers

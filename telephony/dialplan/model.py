@@ -147,6 +147,10 @@ def _provider(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
 def _voice(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -230,6 +234,8 @@ class VoiceChoice(PlanModel):
 
 
 Provider: TypeAlias = Annotated[ProviderChoice, BeforeValidator(_provider)]
+Providers: TypeAlias = Annotated[tuple[Provider, ...], BeforeValidator(_listed), Field(min_length=1)]
+"""One provider, or several in order of preference: the others stand in for the first."""
 VoiceName: TypeAlias = Annotated[VoiceChoice, BeforeValidator(_voice)]
 
 
@@ -241,9 +247,9 @@ class Defaults(PlanModel):
 
     language: Language = "en-US"
     voice: VoiceName | None = None
-    stt: Provider | None = None
-    llm: Provider | None = None
-    tts: Provider | None = None
+    stt: Providers | None = None
+    llm: Providers | None = None
+    tts: Providers | None = None
     turn_handling: dict[str, Tuning] = {}
     silence: dict[str, Tuning] = {}
     fillers: Texts | None = None
@@ -269,9 +275,9 @@ class Persona(PlanModel):
     greeting: str = ""
     language: Language = "en-US"
     voice: VoiceName | None = None
-    stt: Provider | None = None
-    llm: Provider | None = None
-    tts: Provider | None = None
+    stt: Providers | None = None
+    llm: Providers | None = None
+    tts: Providers | None = None
     tools: Annotated[tuple[Annotated[str, AfterValidator(_tool)], ...], BeforeValidator(_one_or_more)] = ()
     handoff: Names = ()
     python: Annotated[str, AfterValidator(_python)] | None = None

@@ -98,6 +98,17 @@ CASES = [
     ("    handoff: [night]", "    voice: {speed: fast}", 6, 20, "'speed' must be a number, found 'fast'"),
     ("    handoff: [night]", "    voice: {sped: 1.2}", 6, 13, "unknown key 'sped'. Did you mean 'speed'?"),
     ("    handoff: [night]", "    stt: {model: tiny}", 6, 10, "a provider needs its name. Add `provider:`"),
+    ("    handoff: [night]", "    stt: []", 6, 5, "'stt' is empty. Write at least one entry."),
+    ("    handoff: [night]", "    stt: [groq, {model: tiny}]", 6, 17, "a provider needs its name"),
+    ("    handoff: [night]", "    tts: [espeak, {speed: 1}, x]", 6, 19, "a provider needs its name"),
+    ("    handoff: [night]", "    llm: [groq, scripted, groq]", 6, 27, "cannot stand in for itself"),
+    (
+        "    handoff: [night]",
+        "    llm: [scripted, {provider: groq, api_key: x}]",
+        6,
+        38,
+        "'api_key' is a secret. Put it into .env",
+    ),
     ("    handoff: [night]", "    python: shop.Desk", 6, 13, "Write it as package.module:Class"),
     (
         "    handoff: [night]",
