@@ -194,13 +194,20 @@ class Reply:
             await self._speak(piece)
         self._note(text, 0, ())
 
+    async def _aside(self, text: str) -> None:
+        """Words of a tool that runs: in the same voice, before what the model says next."""
+        first, sentences = len(self._ledger), Sentences()
+        for piece in [*sentences.feed(text), *sentences.finish()]:
+            await self._speak(piece)
+        self._note(text, first, ())
+
     async def _answer(self) -> None:
         for step in range(MAX_TOOL_STEPS + 1):
             calls = await self._ask(final=step == MAX_TOOL_STEPS)
             if not calls:
                 return
             began = self._means.now()
-            outcome = await self._means.tools.run(self.agent, calls)
+            outcome = await self._means.tools.run(self.agent, calls, self._aside)
             if self.clock and not self.clock.first_piece:
                 self.clock.tool_s += self._means.now() - began
             if outcome.stop:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History, Message
@@ -94,10 +95,12 @@ class Session:
         userdata: Any = None,
         history: History | None = None,
         apology: str = APOLOGY,
+        call_id: str = "",
     ) -> None:
         self.agent = agent
         self.history = history or History()
         self.userdata = userdata
+        self._call_id = call_id or uuid4().hex
         self._services, self._out, self._control = services, out, control
         self._emit, self._save, self._apology = emit, save, apology
         self._options = options or TurnHandling()
@@ -178,9 +181,8 @@ class Session:
     async def run(self) -> str:
         """The conversation, after `prepare`, until `close`. Returns the reason why it is over."""
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with asyncio.TaskGroup() as tasks, self._tool_runner(tasks) as self._tools:
                 self._tasks = tasks
-                self._tools = ToolRunner(self, self.history, tasks, self._emit_and_save, self._hand_over)
                 listening = tasks.create_task(self._listening.run(), name="listening")
                 tasks.create_task(self._enter(self.agent, ""), name="enter")
                 await self._closed
@@ -441,12 +443,26 @@ class Session:
         else:
             self.say(self._apology)
 
+    # ------------------------------------------------------------ tools
+
+    def _tool_runner(self, tasks: asyncio.TaskGroup) -> ToolRunner:
+        emit, hand_over = self._emit_and_save, self._hand_over
+        return ToolRunner(
+            self, self.history, tasks, emit, hand_over, idle=self._is_idle, call_id=self._call_id
+        )
+
+    def _is_idle(self) -> bool:
+        """Nobody speaks and nobody is owed an answer."""
+        return self._turn.floor is Floor.OPEN and not self._replies and self._ending is None
+
     # ------------------------------------------------------------ comings and goings
 
     async def _enter(self, agent: Agent, came_from: str) -> None:
         self.agent = agent
         agent.join(self)
         self._listening.expect(agent.hints)
+        if self._tools is not None:
+            await self._tools.enter(agent)
         self._emit(AgentEntered(self._loop.time(), agent.name, came_from))
         self._show_state("listening")
         await agent.on_enter()

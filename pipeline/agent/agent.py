@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pipeline.agent.conversation import Conversation
 from pipeline.agent.phone import hand_over_tool, hang_up, transfer_tool
 from pipeline.agent.tools import FunctionTool
+from pipeline.agent.toolset import ToolBox, Toolset
 from pipeline.errors import ConfigError
 from pipeline.ports import Hints, Llm, Stt, Tts, Voice
 
@@ -20,6 +21,7 @@ class Agent:
     instructions: for the language model. greeting: said on entering, unless on_enter is overridden.
     phrases: what callers tend to say, for the recogniser. handoffs: agents that may take over, by name.
     transfers: people and places a caller may be sent to, name → SIP target. stt, llm, tts: instead of the call's.
+    toolsets: in use from entering until the call is over.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Agent:
         language: str = "en-US",
         phrases: Iterable[str] = (),
         tools: Iterable[FunctionTool] = (),
+        toolsets: Iterable[Toolset] = (),
         handoffs: Mapping[str, Callable[[], Agent]] | None = None,
         transfers: Mapping[str, str] | None = None,
         stt: Stt | None = None,
@@ -44,7 +47,7 @@ class Agent:
         self.voice = voice or Voice(language=language)
         self.hints = Hints(tuple(phrases), language)
         self.stt, self.llm, self.tts = stt, llm, tts
-        self.tools = self._gather(tools)
+        self.tools = ToolBox(self._gather(tools), toolsets)
         self._session: Conversation | None = None
         self.may(handoffs=handoffs or {}, transfers=transfers or {})
 
