@@ -4,17 +4,22 @@ Providers hold no call and are shared by all calls of the worker; agents and voi
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, TypeVar
 
+from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers
 from pipeline.agent.agent import Agent
+from pipeline.agent.mcp import McpServer
 from pipeline.agent.tools import FunctionTool, function_tool
 from pipeline.errors import ConfigError
 from pipeline.events import Event
@@ -23,7 +28,7 @@ from pipeline.providers import registry
 from pipeline.providers.script_model import phrases_of
 from pipeline.session import Services, Session
 from pipeline.turn import TurnHandling
-from telephony.dialplan.model import Persona, Route
+from telephony.dialplan.model import McpChoice, Persona, Route
 
 T = TypeVar("T")
 HOSTED = frozenset({"pocketsphinx"})  # recognisers too heavy for a process that keeps a clock
@@ -37,6 +42,8 @@ class Casting:
         self._stt: dict[str, Stt] = {}
         self._llm: dict[str, Llm] = {}
         self._tts: dict[str, Tts] = {}
+        self._mcp: dict[str, McpServer] = {}
+        self._in_use: list[McpServer] = []
 
     def rehearse(self, personas: Mapping[str, Persona]) -> None:
         """Make every agent once: loads what a first call would wait for.
@@ -56,6 +63,19 @@ class Casting:
             except ConfigError as error:
                 raise ConfigError(f"agent {name!r}: {error}") from error
 
+    async def open(self) -> None:
+        """Connect the MCP servers of the rehearsed agents, for as long as this worker lives."""
+        await asyncio.gather(*[self._use(server) for server in self._mcp.values()])
+
+    async def _use(self, server: McpServer) -> None:
+        await server.acquire()
+        self._in_use.append(server)
+
+    async def aclose(self) -> None:
+        """Disconnect them; those that we started are gone when this returns."""
+        in_use, self._in_use = self._in_use, []
+        await asyncio.gather(*[server.release() for server in in_use])
+
     def session(
         self,
         start: StartCall,
@@ -70,7 +90,17 @@ class Casting:
         services = Services(vad=self._vad(start.rate_hz))
         persona = route.agents[route.agent]
         options = TurnHandling.model_validate(persona.turn_handling)
-        return Session(agent, services, out, control, emit=emit, save=save, options=options, userdata={})
+        return Session(
+            agent,
+            services,
+            out,
+            control,
+            emit=emit,
+            save=save,
+            options=options,
+            userdata={},
+            call_id=start.call_id,
+        )
 
     # ------------------------------------------------------------ agents
 
@@ -79,6 +109,8 @@ class Casting:
         persona = personas[name]
         agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
         agent.name = name
+        for server, choice in persona.mcp.items():
+            agent.tools.add(self._server(server, choice))
         agent.stt = agent.stt or self._persona_stt(persona)
         agent.llm = agent.llm or self._persona_llm(persona)
         agent.tts = agent.tts or self._persona_tts(persona)
@@ -115,6 +147,15 @@ class Casting:
 
     # ------------------------------------------------------------ providers
 
+    def _server(self, name: str, choice: McpChoice | None) -> McpServer:
+        """One connection per worker to each server, shared by all calls."""
+        if choice is None:
+            raise ConfigError(f"there is no MCP server {name!r}. Describe it under `mcp:` in the dial plan.")
+        key = f"{name} {choice.model_dump_json()}"
+        if key not in self._mcp:
+            self._mcp[key] = _mcp_server(name, choice)
+        return self._mcp[key]
+
     def _persona_stt(self, persona: Persona) -> Stt:
         choice = persona.stt or self._defaults.stt
         return self._get_stt(choice.name, choice.options)
@@ -144,6 +185,29 @@ class Casting:
     def _vad(self, rate_hz: int) -> Any:
         choice = self._defaults.vad
         return registry.create_vad(choice.name, {"rate_hz": rate_hz, **choice.options})
+
+
+def _mcp_server(name: str, choice: McpChoice) -> McpServer:
+    """A server as the plan describes it, secrets from the environment or `.env`. Raises ConfigError."""
+    environ = {**dotenv_values(".env"), **os.environ}
+    if missing := [key for key in (*choice.env_from, *choice.headers_env.values()) if not environ.get(key)]:
+        raise ConfigError(f"MCP server {name!r} needs {missing[0]} from the environment. Put it into .env.")
+    return McpServer(
+        name,
+        command=(_interpreter(choice.command[0]), *choice.command[1:]) if choice.command else (),
+        url=choice.url,
+        env={**choice.env, **{key: str(environ[key]) for key in choice.env_from}},
+        headers={**choice.headers, **{head: str(environ[key]) for head, key in choice.headers_env.items()}},
+        allow=choice.allow,
+        prefix=choice.prefix,
+        connect_timeout_s=choice.connect_timeout,
+        call_timeout_s=choice.call_timeout,
+    )
+
+
+def _interpreter(program: str) -> str:
+    """`python` is the one that runs us, with the packages that are installed beside us."""
+    return sys.executable if program in ("python", "python3") else program
 
 
 def _cached(

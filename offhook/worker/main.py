@@ -60,6 +60,7 @@ class Worker:
         self._clock = Clock(self._loop, self._stream_failed, time=time.monotonic)
         self._calls: dict[str, Bridge] = {}
         self._casting: Casting | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._media_timeout_s = 0.0
         self._answers = 0.0
         self._cpu_at = (0.0, 0.0)
@@ -72,7 +73,15 @@ class Worker:
         finally:
             self._clock.stop()
             await asyncio.gather(*[bridge.end("worker_stopped") for bridge in self._calls.values()])
+            await self._close()
             self._link.close()
+
+    async def _close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        if self._casting is not None:
+            await self._casting.aclose()
 
     # ------------------------------------------------------------ link
 
@@ -125,6 +134,11 @@ class Worker:
             return
         self._casting = casting
         self._media_timeout_s = message.media_timeout_s
+        self._opening = self._loop.create_task(self._open(casting), name="open the tools of the plan")
+
+    async def _open(self, casting: Casting) -> None:
+        """Ready once the plan's MCP servers are, or have had their time."""
+        await casting.open()
         self._clock.start()
         gc.collect()
         gc.freeze()

@@ -93,7 +93,11 @@ def _spoken(rig: Rig) -> list[str]:
 
 
 def _call(
-    agent: Agent, llm: FakeLlm, *speech: tuple[float, float], stt: FakeStt | None = None, seconds: float = 20.0
+    agent: Agent,
+    llm: FakeLlm,
+    *speech: tuple[float, float],
+    stt: FakeStt | None = None,
+    seconds: float = 20.0,
 ) -> Rig:
     async def call() -> Rig:
         return await Rig(agent, speech=speech, stt=stt, llm=llm).run(seconds)
@@ -105,7 +109,9 @@ def _call(
 
 
 def test_a_long_tool_reports_and_its_result_is_spoken_once() -> None:
-    llm = Asked("Anything else?", script=[_ask("look_up", "One moment.", what="bill"), OPEN_END, "It is found."])
+    llm = Asked(
+        "Anything else?", script=[_ask("look_up", "One moment.", what="bill"), OPEN_END, "It is found."]
+    )
     rig = _call(Clerk(10.0), llm, (1.0, 2.0))
     assert _spoken(rig) == [f"One moment. {OPEN_END}", "It is found."]
     (progress,) = rig.of(ToolProgressed)
@@ -132,7 +138,9 @@ def test_a_result_that_comes_while_the_agent_speaks_is_told_after_that() -> None
 
 
 def test_a_result_that_comes_while_the_caller_speaks_is_part_of_the_next_answer() -> None:
-    llm = Asked("Of no use.", script=[_ask("look_up", what="bill"), OPEN_END, "It is found, and we are open."])
+    llm = Asked(
+        "Of no use.", script=[_ask("look_up", what="bill"), OPEN_END, "It is found, and we are open."]
+    )
     rig = _call(Clerk(3.6), llm, (1.0, 2.0), (5.0, 7.0))
     (finished,) = rig.of(ToolFinished)
     assert 5.0 < finished.at < 7.0
@@ -173,7 +181,11 @@ def test_a_tool_says_something_in_the_middle_of_the_answer() -> None:
 def test_what_is_asked_for_again_after_an_interruption_is_not_done_twice() -> None:
     """Row 34 of the anchors: barge-in during a booking never runs it twice."""
     clerk = Clerk(8.0)
-    script = [_ask("book", "I am booking Friday for you now.", day="friday"), _ask("book", day="friday"), "Wait."]
+    script = [
+        _ask("book", "I am booking Friday for you now.", day="friday"),
+        _ask("book", day="friday"),
+        "Wait.",
+    ]
     rig = _call(clerk, Asked("It is booked.", script=script), (1.0, 2.0), (2.8, 3.6))
     assert rig.of(CallerInterrupted)
     assert clerk.booked == ["friday"]
@@ -298,7 +310,9 @@ def test_of_two_equal_calls_at_once_one_runs_and_different_ones_run_both() -> No
     async def call() -> list[str]:
         async with Desk(Till()) as desk:
             desk.hears("pay")
-            return await desk.asks(("pay", '{"amount": 1}'), ("pay", "{'amount': 1,}"), ("pay", '{"amount": 2}'))
+            return await desk.asks(
+                ("pay", '{"amount": 1}'), ("pay", "{'amount': 1,}"), ("pay", '{"amount": 2}')
+            )
 
     told = run(call)
     assert sorted(told) == [
@@ -435,7 +449,13 @@ def test_a_toolset_is_open_before_its_agent_enters_survives_a_handoff_and_closes
     line = Line(log)
     billing = Agent(name="billing", greeting="Billing.", toolsets=[line])
     desk = Agent(name="desk", toolsets=[line], handoffs={"billing": lambda: billing})
-    script = [_ask("ring"), "Rang.", _ask("hand_over", agent="billing"), _ask("ring"), "Rang again."]
+    script: list[str | dict[str, Any]] = [
+        _ask("ring"),
+        "Rang.",
+        _ask("hand_over", agent="billing"),
+        _ask("ring"),
+        "Rang again.",
+    ]
     rig = _call(desk, FakeLlm("Bye.", script=script), (1.0, 2.0), (4.0, 5.0), (8.0, 9.0))
     assert log == ["open", "rang", "rang", "closed"]
     assert [event.agent for event in rig.of(AgentEntered)] == ["desk", "billing"]

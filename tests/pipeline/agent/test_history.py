@@ -58,7 +58,9 @@ def test_a_result_after_an_interim_one_is_told_as_an_answer_of_its_own() -> None
     assert again.id == told[5].tool_call_id != "1"
 
 
-ROLES = st.lists(st.tuples(st.sampled_from(["user", "say", "ask", "answer", "interim"]), st.integers(0, 3)), max_size=14)
+ROLES = st.lists(
+    st.tuples(st.sampled_from(["user", "say", "ask", "answer", "interim"]), st.integers(0, 3)), max_size=14
+)
 
 
 @given(ROLES)
