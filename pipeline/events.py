@@ -210,6 +210,23 @@ class ToolCalled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolProgressed(Event):
+    """A tool that still runs told how far it is; the model is told `message` and may talk about it."""
+
+    id: str
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsetFailed(Event):
+    """A toolset could not be set up or closed; its tools are missing, the call goes on."""
+
+    toolset: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFinished(Event):
     """A tool returned or failed; `result` is what the model is told."""
 

@@ -263,6 +263,13 @@ class Reply:
         if self._add_to_history:
             self._note(text.strip(), 0, ())
 
+    async def _aside(self, text: str) -> None:
+        """Words of a tool that runs: in the same voice, before what the model says next."""
+        first, sentences = len(self._ledger), Sentences(self.agent.voice.language)
+        for piece in [*sentences.feed(text), *sentences.finish()]:
+            await self._speak(piece)
+        self._note(text, first, ())
+
     async def _answer(self) -> None:
         for step in range(MAX_TOOL_STEPS + 1):
             calls = await self._ask(final=step == MAX_TOOL_STEPS)
@@ -270,7 +277,7 @@ class Reply:
                 return
             began = self._means.now()
             self._working = True
-            outcome = await self._means.tools.run(self.agent, calls)
+            outcome = await self._means.tools.run(self.agent, calls, self._aside)
             self._working = False
             if not self._stages.first_piece:
                 self._stages.tool_s += self._means.now() - began

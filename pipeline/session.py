@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History
@@ -83,9 +84,11 @@ class Session:
         history: History | None = None,
         apology: str = "",
         announcement: str = "",
+        call_id: str = "",
     ) -> None:
         self.history = history or History()
         self.userdata = userdata
+        self._call_id = call_id or uuid4().hex
         self._out, self._control, self._emit, self._apology = out, control, emit, apology
         options = options or TurnHandling()
         self._turn = Turn(options, agent.voice.language)
@@ -171,11 +174,8 @@ class Session:
         """The conversation, after `prepare`, until `close`. Returns the reason why it is over."""
         stage = self._stage
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with asyncio.TaskGroup() as tasks, self._tool_runner(tasks) as stage.tools:
                 stage.tasks = tasks
-                stage.tools = ToolRunner(
-                    self, self.history, tasks, self._emit_and_save, self._succession.hand_over
-                )
                 stage.speeches = self._speeches = Speeches(self._out, self._outside(tasks))
                 listening = tasks.create_task(self._listening.run(), name="listening")
                 tasks.create_task(self._begin(), name="enter")
@@ -422,6 +422,24 @@ class Session:
 
     def _apologise(self) -> None:
         self.say(self._apology or lines(self.agent.voice.language).apology)
+
+    # ------------------------------------------------------------ tools
+
+    def _tool_runner(self, tasks: asyncio.TaskGroup) -> ToolRunner:
+        return ToolRunner(
+            self,
+            self.history,
+            tasks,
+            self._emit_and_save,
+            self._succession.hand_over,
+            idle=self._is_idle,
+            call_id=self._call_id,
+        )
+
+    def _is_idle(self) -> bool:
+        """Nobody speaks and nobody is owed an answer."""
+        busy = self._speeches is not None and self._speeches.busy
+        return self._turn.floor is Floor.LISTENING and not busy and self._ending is None
 
     # ------------------------------------------------------------ comings and goings
 

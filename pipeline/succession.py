@@ -31,6 +31,8 @@ class Succession:
     async def enter(self, agent: Agent, came_from: str) -> None:
         """This agent talks from now on."""
         await self._seat(agent)
+        if self._stage.tools is not None:
+            await self._stage.tools.enter(agent)
         self._stage.emit(AgentEntered(self._stage.now(), agent.name, came_from))
         await agent.on_enter()
 

@@ -5,19 +5,24 @@ voice activity and the order in which providers stand in for each other are made
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, TypeAlias, TypeVar, cast
 
 import structlog
+from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
 
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers, ProviderSettings
 from pipeline.agent.agent import Agent
+from pipeline.agent.mcp import McpServer
 from pipeline.agent.tools import FunctionTool, function_tool
 from pipeline.errors import ConfigError
 from pipeline.events import Event
@@ -36,7 +41,7 @@ from pipeline.providers.resilient import (
 from pipeline.providers.script_model import phrases_of
 from pipeline.session import Services, Session
 from pipeline.speaking import numerals
-from telephony.dialplan.model import Persona, ProviderChoice, Route
+from telephony.dialplan.model import McpChoice, Persona, ProviderChoice, Route
 
 log = structlog.get_logger()
 
@@ -55,6 +60,8 @@ class Casting:
         self._stt: dict[str, Stt] = {}
         self._llm: dict[str, Llm] = {}
         self._tts: dict[str, Tts] = {}
+        self._mcp: dict[str, McpServer] = {}
+        self._in_use: list[McpServer] = []
         self._members: dict[
             tuple[str, str], Any
         ] = {}  # kind and key → Member: one for each provider of the worker
@@ -79,6 +86,19 @@ class Casting:
                 numerals.warm(agent.voice.language)
             except ConfigError as error:
                 raise ConfigError(f"agent {name!r}: {error}") from error
+
+    async def open(self) -> None:
+        """Connect the MCP servers of the rehearsed agents, for as long as this worker lives."""
+        await asyncio.gather(*[self._use(server) for server in self._mcp.values()])
+
+    async def _use(self, server: McpServer) -> None:
+        await server.acquire()
+        self._in_use.append(server)
+
+    async def aclose(self) -> None:
+        """Disconnect them; those that we started are gone when this returns."""
+        in_use, self._in_use = self._in_use, []
+        await asyncio.gather(*[server.release() for server in in_use])
 
     def session(
         self,
@@ -106,6 +126,7 @@ class Casting:
             options=options,
             userdata={},
             announcement=announcement,
+            call_id=start.call_id,
         )
 
     # ------------------------------------------------------------ agents
@@ -121,6 +142,8 @@ class Casting:
         if persona.fillers is not None:
             agent.fillers = persona.fillers
         agent.pronounce = agent.pronounce.with_words(persona.pronounce)
+        for server, choice in persona.mcp.items():
+            agent.tools.add(self._server(server, choice))
         agent.stt = agent.stt or self._persona_stt(persona, emit)
         agent.llm = agent.llm or self._persona_llm(persona, emit)
         agent.tts = agent.tts or self._persona_tts(persona, emit)
@@ -157,6 +180,15 @@ class Casting:
         return agent
 
     # ------------------------------------------------------------ providers
+
+    def _server(self, name: str, choice: McpChoice | None) -> McpServer:
+        """One connection per worker to each server, shared by all calls."""
+        if choice is None:
+            raise ConfigError(f"there is no MCP server {name!r}. Describe it under `mcp:` in the dial plan.")
+        key = f"{name} {choice.model_dump_json()}"
+        if key not in self._mcp:
+            self._mcp[key] = _mcp_server(name, choice)
+        return self._mcp[key]
 
     def _persona_stt(self, persona: Persona, emit: Emit) -> Stt:
         choices = persona.stt or self._defaults.stt
@@ -220,6 +252,29 @@ def _check(part: str, model: type[BaseModel], values: Mapping[str, Any]) -> None
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{part}: {faults}. Mend it in the dial plan.") from error
+
+
+def _mcp_server(name: str, choice: McpChoice) -> McpServer:
+    """A server as the plan describes it, secrets from the environment or `.env`. Raises ConfigError."""
+    environ = {**dotenv_values(".env"), **os.environ}
+    if missing := [key for key in (*choice.env_from, *choice.headers_env.values()) if not environ.get(key)]:
+        raise ConfigError(f"MCP server {name!r} needs {missing[0]} from the environment. Put it into .env.")
+    return McpServer(
+        name,
+        command=(_interpreter(choice.command[0]), *choice.command[1:]) if choice.command else (),
+        url=choice.url,
+        env={**choice.env, **{key: str(environ[key]) for key in choice.env_from}},
+        headers={**choice.headers, **{head: str(environ[key]) for head, key in choice.headers_env.items()}},
+        allow=choice.allow,
+        prefix=choice.prefix,
+        connect_timeout_s=choice.connect_timeout,
+        call_timeout_s=choice.call_timeout,
+    )
+
+
+def _interpreter(program: str) -> str:
+    """`python` is the one that runs us, with the packages that are installed beside us."""
+    return sys.executable if program in ("python", "python3") else program
 
 
 def _cached(

@@ -12,6 +12,7 @@ from pipeline.agent.conversation import Conversation
 from pipeline.agent.history import History, Message
 from pipeline.agent.phone import PHONE_TOOLS, hand_over_tool, hang_up, transfer_tool
 from pipeline.agent.tools import FunctionTool
+from pipeline.agent.toolset import ToolBox, Toolset
 from pipeline.canned import lines
 from pipeline.errors import ConfigError
 from pipeline.ports import Hints, Llm, LlmDelta, Stt, SttStream, ToolSpec, Tts, TtsStream, Voice
@@ -26,7 +27,8 @@ class Agent:
     transfers: people and places a caller may be sent to, name → SIP target. pronounce: words the voice gets wrong →
     how they sound (pipeline/speaking/pronounce.py). stt, llm, tts: instead of the call's.
     turn_handling, silence: instead of the call's, where they say something (options.py). keys: a menu, key → what the
-    caller means by it. fillers: said when an answer takes long; None: those of the language, () for none.
+    caller means by it. fillers: said when an answer takes long; None: those of the language, () for none. toolsets: in
+    use from entering until the call is over.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Agent:
         language: str = "en-US",
         phrases: Iterable[str] = (),
         tools: Iterable[FunctionTool] = (),
+        toolsets: Iterable[Toolset] = (),
         handoffs: Mapping[str, Callable[[], Agent]] | None = None,
         transfers: Mapping[str, str] | None = None,
         pronounce: Mapping[str, str] | None = None,
@@ -60,7 +63,7 @@ class Agent:
         self.turn_handling, self.silence = dict(turn_handling or {}), dict(silence or {})
         self.keys = dict(keys or {})
         self.fillers = lines(self.voice.language).fillers if fillers is None else tuple(fillers)
-        self.tools = self._gather(tools)
+        self.tools = ToolBox(self._gather(tools), toolsets)
         self._session: Conversation | None = None
         self.may(handoffs=handoffs or {}, transfers=transfers or {})
 

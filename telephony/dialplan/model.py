@@ -6,6 +6,7 @@ business; which number wins is `match.py`'s."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -33,6 +34,8 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _TARGET = re.compile(
     r"(sips?:[^\s@]+(@[^\s@]+)?|tel:\+?[0-9*#().-]+|\+?[0-9][0-9 ().-]*)", re.IGNORECASE | re.ASCII
 )
+_URL = re.compile(r"https?://[^\s/]+\S*", re.ASCII)
+_PREFIX = re.compile(r"[A-Za-z0-9_-]{0,20}", re.ASCII)
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _SLOT_FORM = re.compile(r"(\w+)(:(?:[1-9]|[12][0-9]|3[0-2]))?", re.ASCII)
 
@@ -151,6 +154,32 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value,)
 
 
+def _servers(value: Any) -> Any:
+    """`crm`, `[crm, calendar]`, or already with what the plan says of them."""
+    names = [value] if isinstance(value, str) else value
+    return (
+        dict.fromkeys(names) if isinstance(names, list) and all(isinstance(n, str) for n in names) else value
+    )
+
+
+def _url(text: str) -> str:
+    if text and not _URL.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not the address of an MCP server. Write it like https://crm.example.com/mcp."
+        )
+    return text
+
+
+def _prefix(text: str) -> str:
+    if not _PREFIX.fullmatch(text):
+        raise ValueError(f"{text!r} cannot begin a tool's name. Use up to 20 letters, digits, _ and -.")
+    return text
+
+
+def _command(value: Any) -> Any:
+    return value.split() if isinstance(value, str) else value
+
+
 def _voice(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -239,6 +268,25 @@ Providers: TypeAlias = Annotated[tuple[Provider, ...], BeforeValidator(_listed),
 VoiceName: TypeAlias = Annotated[VoiceChoice, BeforeValidator(_voice)]
 
 
+class McpChoice(PlanModel):
+    """One MCP server, whose tools agents may use: a `command` to start it, or the `url` of its HTTP endpoint.
+
+    env_from, headers_env: secrets out of the environment; the first are names, the second header → name. allow:
+    tools to offer, all if empty. prefix: before their names. connect_timeout, call_timeout: in s.
+    """
+
+    command: Annotated[tuple[Text, ...], BeforeValidator(_command)] = ()
+    url: Annotated[str, AfterValidator(_url)] = ""
+    env: dict[str, str] = {}
+    env_from: Names = ()
+    headers: dict[str, str] = {}
+    headers_env: dict[str, str] = {}
+    allow: Names = ()
+    prefix: Annotated[str, AfterValidator(_prefix)] = ""
+    connect_timeout: Duration = 5.0
+    call_timeout: Duration = 10.0
+
+
 class Defaults(PlanModel):
     """What every agent of this plan has unless it says otherwise; what is missing, the settings decide.
 
@@ -279,6 +327,7 @@ class Persona(PlanModel):
     llm: Providers | None = None
     tts: Providers | None = None
     tools: Annotated[tuple[Annotated[str, AfterValidator(_tool)], ...], BeforeValidator(_one_or_more)] = ()
+    mcp: Annotated[dict[str, McpChoice | None], BeforeValidator(_servers)] = {}
     handoff: Names = ()
     python: Annotated[str, AfterValidator(_python)] | None = None
     transfer_to: dict[str, Annotated[str, AfterValidator(_target)]] = {}
@@ -302,6 +351,10 @@ class Persona(PlanModel):
         missing["silence"] = {**defaults.silence, **self.silence}
         missing["pronounce"] = {**defaults.pronounce, **self.pronounce}
         return self.model_copy(update=missing)
+
+    def with_servers(self, servers: Mapping[str, McpChoice]) -> Persona:
+        """This agent with what the plan says of the MCP servers it names."""
+        return self.model_copy(update={"mcp": {name: servers.get(name) for name in self.mcp}})
 
 
 # ---------------------------------------------------------------- numbers
@@ -331,6 +384,7 @@ class DialPlan(PlanModel):
     version: Literal["1"]
     name: str = ""
     defaults: Defaults = Defaults()
+    mcp: dict[str, McpChoice] = {}
     agents: dict[str, Persona] = Field(min_length=1)
     numbers: tuple[NumberRoute, ...] = Field(min_length=1)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,43 @@ def test_what_cannot_be_played_is_said_before_the_first_call_and_names_the_agent
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         Casting(FAKES, None).rehearse(_personas(_plan(agent)))
+
+
+MCP = """\
+version: 1
+mcp:
+  crm: {command: [python, -m, no_such_server], env_from: [CRM_SECRET_OF_THIS_TEST]}
+agents:
+  a: {instructions: x, mcp: crm}
+numbers:
+  - {number: any, agent: a}
+"""
+
+
+def test_a_secret_of_an_mcp_server_that_is_not_there_is_missed_before_the_first_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ConfigError, match="agent 'a': MCP server 'crm' needs CRM_SECRET_OF_THIS_TEST"):
+        Casting(FAKES, None).rehearse(_personas(MCP))
+    monkeypatch.setenv("CRM_SECRET_OF_THIS_TEST", "sesame")
+    Casting(FAKES, None).rehearse(_personas(MCP))
+
+
+def test_calls_share_the_connection_to_an_mcp_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_SECRET_OF_THIS_TEST", "sesame")
+    personas, casting = _personas(MCP), Casting(FAKES, None)
+    first, second = casting.agent(personas, "a"), casting.agent(personas, "a")
+    assert first.tools.toolsets == second.tools.toolsets
+    assert set(first.tools) == {"hang_up"}, "nobody has connected yet"
+
+
+def test_a_worker_without_mcp_servers_does_not_load_the_sdk() -> None:
+    """It costs half a second of a worker's start."""
+    script = "import sys, offhook.worker.main; print('mcp' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_calls_share_providers_but_not_agents() -> None:
