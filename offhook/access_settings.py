@@ -35,7 +35,8 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """`[a, b]`, or `a` alone."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -74,11 +75,16 @@ def _host(text: str) -> str:
     return text
 
 
-Networks: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_list)]
-CodecNames: TypeAlias = Annotated[
-    tuple[Annotated[str, AfterValidator(codec_name)], ...], BeforeValidator(_list)
+Networks: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(as_list)
 ]
-Patterns: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_list)]
+CodecNames: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(codec_name)], ...], BeforeValidator(as_list)
+]
+Patterns: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(as_list)
+]
+Hosts: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(as_list)]
 HeaderLines: TypeAlias = Annotated[dict[str, str], AfterValidator(_headers)]
 Code: TypeAlias = Annotated[int, Field(ge=400, le=699)]
 
@@ -95,18 +101,20 @@ class CallerId(Part):
 class TrunkSettings(Part):
     """One carrier, PBX or office.
 
-    host: its proxy, name or address, with port if it is not 5060; an address may ring us. allow_from: more
+    host: its proxy, name or address, with port if it is not 5060; several are tried in order, for calls and
+    REGISTER. They may ring us, unless they must prove a password. allow_from: more
     networks that may. user, auth_user: our name there, and another for the password if they differ.
     password_env: the variable that holds the password. challenge: callers must prove that name and password.
-    register: log in, so that calls come to us. expiry_s: what we ask for. codecs: () for those of all calls.
-    srtp: encryption of the sound, None for `sip.srtp`. max_calls: at once, 0 for any number. allowed: numbers
-    that may be dialled over it, none if empty. refer: it may send our calls elsewhere (REFER), to `allowed`
-    numbers only, or not at all. keepalive_s: ask it by OPTIONS so often whether it is there, 0 for never. dtmf:
-    how our digits reach it: RFC 4733 events if agreed on and else as sound (auto), only as events (rtp), by SIP
-    INFO (info), as sound (inband). headers: lines of every INVITE over it."""
+    register: log in, so that calls come to us. expiry_s: what we ask for. codecs: in our order, also where they
+    offer; () for those of all calls, in their order. srtp: encryption of the sound, None for `sip.srtp`. tls_name:
+    callers who prove this name by certificate may ring, from anywhere. max_calls: at once, 0 for any number.
+    allowed: numbers that may be dialled over it, none if empty. refer: it may send our calls elsewhere (REFER), to
+    `allowed` numbers only, or not at all. keepalive_s: ask it by OPTIONS so often whether it is there, 0 for never.
+    dtmf: how our digits reach it: RFC 4733 events if agreed on and else as sound (auto), only as events (rtp), by
+    SIP INFO (info), as sound (inband). headers: lines of every INVITE over it."""
 
     name: str = Field(min_length=1)
-    host: Annotated[str, AfterValidator(_host)] | None = None
+    host: Hosts = ()
     allow_from: Networks = ()
     user: str = ""
     auth_user: str = ""
@@ -124,6 +132,7 @@ class TrunkSettings(Part):
     keepalive_s: float = Field(default=0, ge=0, le=3600)
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"
     headers: HeaderLines = {}
+    tls_name: str = ""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -160,7 +169,7 @@ class AccessSettings(Part):
     per_second: float = Field(default=200, ge=0)
     per_second_source: float = Field(default=100, ge=0)
     ban_s: float = Field(default=600, ge=0)
-    scanners: Annotated[tuple[str, ...], BeforeValidator(_list)] = SCANNERS
+    scanners: Annotated[tuple[str, ...], BeforeValidator(as_list)] = SCANNERS
     realm: str = Field(default="offhook", min_length=1)
     retry_after_s: int = Field(default=5, ge=0, le=3600)
     codes: RejectCodes = RejectCodes()

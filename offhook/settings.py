@@ -5,6 +5,7 @@ Read once at start by the switch; nothing watches it."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from dotenv import dotenv_values
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -19,12 +21,15 @@ from pydantic import (
     model_validator,
 )
 
-from offhook.access_settings import AccessSettings, Part, TrunkSettings, codec_name, take_passwords
+from offhook.access_settings import AccessSettings, Part, TrunkSettings, as_list, codec_name, take_passwords
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dialplan.load import explain_errors
 from telephony.dscp import EXPEDITED, SIGNALLING
+from telephony.errors import SipSyntaxError
 from telephony.sdp.crypto import SrtpPolicy
+from telephony.sip.uri import split_host_port
 from telephony.trunk.access import Strangers
+from telephony.trunk.tls import Certificate, Tls
 
 PREFIX = "OFFHOOK_"
 DEFAULT_PATH = Path("config/offhook.yaml")
@@ -49,9 +54,22 @@ class ProviderSettings(Part):
     options: dict[str, Any] = {}
 
 
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
 Provider: TypeAlias = Annotated[ProviderSettings, BeforeValidator(_provider)]
+InOrder: TypeAlias = Annotated[tuple[Provider, ...], BeforeValidator(_listed), Field(min_length=1)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 Dscp: TypeAlias = Annotated[int, Field(ge=0, le=63)]
+
+
+class CertificateSettings(Part):
+    """One more certificate, for callers who ask for one of its names."""
+
+    names: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(as_list)]
+    certificate: Path
+    key: Path | None = None
 
 
 class TlsSettings(Part):
@@ -64,6 +82,21 @@ class TlsSettings(Part):
     clients: Literal["optional", "required"] = "required"
     verify: bool = True
     trust: Path | None = None
+    certificates: tuple[CertificateSettings, ...] = ()
+    alpn: bool = False
+
+    @model_validator(mode="after")
+    def _default_first(self) -> Self:
+        if self.certificates and self.certificate is None:
+            raise ValueError(
+                "`certificates` needs a default for callers who ask for no name. Add `certificate`."
+            )
+        return self
+
+    def make(self) -> Tls:
+        """What telephony takes."""
+        more = tuple(Certificate(one.names, one.certificate, one.key) for one in self.certificates)
+        return Tls(**{**dict(self), "certificates": more})
 
 
 def _codec_names(value: Any) -> Any:
@@ -83,31 +116,56 @@ HangUpOn: TypeAlias = Annotated[tuple[Literal["busy", "fax"], ...], BeforeValida
 Codecs: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_codec_names)]
 
 
+def _name_server(text: str) -> str:
+    try:
+        host, _ = split_host_port(f"[{text}]" if text.count(":") > 1 and "[" not in text else text)
+        ipaddress.ip_address(host)
+    except (SipSyntaxError, ValueError):
+        raise ValueError(f"{text!r} is no name server. Write its address, like 192.0.2.53.") from None
+    return text
+
+
+NameServers: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_name_server)], ...], BeforeValidator(as_list)
+]
+
+
+def _families(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if not hosts or len({":" in host for host in hosts}) < len(hosts):
+        raise ValueError("give one IPv4 address, one IPv6 address, or one of each, like [0.0.0.0, '::'].")
+    return hosts
+
+
+Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+Addresses: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(as_list), AfterValidator(_families)]
+
+
 class SipSettings(Part):
-    """Where calls come in: UDP and TCP on `port`, TLS on its own. port 0: any free one. public_host: what
-    peers are told, when it is not `host`.
+    """Where calls come in: UDP and TCP on `port`, TLS on its own. host: an IPv4 address, an IPv6 address or one of
+    each. port 0: any free one. public_host: what peers are told, when it is not `host`; one of each family too.
 
     codecs: what we speak, best first; a peer that offers several gets the first of its own list. dscp: marks our
-    messages for routers; 24 is CS3.
-    srtp: encryption of the sound (telephony/sdp/negotiate.py, LocalMedia), where a trunk does not say."""
+    messages for routers; 24 is CS3. srtp: encryption of the sound (telephony/sdp/negotiate.py, LocalMedia), where a
+    trunk does not say. dns: name servers for carriers' names, address or address:port; () for the system's."""
 
-    host: str = "0.0.0.0"
+    host: Addresses = ("0.0.0.0",)
     port: Port = 5060
-    public_host: str | None = None
+    public_host: Names = ()
     tcp: bool = True
     tls: TlsSettings | None = None
     codecs: Codecs = ("PCMU", "PCMA")
     dscp: Dscp = SIGNALLING
     srtp: SrtpPolicy = "optional"
+    dns: NameServers = ()
 
 
 class RtpSettings(Part):
-    """UDP ports for media, both ends included; a call takes an even one for RTP and the next for RTCP.
-
-    dscp: marks sound for routers; 46 is EF."""
+    """UDP ports for media, both ends included; a call takes an even one for RTP and the next for RTCP. rest_s:
+    how long they are lent to nobody after a call. dscp: marks sound for routers; 46 is EF."""
 
     first_port: int = Field(default=16384, ge=1024, le=65534)
     last_port: int = Field(default=32767, ge=1025, le=65535)
+    rest_s: float = Field(default=30.0, ge=0.0, le=600.0)
     dscp: Dscp = EXPEDITED
 
     @model_validator(mode="after")
@@ -128,11 +186,11 @@ class HttpSettings(Part):
 
 
 class Providers(Part):
-    """What speaks and listens where the dial plan does not say."""
+    """What speaks and listens where the dial plan does not say. Lists: the others stand in for the first."""
 
-    stt: Provider = ProviderSettings(name="pocketsphinx")
-    llm: Provider = ProviderSettings(name="scripted")
-    tts: Provider = ProviderSettings(name="espeak")
+    stt: InOrder = (ProviderSettings(name="pocketsphinx"),)
+    llm: InOrder = (ProviderSettings(name="scripted"),)
+    tts: InOrder = (ProviderSettings(name="espeak"),)
     vad: Provider = ProviderSettings(name="silero")
 
 
@@ -173,6 +231,15 @@ class Settings(Part):
         names = [trunk.name for trunk in self.trunks]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two trunks are named {min(twice)!r}. Rename one: records go by it.")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_asked_for(self) -> Self:
+        asks = self.sip.tls is not None and self.sip.tls.client_ca is not None
+        if not asks and (names := [trunk.name for trunk in self.trunks if trunk.tls_name]):
+            raise ValueError(
+                f"trunk {names[0]!r}: `tls_name` needs the certificates of callers. Add `sip.tls.client_ca`."
+            )
         return self
 
     @property

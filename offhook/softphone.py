@@ -28,6 +28,7 @@ from telephony.media.stream import Stream, StreamState
 from telephony.phone import Phone
 from telephony.sdp.crypto import SrtpPolicy
 from telephony.sdp.plan import MediaPlan
+from telephony.trunk.dns import NameServers
 from telephony.trunk.tls import Tls
 
 Frame = NDArray[np.int16]
@@ -162,7 +163,15 @@ async def place_call(
     started = loop.time()
     host = _our_side(target)
     ports = PortPool(host, 20000, 29998)
-    async with Phone(host=host, port=0, ports=ports, codecs=codecs, tls=tls or Tls(), srtp=srtp) as phone:
+    async with Phone(
+        host=host,
+        port=0,
+        ports=ports,
+        codecs=codecs,
+        tls=tls or Tls(),
+        srtp=srtp,
+        names=NameServers(),
+    ) as phone:
         try:
             async with asyncio.timeout(timeout_s):
                 call = await phone.dial(target, caller=caller)

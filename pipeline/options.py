@@ -102,23 +102,7 @@ class Silence(BaseModel):
     """Silence of the caller after which the agent asks again; 0: it waits for ever."""
     times: int = Field(default=2, ge=0, le=10)
     """How often it asks before it says goodbye and hangs up."""
-    ask: str = "Are you still there?"
-    """What it asks; empty: the model is told that the caller is silent, and finds the words."""
-    goodbye: str = "I cannot hear you, so I will hang up now. Goodbye."
-    """Said before hanging up."""
-
-
-FILLERS: dict[str, tuple[str, ...]] = {
-    "en": ("One moment, please.", "I am still working on it.", "Thank you for waiting."),
-    "de": ("Einen Moment, bitte.", "Ich bin noch dabei.", "Danke, dass Sie warten."),
-    "fr": ("Un instant, s'il vous plaît.", "Je m'en occupe.", "Merci de patienter."),
-    "es": ("Un momento, por favor.", "Sigo en ello.", "Gracias por esperar."),
-    "it": ("Un momento, per favore.", "Ci sto lavorando.", "Grazie per l'attesa."),
-    "nl": ("Een ogenblik, alstublieft.", "Ik ben er nog mee bezig.", "Dank u voor het wachten."),
-    "pt": ("Um momento, por favor.", "Ainda estou a tratar disso.", "Obrigado por esperar."),
-}
-
-
-def fillers_for(language: str) -> tuple[str, ...]:
-    """What to say while the caller waits. language: BCP 47 tag; none for languages that are not known."""
-    return FILLERS.get(language.partition("-")[0].lower(), ())
+    ask: str | None = None
+    """What it asks; not given: a line in the agent's language; empty: the model finds the words."""
+    goodbye: str | None = None
+    """Said before hanging up; not given: a line in the agent's language."""

@@ -7,6 +7,7 @@ nothing."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 from collections import deque
@@ -17,6 +18,7 @@ from typing import Self
 
 import structlog
 
+from telephony.asking import Asking
 from telephony.call.call import Call, hang_up
 from telephony.call.events import CallEvent
 from telephony.call.referred import Detour
@@ -38,12 +40,13 @@ from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri, join_host_port
 from telephony.trunk.access import Access
 from telephony.trunk.attempt import Attempt, Way
-from telephony.trunk.locate import Locator, SrvLookup
-from telephony.trunk.sockets import Sockets, public_address
+from telephony.trunk.locate import Locator, Names
+from telephony.trunk.sockets import Sockets, shown_address
 from telephony.trunk.tls import Tls
 from telephony.trunk.transport import Transport
 
 RETRY_AFTER_S = 5  # what callers are told who come while we leave
+NO_WORD_S = 4.0  # a request was sent four times by then; a dead target must not cost the caller 32 s
 
 log = structlog.get_logger(__name__)
 
@@ -63,29 +66,32 @@ class Rejection:
 
 
 class Phone:
-    """Takes and places calls on one address, IPv4 or IPv6: by UDP, on the same port by TCP, and by TLS.
+    """Takes and places calls on one address, IPv4 or IPv6, or on one of each: by UDP, on the same port by TCP, and
+    by TLS. Contact and media follow the family of the peer.
 
-    host, port: local, port 0 for any free one. ports: where calls get RTP ports. public_host: what peers are
-    told to reach us at, if it is not the local address. codecs: names in order of preference. tls: None for
-    no TLS. dscp: what our messages are marked with (RFC 2474). srtp: is the sound encrypted
-    (LocalMedia.srtp), where the trunk does not say? srv: how SRV records are found, None to do
-    without. access: who may ring, None for everybody; set it before entering. admit: asked before a Call exists,
-    with the INVITE, its source and the trunk's name ("" for none); None lets it pass. options_status: what OPTIONS
-    is answered with, 503 while draining. moves: calls that change their leg; `moves.refer` says where a far side
-    may send us. address, tls_port: where we listen, once entered; tls_port is 0 without a certificate."""
+    host, port: local, port 0 for any free one. ports: where calls get RTP ports, a pool for each host.
+    public_host: what peers are told to reach us at, if it is not the local address. codecs: names in order of
+    preference. tls: None for no TLS. dscp: what our messages are marked with (RFC 2474). srtp: is the sound
+    encrypted (LocalMedia.srtp), where the trunk does not say? names: whom to ask for NAPTR and SRV records
+    (trunk/dns.py), None to do without. access: who may ring, None for everybody; set it before entering. admit:
+    asked before a Call exists, with the INVITE, its source and the trunk's name ("" for none); None lets it pass.
+    options_status: what OPTIONS is answered with, 503 while draining. moves: calls that change their leg;
+    `moves.refer` says where a far side may send us. no_word_s: how long a target may be silent before the next
+    one, if there is one, is tried. address, tls_port: where we listen, once entered; tls_port is 0 without a
+    certificate."""
 
     def __init__(
         self,
         *,
-        host: str = "127.0.0.1",
+        host: str | Sequence[str] = "127.0.0.1",
         port: int = 5060,
-        ports: PortPool,
-        public_host: str | None = None,
+        ports: PortPool | Sequence[PortPool],
+        public_host: str | Sequence[str] | None = None,
         user_agent: str = "Offhook",
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
         tcp: bool = True,
         tls: Tls | None = None,
-        srv: SrvLookup | None = None,
+        names: Names | None = None,
         dscp: int = SIGNALLING,
         srtp: SrtpPolicy = "off",
     ) -> None:
@@ -93,49 +99,61 @@ class Phone:
         self.admit: Callable[[Request, tuple[str, int], str], Rejection | None] | None = None
         self.options_status: Callable[[], int] | None = None
         self.goodbye_s = 2.0
-        self.address = (host, port)
+        self.no_word_s = NO_WORD_S
+        self._hosts = (host,) if isinstance(host, str) else tuple(host)
+        self.address = (self._hosts[0], port)
         self.tls_port = 0
-        self._tcp, self._tls, self._srv, self._dscp = tcp, tls, srv, dscp
-        self._ports = ports
-        self._public_host = public_host
+        self._tcp, self._tls, self._names, self._dscp = tcp, tls, names, dscp
+        self._ports = (ports,) if isinstance(ports, PortPool) else tuple(ports)
+        self._public = (public_host,) if isinstance(public_host, str) else tuple(public_host or ())
         self._user_agent = user_agent
         self._codecs = codecs
         self._srtp: SrtpPolicy = srtp
         self._calls: dict[LegKey, Call] = {}
         self.moves = Moves(self, self._calls, self._dial_on)
-        self._requests: dict[LegKey, asyncio.Future[Response]] = {}
         self._waiting: asyncio.Queue[Call | None] = asyncio.Queue()
         self._leaving = False
         self._said_goodbye = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        host, port = self.address
-        sockets = Sockets(host, port, tcp=self._tcp, tls=self._tls, dscp=self._dscp)
-        self.address, self.tls_port = (host, sockets.port), sockets.tls_port
-        self._host = self._public_host or public_address(host)
+        sockets = Sockets(self._hosts, self.address[1], tcp=self._tcp, tls=self._tls, dscp=self._dscp)
+        self.address, self.tls_port = (self._hosts[0], sockets.port), sockets.tls_port
+        self._shown = {":" in host: shown_address(host, self._public) for host in self._hosts}
         self._endpoint = self._make_endpoint()
         self.stack = Stack(self._endpoint)
+        self._asking = Asking(self.stack, self.perform)
         self._transport = Transport(self.stack, self._hear)
         await sockets.carry(self._transport)
         self._locator = Locator(
-            v6=":" in host, transports=sockets.transports, draw=random.uniform, srv=self._srv
+            v4=False in self._shown,
+            v6=True in self._shown,
+            transports=sockets.transports,
+            draw=random.uniform,
+            names=self._names,
         )
         return self
 
     def _make_endpoint(self) -> Endpoint:
         who = f"sip:{self._user_agent.lower()}@"
-        here = join_host_port(self._host, self.address[1])
-        there = join_host_port(self._host, self.tls_port or self.address[1])
+        homes: dict[str, Home] = {}
+        for v6, shown in sorted(self._shown.items(), reverse=True):  # IPv4 is meant where no family is
+            here = join_host_port(shown, self.address[1])
+            there = join_host_port(shown, self.tls_port or self.address[1])
+            family = {
+                "udp": Home(here, f"<{who}{here}>"),
+                "tcp": Home(here, f"<{who}{here};transport=tcp>"),
+                "tls": Home(there, f"<{who}{there};transport=tls>"),
+            }
+            homes |= family
+            if v6:
+                homes |= {f"{transport}6": home for transport, home in family.items()}
         return Endpoint(
-            sent_by=here,
-            contact=f"<{who}{here}>",
+            sent_by=homes["udp"].sent_by,
+            contact=homes["udp"].contact,
             product=self._user_agent,
             token=lambda: secrets.token_hex(8),
             options_status=lambda: self.options_status() if self.options_status else 200,
-            homes={
-                "tcp": Home(here, f"<{who}{here};transport=tcp>"),
-                "tls": Home(there, f"<{who}{there};transport=tls>"),
-            },
+            homes=homes,
             tcp=self._tcp,
             supported=frozenset({"timer", "100rel", "replaces", "norefersub"}),
             gate=self.access.judge if self.access else None,
@@ -191,6 +209,7 @@ class Phone:
         timeout: float = 60.0,  # ours, because the far side must then hear a CANCEL
         listen: Callable[[CallEvent], None] | None = None,
         redirect: MayFollow = same_host,
+        trunk: str = "",
     ) -> Call:
         """Place a call; returns when it is answered and acknowledged. Cancelling it cancels the call.
 
@@ -198,16 +217,17 @@ class Phone:
         fails nor is overloaded (408 before it rang, 503). caller: URI for From, ours if empty. credentials: for
         a far side that asks who we are. listen: hears the call from its first ring on, and of a try that fails
         only its rings. redirect: whether a 3xx may send us from a URI to another; a call over a trunk that bills
-        us passes what the trunk allows (trunk/outbound.py). Credentials go to no other host.
+        us passes what the trunk allows (trunk/outbound.py). trunk: whose codecs are offered. Credentials go to no
+        other host.
         Raises CallFailed with the far side's code, 408 after `timeout` s in all; SipSyntaxError for a target that
         is no URI."""
         targets = [target] if isinstance(target, str) else list(target)
         detour = Detour(targets[0] if targets else "", caller, tuple(headers), credentials)
-        return await self._dial_all(targets, detour, timeout, listen, redirect)
+        return await self._dial_all(targets, detour, timeout, listen, redirect, trunk)
 
     async def _dial_on(self, detour: Detour, theirs: Call, listen: Callable[[CallEvent], None]) -> Call:
         """Place the leg in which that call goes on."""
-        return await self._dial_all([detour.target], detour, 60.0, listen, same_host, theirs)
+        return await self._dial_all([detour.target], detour, 60.0, listen, same_host, "", theirs)
 
     async def _dial_all(
         self,
@@ -216,6 +236,7 @@ class Phone:
         timeout: float,  # noqa: ASYNC109 # as in dial
         listen: Callable[[CallEvent], None] | None,
         redirect: MayFollow,
+        trunk: str,
         theirs: Call | None = None,
     ) -> Call:
         placed: list[Call] = []
@@ -229,8 +250,12 @@ class Phone:
                     uri = way.uri
                     attempt = Attempt(listen, way, ways[0] if ways else None, course)
                     login = self.login(detour.credentials) if Uri.parse(uri).host.lower() in hosts else None
-                    call = self._place(way, detour, attempt, login, theirs)
+                    call = self._place(way, detour, attempt, login, trunk, theirs)
                     placed.append(call)
+                    if attempt.more and not await self._has_word(call):
+                        attempt.give_up()
+                        call.hang_up("no answer")
+                        continue
                     await call.settled()
                     if not attempt.failed:
                         break
@@ -247,32 +272,36 @@ class Phone:
             raise CallFailed(f"{uri}: {ended.code} {ended.reason}".strip(), code=ended.code)
         return call
 
-    async def request(self, request: Request, target: str, login: Login | None = None) -> Response:
+    async def request(
+        self, request: Request, target: str | Sequence[str], login: Login | None = None
+    ) -> Response:
         """Send a request that belongs to no call (REGISTER, OPTIONS) and wait for its final response.
 
-        request: complete but for Via and Contact. target: SIP URI of where it goes. One call and From tag has
-        one request at a time. A timeout is a 408, a broken flow a 503, as if the far side had said so."""
+        request: complete but for Via and Contact. target: SIP URI of where it goes, or several to be tried in
+        order, as `dial` does. A timeout is a 408, a broken flow a 503, as if the far side had said so."""
         try:
-            flow = (await self._locator.flows(Uri.parse(target)))[0]
+            ways = await self._ways([target] if isinstance(target, str) else list(target))
         except CallFailed as error:
             return Response(error.code, str(error))
-        key = request.call_id, request.from_tag
-        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._requests[key] = answer
-        try:
-            _, actions = self.stack.request(request, flow, self.now(), login)
-            self.perform(actions)
-            return await answer
-        finally:
-            del self._requests[key]
+        return await self._asking.request(request, [flow for _, flow in ways], login, self.no_word_s)
 
     def login(self, credentials: Credentials | None) -> Login | None:
         """A login for one call or registration."""
         return Login(credentials, lambda: secrets.token_hex(8)) if credentials else None
 
-    def contact_for(self, user: str) -> str:
-        """Where that user of ours can be reached, as a Contact header value."""
-        return f"<sip:{user}@{self._endpoint.sent_by}>"
+    async def contact_for(self, user: str, target: str) -> str:
+        """Where that user of ours can be reached by whoever is at that URI, as a Contact header value."""
+        try:
+            flow = (await self._locator.flows(Uri.parse(target)))[0]
+        except CallFailed:
+            return f"<sip:{user}@{self._endpoint.sent_by}>"
+        transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
+        return f"<sip:{user}@{self._endpoint.home(flow).sent_by}{transport}>"
+
+    async def addresses(self, target: str) -> list[str]:
+        """Every address that calls to this URI may go to, and its host's own. Raises CallFailed if there is none."""
+        uri = Uri.parse(target)
+        return list(dict.fromkeys(flow.remote[0] for flow in await self._locator.all_flows(uri)))
 
     async def _ways(self, targets: Sequence[str]) -> list[tuple[str, Flow]]:
         """Every URI with every address it stands for. Raises CallFailed if there is none at all."""
@@ -288,14 +317,27 @@ class Phone:
         return ways
 
     def _place(
-        self, way: Way, detour: Detour, listener: Attempt, login: Login | None, theirs: Call | None
+        self,
+        way: Way,
+        detour: Detour,
+        listener: Attempt,
+        login: Login | None,
+        trunk: str,
+        theirs: Call | None,
     ) -> Call:
         ours = f"<{detour.caller}>" if detour.caller else self._endpoint.contact_on(way.flow, way.uri)
-        call, actions = Call.outgoing(self, way.uri, ours, way.flow, detour.headers, login, theirs)
+        call, actions = Call.outgoing(self, way.uri, ours, way.flow, detour.headers, login, trunk, theirs)
         call.listen(listener)
         self._calls[call.key] = call
         self.perform(actions)
         return call
+
+    async def _has_word(self, call: Call) -> bool:
+        """Has the far side said anything in time, if only 100?"""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.no_word_s):
+                await call.settled()
+        return call.has_word
 
     # ---- the line, as a call sees it (call/line.py)
 
@@ -307,17 +349,27 @@ class Phone:
         """Carry out what the stack said."""
         self._transport.perform(actions)
 
-    def lend(self) -> PortPair:
-        """A port pair. Raises Overloaded if none is free."""
-        return self._ports.lend()
+    def lend(self, peer: str = "") -> PortPair:
+        """A port pair that a peer at that address reaches. Raises Overloaded if none is free."""
+        return next(
+            (pool for pool in self._ports if (":" in pool.host) == (":" in peer)), self._ports[0]
+        ).lend()
 
-    def media(self, port: int, trunk: str = "") -> LocalMedia:
-        """Our side of a new session with that RTP port, as that trunk has it."""
+    def media(self, port: int, trunk: str = "", peer: str = "") -> LocalMedia:
+        """Our side of a new session with that RTP port, as that trunk has it. A trunk with codecs of its own has
+        its order in our answers as well (RFC 3264 §6.1 leaves the choice to us); others get the first they offer."""
         known = self.access.trunks.get(trunk) if self.access else None
-        codecs = (known.codecs if known else ()) or self._codecs
+        chosen = known.codecs if known else ()
         srtp = (known.srtp if known else None) or self._srtp
-        keys = draw_keys(secrets.token_bytes) if srtp != "off" else {}
-        return LocalMedia(self._host, port, codecs, session_id=secrets.randbits(48), srtp=srtp, keys=keys)
+        return LocalMedia(
+            self._shown.get(":" in peer) or next(iter(self._shown.values())),
+            port,
+            chosen or self._codecs,
+            session_id=secrets.randbits(48),
+            prefer_ours=bool(chosen),
+            srtp=srtp,
+            keys=draw_keys(secrets.token_bytes) if srtp != "off" else {},
+        )
 
     def between(self, low: float, high: float) -> float:
         """A random wait, s."""
@@ -338,10 +390,8 @@ class Phone:
                 self._new_call(event)
             elif call := self._calls.get(event.leg):
                 call.hear(event)
-            elif self.moves.hear(event):
+            elif self.moves.hear(event) or self._asking.hear(event):
                 pass
-            elif answer := self._requests.get(event.leg):
-                _settle(answer, event)
             else:
                 self._hear_late(event)
         except Exception:  # the other calls go on, and whoever asked gets an answer
@@ -353,13 +403,14 @@ class Phone:
 
     def _new_call(self, came: sip.CallCame) -> None:
         request, source = came.invite.request, came.source.remote
-        leaving = Rejection(503, "Leaving", RETRY_AFTER_S)
         sender = came.sender
         if self.access and (trunk := self.access.trunks.get(sender.trunk)):
             came.dialog.login = self.login(trunk.credentials)
         if not self._leaving and self.moves.takes_over(came):
             return
-        rejection = leaving if self._leaving else self._admitted(request, source, sender.trunk)
+        rejection = self._admitted(request, source, sender.trunk)
+        if rejection is None and self._leaving:
+            rejection = Rejection(503, "Leaving", RETRY_AFTER_S)
         if rejection is not None:
             self.counters.rejected += 1
             self.perform(
@@ -420,15 +471,3 @@ def _give_up(placed: Sequence[Call], reason: str) -> None:
     """Whoever dialled waits no longer."""
     if placed:
         placed[-1].hang_up(reason)
-
-
-def _settle(answer: asyncio.Future[Response], event: sip.LegEvent) -> None:
-    """The news of a request that belongs to no call, for whoever waits for it."""
-    if isinstance(event, sip.Unanswered):
-        response = Response(event.code, event.reason)
-    elif isinstance(event, sip.Replied) and event.response.status >= 200:
-        response = event.response
-    else:
-        return
-    if not answer.done():
-        answer.set_result(response)

@@ -13,8 +13,9 @@ from offhook.cli import COMMANDS
 from offhook.settings import Settings
 from offhook.switch.metrics import Metrics
 from pipeline.events import EVENTS
-from pipeline.turn import TurnHandling
-from telephony.dialplan.model import Defaults, DialPlan, Intent, NumberRoute, Persona, Script
+from pipeline.options import Silence, TurnHandling
+from telephony.dialplan.model import Defaults, DialPlan, Intent, McpChoice, NumberRoute, Persona, Script
+from tests import behaviours
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
@@ -38,7 +39,10 @@ def test_every_setting_is_in_the_reference_and_its_default_in_the_shipped_file(n
         assert re.search(rf"\b{name.split('.')[-1]}:", shipped), "show it in config/offhook.yaml"
 
 
-@pytest.mark.parametrize("model", [DialPlan, Defaults, Persona, NumberRoute, Script, Intent, TurnHandling])
+@pytest.mark.parametrize(
+    "model",
+    [DialPlan, Defaults, McpChoice, Persona, NumberRoute, Script, Intent, TurnHandling, Silence],
+)
 def test_every_key_of_the_dial_plan_is_in_the_reference(model: type[BaseModel]) -> None:
     assert set(model.model_fields) - NAMED == set()
 
@@ -58,3 +62,13 @@ def test_every_metric_is_in_the_reference() -> None:
 
 def test_every_command_is_in_the_reference() -> None:
     assert {f"offhook {name}" for name in COMMANDS} - set(re.findall(r"`(offhook \w+)", REFERENCE)) == set()
+
+
+def test_every_behaviour_of_the_list_has_a_test_and_the_list_names_it() -> None:
+    """docs/behaviours.md; after a change of tests: `python -m tests.behaviours`."""
+    text = behaviours.DOCUMENT.read_text(encoding="utf-8")
+    assert behaviours.rows_of(text) == list(behaviours.ROWS)
+    tested = set(behaviours.tests_by_row())
+    assert not set(behaviours.ROWS) - tested, "rows without a test"
+    assert not tested - set(behaviours.ROWS), "tests that name a row that there is not"
+    assert behaviours.written(text) == text, "out of date: python -m tests.behaviours"

@@ -83,7 +83,7 @@ def _with_options(
     if sip_port is not None:
         sip["port"] = sip_port
     if host is not None:
-        sip["host"] = host
+        sip["host"] = (host,)
     changes: dict[str, Any] = {"sip": settings.sip.model_copy(update=sip)}
     if http_port is not None:
         changes["http"] = settings.http.model_copy(update={"port": http_port})

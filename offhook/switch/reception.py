@@ -164,8 +164,8 @@ class Reception:
 
     def _begin(self, call: Call, invited: float) -> ActiveCall:
         """Route, media, worker, bundle. Raises TelephonyError with the code for the caller."""
-        number = call.called.number
         parties = call.parties
+        number = parties.called
         route = self._store.route(number, parties.caller.shown)
         if self.pool is None:
             raise Overloaded("the workers are not started yet")
@@ -193,7 +193,8 @@ class Reception:
         ended = asyncio.ensure_future(call.ended())
         with suppress(OutOfOrder):  # the caller may give up at any moment before the answer
             call.ring()
-            arrived = {"caller": call.caller.uri.number, "called": call.called.number}
+            parties = call.parties
+            arrived = {"caller": parties.caller.shown, "called": parties.called}
             self._journal(active, {"type": "CallArrived", **arrived})
             self._start(active)
             try:
@@ -222,7 +223,7 @@ class Reception:
                 "timestamp": secrets.randbits(32),
             },
             caller=call.parties.caller.shown,
-            called=call.called.number,
+            called=call.parties.called,
             parties=call.parties.facts(),
             recording=None if active.route.recording == "off" else str(active.bundle.audio_path),
             dtmf=trunk.dtmf if (trunk := self._trunks.get(call.sender.trunk)) else "auto",

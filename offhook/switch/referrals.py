@@ -44,9 +44,9 @@ def detour(
         if uri.number not in written and not answered_here(uri.number):
             require_allowed(way, target)
         if _belongs(uri.host, trunk, peer):
-            to_proxy = trunk.host is not None and uri.host.lower() == way.host.lower()
+            to_proxy = bool(trunk.host) and uri.host.lower() == way.host.lower()
             return Detour(target, credentials=way.credentials if to_proxy else None)
-        if trunk.host is None:
+        if not trunk.host:
             return FORBIDDEN
         out = dialling(way, uri.number)
     except NotAllowed:
@@ -65,7 +65,8 @@ def _belongs(host: str, trunk: TrunkSettings, peer: str) -> bool:
     """The host is the trunk's: its proxy, one of its networks, or where the call comes from."""
     if not host:
         return False
-    if host.lower() in (peer.lower(), split_host_port(trunk.host or "invalid")[0].lower()):
+    proxies = [split_host_port(place)[0].lower() for place in trunk.host]
+    if host.lower() in (peer.lower(), *proxies):
         return True
     with suppress(ValueError):
         address = ipaddress.ip_address(host)

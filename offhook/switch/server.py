@@ -27,7 +27,7 @@ from offhook.switch.trunks import Trunks
 from telephony.dialplan.store import PlanStore
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
-from telephony.trunk.tls import Tls
+from telephony.trunk.dns import NameServers
 
 log = structlog.get_logger()
 
@@ -72,17 +72,23 @@ class Switch:
             pool = self._pool(str(models))
             running.append(tasks.create_task(pool.run(), name="workers"))
             rtp = settings.rtp
-            ports = PortPool(settings.sip.host, rtp.first_port, rtp.last_port, dscp=rtp.dscp)
+            ports = [
+                PortPool(
+                    host, rtp.first_port, rtp.last_port, dscp=rtp.dscp, rest_s=rtp.rest_s, clock=loop.time
+                )
+                for host in settings.sip.host
+            ]
             phone = Phone(
                 host=settings.sip.host,
                 port=settings.sip.port,
                 ports=ports,
                 public_host=settings.sip.public_host,
                 tcp=settings.sip.tcp,
-                tls=Tls(**settings.sip.tls.model_dump()) if settings.sip.tls else None,
+                tls=settings.sip.tls.make() if settings.sip.tls else None,
                 codecs=settings.sip.codecs,
                 dscp=settings.sip.dscp,
                 srtp=settings.sip.srtp,
+                names=NameServers(settings.sip.dns),
             )
             phone.access = self._trunks.access
             phone.admit = self._reception.admit
@@ -98,6 +104,7 @@ class Switch:
 
     def stop(self) -> None:
         """Take no more calls and leave."""
+        self._reception.draining = True
         self._stopping.set()
 
     async def _serve(self, phone: Phone, pool: Pool) -> None:
@@ -147,7 +154,6 @@ class Switch:
             log.error("call_task_failed", task=task.get_name(), exc_info=error)
 
     async def _say_goodbye(self) -> None:
-        self._reception.draining = True
         self._reception.hang_up_all("server_stopped")
         if self._takers:
             await asyncio.wait(self._takers, timeout=GOODBYE_TIMEOUT_S)
@@ -186,6 +192,7 @@ class Switch:
                 self._metrics.worker_late.labels(str(worker.number)).set(worker.load.late_p99_ms)
                 self._metrics.worker_memory.labels(str(worker.number)).set(worker.load.memory_bytes)
                 self._metrics.tasks.labels(f"worker {worker.number}").set(worker.load.tasks)
+                self._metrics.worker_resting.labels(str(worker.number)).set(worker.load.resting)
 
     def _record_written(self, bundle: str) -> None:
         self._console.tell(json.dumps({"type": "bundle", "path": bundle}).encode())

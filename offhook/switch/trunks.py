@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import ipaddress
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 
@@ -20,6 +19,7 @@ from offhook.access_settings import TrunkSettings
 from offhook.settings import Settings
 from offhook.switch.metrics import Metrics
 from telephony.dialplan.number import parse_pattern
+from telephony.errors import CallFailed
 from telephony.phone import Phone
 from telephony.sip.digest import Credentials, Doorkeeper
 from telephony.sip.headers import Address
@@ -57,9 +57,9 @@ class Trunks:
         clients = [self._client(phone, trunk) for trunk in self._trunks if trunk.registers]
         tasks = [asyncio.create_task(client.run(), name="registration") for client in clients]
         tasks += [
-            asyncio.create_task(self._resolve(trunk), name=f"addresses of {trunk.name}")
+            asyncio.create_task(self._resolve(phone, trunk), name=f"addresses of {trunk.name}")
             for trunk in self._trunks
-            if trunk.host and not trunk.challenge and not _literal(trunk.host)
+            if not trunk.challenge and not all(map(_literal, trunk.host))
         ]
         tasks += [
             asyncio.create_task(self._keep_alive(phone, trunk), name=f"keep-alive {trunk.name}")
@@ -80,32 +80,37 @@ class Trunks:
             self._metrics.gate.labels(verdict).set(number)
 
     def _client(self, phone: Phone, trunk: TrunkSettings) -> RegistrarClient:
-        host, port = split_host_port(trunk.host or "")
         self._metrics.registered.labels(trunk.name).set(0)
-        account = Account.at(trunk.user, host, port, trunk.expiry_s)
-        return RegistrarClient(phone, trunk.name, account, _credentials(trunk), told=self._registered)
+        first, *others = [
+            Account.at(trunk.user, *split_host_port(host), trunk.expiry_s) for host in trunk.host
+        ]
+        return RegistrarClient(
+            phone, trunk.name, first, _credentials(trunk), others=others, told=self._registered
+        )
 
     def _registered(self, trunk: str, standing: Standing) -> None:
         self._metrics.registered.labels(trunk).set(standing is Standing.IN)
 
-    async def _resolve(self, trunk: TrunkSettings) -> None:
-        """Keep the gate informed of the addresses that a trunk's name stands for."""
-        host, _ = split_host_port(trunk.host or "")
+    async def _resolve(self, phone: Phone, trunk: TrunkSettings) -> None:
+        """Keep the gate informed of the addresses that a trunk's names stand for."""
+        known: dict[str, list[str]] = {}
         while True:
-            try:
-                found = await self._loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-                self.access.learn(trunk.name, [str(entry[4][0]) for entry in found])
-            except (OSError, UnicodeError) as error:
-                log.warning("trunk_unresolved", trunk=trunk.name, host=host, error=str(error))
+            for host in trunk.host:
+                try:
+                    known[host] = await phone.addresses(f"sip:{host}")
+                except CallFailed as error:
+                    log.warning("trunk_unresolved", trunk=trunk.name, host=host, error=str(error))
+            self.access.learn(trunk.name, [address for found in known.values() for address in found])
             await asyncio.sleep(RESOLVE_EVERY_S)
 
     async def _keep_alive(self, phone: Phone, trunk: TrunkSettings) -> None:
         """Ask the trunk again and again whether it is there; say so when it has come or gone."""
-        us = Address.parse(phone.contact_for(trunk.user or "offhook")).uri
-        pulse = Pulse(f"sip:{trunk.host}", str(us), secrets.token_hex(8), secrets.token_hex(8))
+        places = [f"sip:{host}" for host in trunk.host]
+        us = Address.parse(await phone.contact_for(trunk.user or "offhook", places[0])).uri
+        pulse = Pulse(places[0], str(us), secrets.token_hex(8), secrets.token_hex(8))
         login = phone.login(_credentials(trunk))
         while True:
-            if pulse.receive(await phone.request(pulse.request(), pulse.target, login)):
+            if pulse.receive(await phone.request(pulse.request(), places, login)):
                 self._metrics.trunk_up.labels(trunk.name).set(pulse.up is True)
                 if pulse.up:
                     log.info("trunk_up", trunk=trunk.name)
@@ -127,7 +132,7 @@ class Trunks:
 
 def way_out(trunk: TrunkSettings) -> WayOut:
     """How calls leave over a trunk."""
-    host, port = split_host_port(trunk.host or "invalid")
+    (host, port), *more = [split_host_port(text) for text in trunk.host or ("invalid",)]
     return WayOut(
         trunk=trunk.name,
         host=host,
@@ -137,13 +142,14 @@ def way_out(trunk: TrunkSettings) -> WayOut:
         caller=trunk.caller_id.show or trunk.user,
         asserted=trunk.caller_id.asserted,
         headers=tuple(trunk.headers.items()),
+        more=tuple(more),
     )
 
 
 def _ringing(trunk: TrunkSettings) -> Trunk:
     networks: list[Network] = [ipaddress.ip_network(text) for text in trunk.allow_from]
-    if trunk.host and not trunk.challenge and (address := _literal(trunk.host)):
-        networks.append(ipaddress.ip_network(address))
+    if not trunk.challenge:
+        networks += [ipaddress.ip_network(address) for host in trunk.host if (address := _literal(host))]
     return Trunk(
         name=trunk.name,
         networks=tuple(networks),
@@ -152,6 +158,8 @@ def _ringing(trunk: TrunkSettings) -> Trunk:
         trusted=trunk.caller_id.believe,
         codecs=trunk.codecs,
         srtp=trunk.srtp,
+        contact_user=trunk.user if trunk.registers else "",
+        tls_name=trunk.tls_name,
     )
 
 

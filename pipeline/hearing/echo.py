@@ -18,8 +18,12 @@ STEPS = FRAME_MS // STEP_MS
 DELAYS = 64  # of one step each, behind the newest frame that was sent: an echo comes back within 340 ms
 AUDIBLE = 150.0**2  # power of what we send below which nothing can be measured
 
-LEARNING_FRAMES = 25  # of our speech, until there is a first measurement
-AT_FIRST = 0.3**2  # of our loudest power of late, taken for echo until then
+BACKGROUND_RISES = 1.02  # each frame in which we are silent: 4 dB a second; it falls at once
+ABOVE_BACKGROUND = 2.0  # what is weaker was there before we spoke: noise, music
+
+LEARNING_FRAMES = 25  # of our speech, until a delay is measured
+AT_FIRST = 0.25**2  # of our loudest power of late, taken for echo until then
+STRONGEST = 10**-0.6  # nobody's echo comes back louder
 WEAKEST_DB = -31.0  # an echo below that against our voice is none
 
 SHARE = 0.12  # of what comes back at the right delay is weaker than the measured coupling
@@ -39,16 +43,19 @@ class EchoGuard:
         self._blocks = np.zeros(DELAYS - 1 + 2 * STEPS)  # power of the last steps sent, the newest first
         self._sent = np.zeros(DELAYS)  # power of 20 ms that ended so many steps ago
         self._silent_frames = DELAYS
-        self._coupling = np.ones(DELAYS)  # measured, of power, for each delay
+        self._background = float("inf")  # power of what comes while we are silent, at its weakest
+        self._coupling = np.full(DELAYS, STRONGEST)  # measured, of power, for each delay
+        self._known = np.zeros(DELAYS)  # frames it was measured by
         self._spread_db = SPREAD_AT_FIRST_DB
         self._frames = self._over = self._hold = 0
 
     @property
     def coupling_db(self) -> float | None:
         """What comes back, in dB of what we send; None until it was measured, and on a line without echo."""
-        if self._frames < LEARNING_FRAMES:
+        level = self._coupling[self._delay()]
+        if self._known.max() < LEARNING_FRAMES:
             return None
-        level_db = 10 * log10(float(self._coupling.max())) + self._spread_db
+        level_db = 10 * log10(float(level)) + self._spread_db
         return level_db if level_db >= WEAKEST_DB else None
 
     def sent(self, frame: Frame | None) -> None:
@@ -70,11 +77,12 @@ class EchoGuard:
     def masks(self, power: float) -> bool:
         """Is a frame of that power (mean square) no louder than our echo may be?"""
         if self._silent_frames * STEPS >= DELAYS:
+            self._background = max(1.0, min(power, self._background * BACKGROUND_RISES))
             return False
         self._measure(power)
-        if self._frames < LEARNING_FRAMES:
-            return power < AT_FIRST * float(self._sent.max())
-        delay = int(self._coupling.argmax())
+        delay = self._delay()
+        if self._known[delay] < LEARNING_FRAMES:
+            return power < AT_FIRST * float(self._sent.max()) and not self._was_there(power)
         level = float(self._coupling[delay])
         if 10 * log10(level) + self._spread_db < WEAKEST_DB:
             return False
@@ -83,7 +91,15 @@ class EchoGuard:
         if sent > AUDIBLE and above_db < NO_ECHO_DB and not self._hold:
             up = above_db > self._spread_db
             self._spread_db += SPREAD_STEP_DB * (SPREAD_SHARE if up else SPREAD_SHARE - 1)
-        return self._is_echo(above_db)
+        return self._is_echo(above_db) and not self._was_there(power)
+
+    def _delay(self) -> int:
+        """The echo's, in steps: that of the strongest coupling which is measured."""
+        return int(np.where(self._known >= LEARNING_FRAMES, self._coupling, 0.0).argmax())
+
+    def _was_there(self, power: float) -> bool:
+        """Did it sound like that before we spoke?"""
+        return self._background < float("inf") and power < self._background * ABOVE_BACKGROUND
 
     def _measure(self, power: float) -> None:
         """Follow, for each delay, the level below which SHARE of the frames are: down in large steps, up in small."""
@@ -91,9 +107,11 @@ class EchoGuard:
         step_db = max(FINE_DB, COARSE_DB / (1 + self._frames / COARSE_FRAMES))
         up, down = 10 ** (SHARE * step_db / 10), 10 ** ((SHARE - 1) * step_db / 10)
         factors = np.where(power < self._coupling * self._sent, down, up)
-        factors[self._sent < AUDIBLE] = 1.0
+        loud = self._sent >= AUDIBLE
+        factors[~loud] = 1.0
+        self._known += loud
         self._coupling *= factors
-        np.clip(self._coupling, 1e-9, 1.0, out=self._coupling)
+        np.clip(self._coupling, 1e-9, STRONGEST, out=self._coupling)
 
     def _is_echo(self, above_db: float) -> bool:
         """above_db: how much stronger a frame is than the measured echo."""

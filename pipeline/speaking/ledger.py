@@ -1,37 +1,60 @@
-"""What the caller has heard: reply text matched to audio that really left for the phone.
+"""What the caller has heard: what the model wrote, matched to audio that really left for the phone.
 
-Pure: no sockets, clock or tasks. Driven by pipeline/replying.py. Not a transcript (agent/history.py)."""
+Pure: no sockets, clock or tasks. Driven by pipeline/replying.py. Not a transcript (agent/history.py). It answers in the
+model's own words ("$5.20"), not in those of the voice ("five dollars and twenty cents")."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from pipeline.ports import WordTiming
+from pipeline.speaking.pace import Pace, length, reached
+from pipeline.speaking.traced import Spoken
 
-CHARS_PER_S = (
-    14.0  # speaking rate for a piece whose length is not known yet; corrected by the pieces before it
-)
+WINDOW = 60  # characters within which the next timed word must be found, else the voice has read another one
 
 
 @dataclass(slots=True)
 class _Piece:
-    text: str
+    spoken: Spoken
+    before: str  # written in front of it and not spoken
+    after: str = ""  # and behind it, at the end of a message
     begins: int | None = None  # position of its first sample, once there is one
     samples: int = 0
     complete: bool = False
     words: list[WordTiming] = field(default_factory=list)
 
+    @property
+    def written(self) -> str:
+        return self.before + self.spoken.written + self.after
+
 
 class Ledger:
     """The pieces of one reply in order, and where each lies in the call's speech."""
 
-    def __init__(self, rate_hz: int) -> None:
+    def __init__(self, rate_hz: int, pace: Pace) -> None:
         self.rate_hz = rate_hz
+        self._pace = pace
         self._pieces: list[_Piece] = []
+        self._silent = ""  # written since the last piece, with nothing to say
+        self._message = 0  # the first piece of the present message
 
-    def said(self, text: str) -> None:
+    # ------------------------------------------------------------ what is said
+
+    def said(self, spoken: Spoken) -> None:
         """A piece was handed to the voice."""
-        self._pieces.append(_Piece(text))
+        self._pieces.append(_Piece(spoken, self._silent))
+        self._silent = ""
+
+    def silent(self, written: str) -> None:
+        """A piece has nothing to say: a rule, an emoji, an empty line."""
+        self._silent += written
+
+    def end_message(self) -> None:
+        """What follows is another message; a reply with tools has several."""
+        if len(self._pieces) > self._message:
+            self._pieces[-1].after += self._silent
+        self._silent, self._message = " ", len(self._pieces)
 
     def placed(
         self, piece: int, position: int, samples: int, words: tuple[WordTiming, ...], *, last: bool
@@ -42,7 +65,9 @@ class Ledger:
             entry.begins = position
         entry.samples += samples
         entry.words.extend(words)
-        entry.complete = entry.complete or last
+        if last and not entry.complete:
+            entry.complete = True
+            self._pace.learn(entry.spoken.text, entry.samples / self.rate_hz)
 
     def __len__(self) -> int:
         return len(self._pieces)
@@ -57,42 +82,72 @@ class Ledger:
         """Position of the reply's first sample, None before there is one."""
         return self._pieces[0].begins if self._pieces else None
 
+    # ------------------------------------------------------------ what was heard
+
     def text(self, first: int = 0, end: int | None = None) -> str:
-        """What was planned, of the pieces first to end."""
-        return " ".join(piece.text for piece in self._pieces[first:end])
+        """What was planned, of the pieces first to end, as the model wrote it."""
+        return "".join(piece.written for piece in self._pieces[first:end]).strip()
 
     def heard(self, position: int, first: int = 0, end: int | None = None) -> str:
-        """The text up to the last word that had begun to sound when speech stopped at `position`."""
-        parts = (self._heard_of(piece, position) for piece in self._pieces[first:end])
-        return " ".join(part for part in parts if part)
+        """The part of `text(first, end)` that was heard when speech stopped at `position`: its beginning, up to the
+        last word that had begun to sound. A later position never gives less."""
+        parts: list[str] = []
+        for piece in self._pieces[first:end]:
+            heard = self._heard_of(piece, position)
+            if heard < len(piece.spoken.written):
+                parts.append(piece.before + piece.spoken.written[:heard] if heard else "")
+                break
+            parts.append(piece.written)
+        return "".join(parts).strip()
 
-    def _heard_of(self, piece: _Piece, position: int) -> str:
+    def word_at(self, position: int) -> int:
+        """The position at which the word began that sounded at `position`, or that was to sound next."""
+        for piece in self._pieces:
+            if piece.begins is None or not piece.begins <= position < piece.begins + piece.samples:
+                continue
+            played = position - piece.begins
+            starts = [round(word.start_s * self.rate_hz) for word in piece.words] or self._starts(piece)
+            return piece.begins + max((start for start in starts if start <= played), default=0)
+        return position
+
+    def _starts(self, piece: _Piece) -> list[int]:
+        """Without word times: where its words begin if every letter takes as long."""
+        text = piece.spoken.text
+        per_letter = self.rate_hz / self._pace.per_s
+        if piece.complete and (whole := length(text)):
+            per_letter = piece.samples / whole
+        places = [0, *(at + 1 for at, character in enumerate(text) if character == " ")]
+        return [round(length(text[:place]) * per_letter) for place in places]
+
+    def _heard_of(self, piece: _Piece, position: int) -> int:
+        """How many of its written characters."""
         if piece.begins is None or position <= piece.begins:
-            return ""
+            return 0
         played = position - piece.begins
         if piece.complete and played >= piece.samples:
-            return piece.text
+            return len(piece.spoken.written)
         if piece.words:
-            return self._by_words(piece, played)
-        return self._by_rate(piece, played)
+            return piece.spoken.written_until(self._by_words(piece, played))
+        return self._by_pace(piece, played)
 
-    def _by_words(self, piece: _Piece, played: int) -> str:
-        """Cut behind the last word that began to sound, found in the text in order."""
+    def _by_words(self, piece: _Piece, played: int) -> int:
+        """Where in the spoken text the last word that began to sound ends. Words are found in order."""
         end = 0
         for word in piece.words:
             if word.start_s * self.rate_hz >= played:
                 break
-            at = piece.text.find(word.text, end)
+            at = piece.spoken.text.find(word.text, end, end + WINDOW + len(word.text))
             end = at + len(word.text) if at >= 0 else end
-        return piece.text[:end].rstrip()
+        return end
 
-    def _by_rate(self, piece: _Piece, played: int) -> str:
-        """Without word times: in proportion to the samples, cut at the end of a word."""
+    def _by_pace(self, piece: _Piece, played: int) -> int:
+        """Without word times: in proportion to the samples, else by the pace of the voice; whole words only."""
+        text = piece.spoken.text
         if piece.complete and piece.samples:
-            chars = round(len(piece.text) * played / piece.samples)
+            spoken = length(text) * played / piece.samples
         else:
-            chars = round(played / self.rate_hz * CHARS_PER_S)
-        if chars >= len(piece.text):
-            return piece.text
-        cut = piece.text.rfind(" ", 0, chars + 1)
-        return piece.text[:cut] if cut > 0 else ""
+            spoken = played / self.rate_hz * self._pace.per_s
+        position = reached(text, spoken)
+        if position >= len(text):
+            return len(piece.spoken.written)
+        return piece.spoken.written_until(piece.spoken.word_before(position))

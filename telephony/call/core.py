@@ -94,7 +94,8 @@ class CallCore:
     @property
     def parties(self) -> Parties:
         """Who calls whom, and through whom, as far as the sender is believed."""
-        return parties(self.request, trusted=self.sender.trusted)
+        sender = self.sender
+        return parties(self.request, trusted=sender.trusted, contact_user=sender.contact_user)
 
     def listen(self, callback: Callable[[CallEvent], None]) -> None:
         """Be told everything that happens from now on: at once and in order, so it must not block."""

@@ -47,11 +47,12 @@ class Line(Protocol):
     def perform(self, actions: Sequence[Action]) -> None:
         """Carry out what the stack said."""
 
-    def lend(self) -> PortPair:
-        """A port pair for this call. Raises Overloaded if none is free."""
+    def lend(self, peer: str = "") -> PortPair:
+        """A port pair for a call with a peer at that address. Raises Overloaded if none is free."""
 
-    def media(self, port: int, trunk: str = "") -> LocalMedia:
-        """Our side of a new session with that RTP port, with the codecs and keys that the trunk wants."""
+    def media(self, port: int, trunk: str = "", peer: str = "") -> LocalMedia:
+        """Our side of a new session with that RTP port, with the codecs and keys that the trunk wants, on the
+        address that a peer at `peer` reaches."""
 
     def between(self, low: float, high: float) -> float:
         """A random wait, s (RFC 3261 §14.1 wants one after glare)."""

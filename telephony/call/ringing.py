@@ -26,12 +26,13 @@ from telephony.sdp.plan import MediaPlan
 from telephony.sip import events as sip
 from telephony.sip.added import check_added
 from telephony.sip.body import find_part
-from telephony.sip.client_transaction import InviteClient
+from telephony.sip.client_transaction import ClientState, InviteClient
 from telephony.sip.dialog import LegKey
 from telephony.sip.digest import Login
 from telephony.sip.endpoint import Headers
 from telephony.sip.message import Request, Response
 from telephony.sip.provisional import number_of
+from telephony.sip.screening import Vouched
 from telephony.sip.server_transaction import InviteServer, ServerTransaction
 from telephony.sip.transaction import Action, Flow
 from telephony.sip.uri import Uri
@@ -69,15 +70,19 @@ class RingingCall(MovingCall):
         flow: Flow,
         headers: Headers = (),
         login: Login | None = None,
+        trunk: str = "",
         theirs: MovingCall | None = None,
     ) -> tuple[Self, list[Action]]:
-        """Offer our media to `uri`. Returns the call, and the actions that place it. Raises Overloaded.
+        """Offer our media to `uri`, over a trunk if it is named. Returns the call, and the actions that place it.
+        Raises Overloaded.
 
         theirs: the call that goes on in this one if it is answered, and whose sockets it uses."""
         lent = theirs.rtp if theirs is not None else None
-        rtp = lent or line.lend()
+        sender = theirs.sender if theirs is not None else Vouched(trunk)
+        peer = flow.remote[0]
+        rtp = lent or line.lend(peer)
         try:
-            agreement = Agreement(line.media(rtp.port, theirs.sender.trunk if theirs is not None else ""))
+            agreement = Agreement(line.media(rtp.port, sender.trunk, peer))
             dialing, actions = line.stack.invite(
                 uri,
                 caller,
@@ -95,9 +100,13 @@ class RingingCall(MovingCall):
             raise
         call.rtp, call._agreement, call._dialing = rtp, agreement, dialing
         call.keep_rtp = lent is not None
-        if theirs is not None:
-            call.sender = theirs.sender
+        call.sender = sender
         return call, actions
+
+    @property
+    def has_word(self) -> bool:
+        """Has the far side said anything yet, or is the try over? A 100 will do."""
+        return self._dialing is None or self._dialing.state is not ClientState.CALLING
 
     # ---- inbound
 
@@ -126,8 +135,8 @@ class RingingCall(MovingCall):
         Overloaded (reject with 503)."""
         if self._agreement is None:
             offer = find_part(self.request, SDP)
-            rtp = self.rtp or self._line.lend()
-            agreement = Agreement(self._line.media(rtp.port, self.sender.trunk))
+            rtp = self.rtp or self._line.lend(self.source[0])
+            agreement = Agreement(self._line.media(rtp.port, self.sender.trunk, self.source[0]))
             try:
                 self._description = agreement.offer() if offer is None else agreement.answer(offer)
             except SdpError:

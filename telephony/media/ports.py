@@ -52,13 +52,22 @@ class PortPair:
 class PortPool:
     """The RTP ports of one local address, lent in turn.
 
-    A port that comes back goes to the end of the line, so packets still in flight for the old call meet a
-    closed port rather than the next caller: with the default range it rests while 8,191 other calls begin.
-    """
+    A port that comes back rests and goes to the end of the line, so packets still in flight for the old call
+    meet a closed port rather than the next caller."""
 
-    def __init__(self, host: str, first: int = 16384, last: int = 32766, *, dscp: int = EXPEDITED) -> None:
+    def __init__(
+        self,
+        host: str,
+        first: int = 16384,
+        last: int = 32766,
+        *,
+        dscp: int = EXPEDITED,
+        rest_s: float = 0.0,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         """host: local address to bind, IPv4 or IPv6. first, last: the range of RTP ports, both included;
-        odd ports are left out, RTCP uses the port above. dscp: what packets are marked with, 0 to 63."""
+        odd ports are left out, RTCP uses the port above. dscp: what packets are marked with, 0 to 63. rest_s: how
+        long a port that comes back is lent to nobody, by this clock (loop time, s)."""
         self.host = host
         self._dscp = dscp
         self.first = first + first % 2
@@ -69,25 +78,29 @@ class PortPool:
                 f"RTP ports {first}-{last}: no even port in this range. Give at least two ports per call."
             )
         self._size = len(self._free)
+        self._rest_s, self._clock = rest_s, clock
+        self._resting: deque[tuple[float, int]] = deque()  # until when, port
 
     @property
     def lent(self) -> int:
         """Pairs out with calls."""
-        return self._size - len(self._free)
+        return self._size - self.free
 
     @property
     def free(self) -> int:
-        """Pairs still here; some other program may hold a few of them."""
-        return len(self._free)
+        """Pairs still here, those that rest included; some other program may hold a few of them."""
+        return len(self._free) + len(self._resting)
 
     def lend(self) -> PortPair:
         """A bound pair. Ports held by another program are passed over.
 
         Raises Overloaded if none is left, TransportError if the host is not ours to bind."""
+        while self._resting and self._resting[0][0] <= self._clock():
+            self._free.append(self._resting.popleft()[1])
         for _ in range(len(self._free)):
             port = self._free.popleft()
             try:
-                pair = PortPair(*_bind_pair(self.host, port, self._dscp), self._free.append)
+                pair = PortPair(*_bind_pair(self.host, port, self._dscp), self._came_back)
             except OSError as error:
                 self._free.append(port)
                 if error.errno not in _TRY_NEXT:
@@ -96,8 +109,11 @@ class PortPool:
                 return pair
         raise Overloaded(
             f"RTP ports {self.first}-{self.last} on {self.host}: all {self._size} pairs are taken, "
-            f"{self.lent} by calls. Widen the range or lower the call limit."
+            f"{self.lent} by calls, {len(self._resting)} rest after one. Widen the range or lower the call limit."
         )
+
+    def _came_back(self, port: int) -> None:
+        self._resting.append((self._clock() + self._rest_s, port))
 
     def _refused(self, error: OSError, port: int) -> Overloaded | TransportError:
         if error.errno in _NO_DESCRIPTORS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -20,6 +21,7 @@ from telephony.sip.uri import Uri, unescape
 
 ALGORITHMS = {"SHA-256": "sha256", "MD5": "md5"}  # by RFC name, best first; each also as `-sess`
 NONCE_LIFE_S = 60.0
+MAX_NONCES = 10_000  # whose counts are remembered; older ones are stale before their time
 MAX_TRIES = 3  # credentials for one request: proxy, registrar, and one stale nonce
 
 _ASKING = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
@@ -219,16 +221,20 @@ class Proof(Enum):
 
 
 class Doorkeeper:
-    """Asks callers for a password and checks it, remembering nothing: the nonce carries its own age and seal.
+    """Asks callers for a password and checks it. A nonce carries its own age and seal.
 
     realm: what the phone shows its user. secret: random bytes of this process; nonces of another are stale.
-    A nonce is bound to the address that it was given to. Within its life it may be used again, as phones do
-    for their next request."""
+    life_s: how long a nonce is good for. It is bound to the address that it was given to. Within its life it
+    may be used again, as phones do for their next request, with a count that grows (RFC 7616 §3.4.5): whoever
+    repeats what they have overheard is asked again. Only nonces that proved a password are remembered."""
 
     def __init__(self, realm: str, secret: bytes, life_s: float = NONCE_LIFE_S) -> None:
         self.realm = realm
         self._secret = secret
         self._life_s = life_s
+        self._given = 0
+        self._counts: OrderedDict[str, int] = OrderedDict()  # by nonce, in the order of their first use
+        self._forgotten_ms = -1  # nonces born until then may have been used
 
     def challenge(self, host: str, now: float, *, stale: bool = False) -> tuple[tuple[str, str], ...]:
         """The header lines of a 401 to that address: SHA-256 first, MD5 for those who know nothing else."""
@@ -278,10 +284,14 @@ class Doorkeeper:
         same = _equal(expected, params.get("response", "").lower())
         if not same or password is None:
             return Proof.WRONG
-        return Proof.RIGHT if self._fresh(params.get("nonce", ""), host, now) else Proof.STALE
+        nonce = params.get("nonce", "")
+        if self._fresh(nonce, host, now) and self._counts_up(nonce, params.get("nc", "")):
+            return Proof.RIGHT
+        return Proof.STALE
 
     def _nonce(self, host: str, now: float) -> str:
-        born = f"{int(now * 1000):x}"
+        self._given += 1  # two that are born together are still two
+        born = f"{int(now * 1000):x}-{self._given:x}"
         return f"{born}.{self._seal(born, host)}"
 
     def _seal(self, born: str, host: str) -> str:
@@ -293,7 +303,25 @@ class Doorkeeper:
         born, _, seal = nonce.partition(".")
         if not _equal(self._seal(born, host), seal):
             return False
-        return 0 <= now - int(born, 16) / 1000 <= self._life_s
+        return self._forgotten_ms < _born_ms(nonce) and 0 <= now - _born_ms(nonce) / 1000 <= self._life_s
+
+    def _counts_up(self, nonce: str, nc: str) -> bool:
+        """Is this use of the nonce a new one?"""
+        try:
+            count = int(nc, 16)
+        except ValueError:
+            return False
+        if count <= self._counts.get(nonce, 0):
+            return False
+        self._counts[nonce] = count
+        if len(self._counts) > MAX_NONCES:
+            oldest, _ = self._counts.popitem(last=False)
+            self._forgotten_ms = max(self._forgotten_ms, _born_ms(oldest))
+        return True
+
+
+def _born_ms(nonce: str) -> int:
+    return int(nonce.partition("-")[0], 16)
 
 
 def _equal(ours: str, theirs: str) -> bool:

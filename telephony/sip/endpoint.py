@@ -47,7 +47,8 @@ class Endpoint:
     sent_by: host:port for our Via. contact: our Contact header value. product: for User-Agent and Server.
     token: gives a fresh random word each time, for branches, tags and Call-IDs. options_status: what OPTIONS
     is answered with. supported: option tags, in lower case, that callers may Require. homes: by transport,
-    for those where sent_by and contact are not true. tcp: requests may go over TCP. gate: asked about every
+    for those where sent_by and contact are not true, and by "udp6" and the like towards IPv6 peers, if they
+    reach us elsewhere. tcp: requests may go over TCP. gate: asked about every
     request outside a dialog, before anything is said; None lets everybody in."""
 
     sent_by: str
@@ -68,29 +69,31 @@ class Endpoint:
 
         Returns the flow to send it on: TCP instead of UDP if it is above 1300 bytes (RFC 3261 §18.1.1)."""
         branch = f"{COOKIE}{self.token()}"
-        request.prepend("Via", self._via(flow.transport, branch))
+        request.prepend("Via", self._via(flow, branch))
         if flow.transport != "udp" or len(request.encode()) <= UDP_LIMIT_BYTES:
             return flow
-        self.readdress(request, "tcp")
-        return Flow("tcp", flow.remote)
+        larger = Flow("tcp", flow.remote)
+        self.readdress(request, larger)
+        return larger
 
-    def readdress(self, request: Request, transport: str) -> None:
+    def readdress(self, request: Request, flow: Flow) -> None:
         """Make a request that was signed already say that it goes over another transport."""
-        request.replace_top_via(Via.parse(self._via(transport, request.via.branch)))
+        request.replace_top_via(Via.parse(self._via(flow, request.via.branch)))
 
-    def home(self, transport: str) -> Home:
-        """Where peers reach us over that transport."""
-        return self.homes.get(transport) or Home(self.sent_by, self.contact)
+    def home(self, flow: Flow) -> Home:
+        """Where a peer on that flow reaches us: over the same transport and family."""
+        own = self.homes.get(f"{flow.transport}6") if flow.v6 else None
+        return own or self.homes.get(flow.transport) or Home(self.sent_by, self.contact)
 
     def contact_on(self, flow: Flow, uri: str) -> str:
         """Our Contact towards a peer on that flow; uri: what was dialled, for sips wants sips (§12.1.1)."""
-        contact = self.home(flow.transport).contact
+        contact = self.home(flow).contact
         if uri.lower().startswith("sips:"):
             contact = contact.replace("<sip:", "<sips:").replace(";transport=tls", "")
         return contact
 
-    def _via(self, transport: str, branch: str) -> str:
-        return f"SIP/2.0/{transport.upper()} {self.home(transport).sent_by};branch={branch};rport"
+    def _via(self, flow: Flow, branch: str) -> str:
+        return f"SIP/2.0/{flow.transport.upper()} {self.home(flow).sent_by};branch={branch};rport"
 
     def forget(self, dialog: Dialog) -> None:
         """The dialog is over; what still comes for it gets 481."""

@@ -11,7 +11,7 @@ from typing import Any
 from telephony.errors import SipSyntaxError
 from telephony.sip.headers import Address
 from telephony.sip.message import Request
-from telephony.sip.uri import readable
+from telephony.sip.uri import readable, unescape
 
 _HIDING = frozenset(
     {"id", "user", "header"}
@@ -63,11 +63,12 @@ class Parties:
         }
 
 
-def parties(request: Request, *, trusted: bool) -> Parties:
-    """Everybody whom an INVITE names. trusted: the trunk's word on callers is believed."""
+def parties(request: Request, *, trusted: bool, contact_user: str = "") -> Parties:
+    """Everybody whom an INVITE names. trusted: the trunk's word on callers is believed. contact_user: the user
+    part of the Contact that we registered there, "" for none."""
     return Parties(
         caller=caller(request, trusted=trusted),
-        called=called(request),
+        called=called(request, contact_user),
         diverted_from=tuple(diverted_from(request)),
         identity=tuple(readable(line) for line in request.all("Identity")),
         verstat=_verstat(request) if trusted else "",
@@ -93,11 +94,16 @@ def caller(request: Request, *, trusted: bool) -> Caller:
     )
 
 
-def called(request: Request) -> str:
-    """The number that was dialled: Request-URI, else To, else P-Called-Party-ID; "" if none has a user."""
-    candidates = [request.target, request.to.uri]
-    candidates += [address.uri for address in _readable(request, "P-Called-Party-ID")]
-    return next((uri.number for uri in candidates if uri.number), "")
+def called(request: Request, contact_user: str = "") -> str:
+    """The number that was dialled: Request-URI, else To, else P-Called-Party-ID; "" if none has a user.
+
+    A registrar puts our registered contact into the Request-URI, which then says nothing: the number is what
+    it replaced, in P-Called-Party-ID (RFC 7315 §4.2), else what the caller's To says."""
+    asserted = [address.uri for address in _readable(request, "P-Called-Party-ID")]
+    dialled = [request.target, request.to.uri, *asserted]
+    if contact_user and unescape(request.target.user) == contact_user:
+        dialled = [uri for uri in (*asserted, request.to.uri) if uri.number != contact_user] + dialled
+    return next((uri.number for uri in dialled if uri.number), "")
 
 
 def diverted_from(request: Request) -> list[str]:

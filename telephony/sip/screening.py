@@ -38,10 +38,12 @@ class Refusal:
 class Vouched:
     """Who a new request comes from. trunk: its name, "" for a stranger who is welcome.
 
-    trusted: what it says about callers is believed (RFC 3325 §5)."""
+    trusted: what it says about callers is believed (RFC 3325 §5). contact_user: as whom we are registered
+    there, "" if we are not."""
 
     trunk: str = ""
     trusted: bool = False
+    contact_user: str = ""
 
 
 Gate = Callable[[Request, Flow, float], Vouched | Refusal | None]  # with loop time; None: no word in answer

@@ -24,13 +24,19 @@ class Flow:
 
     transport: "udp", "tcp" or "tls". remote: the peer's address. connection: the transport's own number of a
     connection that exists; 0 on UDP, and for one to `remote` that is opened when needed. name: whom the
-    certificate there must name, "" for the address itself.
+    certificate there must name, "" for the address itself. proven: whom the peer's verified certificate names.
     """
 
     transport: str
     remote: tuple[str, int]
     connection: int = 0
     name: str = field(default="", compare=False)
+    proven: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def v6(self) -> bool:
+        """The peer is reached over IPv6."""
+        return ":" in self.remote[0]
 
     @property
     def reliable(self) -> bool:

@@ -173,7 +173,9 @@ class UserAgentClient:
             return []
         transaction = asking.transaction
         if asking.udp is not None and self._endpoint.tcp and transaction.state is ClientState.CALLING:
-            self._endpoint.readdress(request, "udp")  # RFC 3261 §18.1.1: better in fragments than not at all
+            self._endpoint.readdress(
+                request, asking.udp
+            )  # RFC 3261 §18.1.1: better in fragments than not at all
             transaction.flow, asking.udp = asking.udp, None
             return self.run(transaction, transaction.start(now))
         return self.run(transaction, transaction.receive(FlowBroke(reason), now))

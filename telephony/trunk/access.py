@@ -44,7 +44,8 @@ class Trunk:
     networks: its addresses. credentials: our name and password there, and theirs here if `asks_login`: then a
     caller must prove them, from one of the networks or, if there are none, from anywhere. trusted: what it
     says about callers is believed. codecs: in order of preference, () for the phone's own.
-    srtp: None for the phone's own rule."""
+    contact_user: as whom we are registered there, "" if we are not. tls_name: whoever proves it by certificate
+    is the trunk, wherever they call from; "" for nobody. srtp: None for the phone's own rule."""
 
     name: str
     networks: tuple[Network, ...] = ()
@@ -53,6 +54,13 @@ class Trunk:
     trusted: bool = True
     codecs: tuple[str, ...] = ()
     srtp: SrtpPolicy | None = None
+    contact_user: str = ""
+    tls_name: str = ""
+
+    @property
+    def vouched(self) -> Vouched:
+        """What the stack is told of its callers."""
+        return Vouched(self.name, self.trusted, self.contact_user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +152,12 @@ class Access:
         """Who sent this request outside any dialog, or how it is refused; None: no word in answer."""
         host = flow.remote[0]
         source = self._source(host, now)
+        trunk = self._by_certificate(flow)
+        if trunk is not None:
+            return self._count(request, source, trunk.vouched, now)
         trunk = self._by_address(host)
         if trunk is not None and not trunk.asks_login:
-            return self._count(request, source, Vouched(trunk.name, trunk.trusted), now)
+            return self._count(request, source, trunk.vouched, now)
         if now < source.banned_until:
             self.counters.ignored += 1
             return None
@@ -194,7 +205,7 @@ class Access:
         passwords = {name: one.credentials.password for name, one in users.items() if one.credentials}
         proof, user = self._doorkeeper.check(request, host, now, passwords)
         if proof is Proof.RIGHT:
-            return Vouched(users[user].name, users[user].trusted)
+            return users[user].vouched
         if proof is Proof.WRONG:
             return Refusal(self.policy.login_code)
         if request.method != "INVITE" or (self._welcomes(host) and proof is Proof.NONE):
@@ -243,7 +254,14 @@ class Access:
             source.noted.add(what)
             self._notice(what, host)
 
-    # ---- addresses
+    # ---- addresses and names
+
+    def _by_certificate(self, flow: Flow) -> Trunk | None:
+        """The trunk that the peer's certificate names; no wildcards (RFC 5922 §7.2)."""
+        if not flow.proven:
+            return None
+        named = (one for one in self.trunks.values() if one.tls_name and one.tls_name.lower() in flow.proven)
+        return next(named, None)
 
     def _by_address(self, host: str) -> Trunk | None:
         """The trunk with the narrowest network around this address."""

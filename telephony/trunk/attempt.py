@@ -41,11 +41,20 @@ class Attempt:
 
     def __call__(self, event: CallEvent) -> None:
         self._rang = self._rang or isinstance(event, Ringing)
-        if isinstance(event, Ended) and event.by != "us":
+        if isinstance(event, Ended) and event.by != "us" and not self.failed:
             self.onward = self._course.follow(self._way.uri, event.targets)
             self.failed = bool(self.onward) or self._next_is_worth_it(event.code)
         if self._listen is not None and not self.failed:
             self._listen(event)
+
+    @property
+    def more(self) -> bool:
+        """Is there another way to try?"""
+        return self._after is not None
+
+    def give_up(self) -> None:
+        """Nothing was heard; what becomes of it is nobody's news."""
+        self.failed = True
 
     def _next_is_worth_it(self, code: int) -> bool:
         """Of the places that one 3xx named, the next is tried whatever the last one said, short of "nobody

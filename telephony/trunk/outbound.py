@@ -22,9 +22,10 @@ _NUMBER = re.compile(r"\+?[0-9][0-9*#]*")
 class WayOut:
     """How calls leave over one trunk.
 
-    host, port: its proxy. allowed: the numbers that may be dialled, none if it is empty. caller: the number
-    that is shown, "" to show none. asserted: it also goes into P-Asserted-Identity (RFC 3325), as carriers
-    want it that bill by it. headers: further lines of each INVITE, the same on every call."""
+    host, port: its proxy; more: others, for when it fails. allowed: the numbers that may be dialled, none if
+    it is empty. caller: the number that is shown, "" to show none. asserted: it also goes into
+    P-Asserted-Identity (RFC 3325), as carriers want it that bill by it. headers: further lines of each INVITE, the
+    same on every call."""
 
     trunk: str
     host: str
@@ -34,17 +35,25 @@ class WayOut:
     caller: str = ""
     asserted: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    more: tuple[tuple[str, int | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Dialling:
-    """What `Phone.dial` takes: target and caller as URIs, header lines, who we are, where a 3xx may send us."""
+    """What `Phone.dial` takes: targets in order and caller as URIs, header lines, who we are, the trunk's name, where a
+    3xx may send us."""
 
-    target: str
+    targets: tuple[str, ...]
     caller: str
     headers: tuple[tuple[str, str], ...]
     credentials: Credentials | None
+    trunk: str
     redirect: MayFollow = same_host
+
+    @property
+    def target(self) -> str:
+        """The one that is tried first."""
+        return self.targets[0]
 
 
 def dialling(way: WayOut, number: str, *, name: str = "", hide: bool = False) -> Dialling:
@@ -53,7 +62,7 @@ def dialling(way: WayOut, number: str, *, name: str = "", hide: bool = False) ->
     Raises NotAllowed if no pattern of the trunk fits the number."""
     digits = normalise(number)
     require_allowed(way, digits)
-    place = join_host_port(way.host, way.port)
+    places = [join_host_port(host, port) for host, port in ((way.host, way.port), *way.more)]
     user = way.caller or (way.credentials.user if way.credentials else "")
     headers = list(way.headers)
     if way.asserted and user:
@@ -62,7 +71,8 @@ def dialling(way: WayOut, number: str, *, name: str = "", hide: bool = False) ->
     if hide:
         headers.append(("Privacy", "id"))
     shown_as = f"sip:{user}@{way.host}" if user and not hide else "sip:anonymous@anonymous.invalid"
-    return Dialling(f"sip:{digits}@{place}", shown_as, tuple(headers), way.credentials, redirects(way))
+    targets = tuple(f"sip:{digits}@{place}" for place in places)
+    return Dialling(targets, shown_as, tuple(headers), way.credentials, way.trunk, redirects(way))
 
 
 def redirects(way: WayOut) -> MayFollow:

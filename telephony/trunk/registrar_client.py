@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -31,15 +31,18 @@ class Wire(Protocol):
     def login(self, credentials: Credentials | None) -> Login | None:
         """A login for one registration."""
 
-    def contact_for(self, user: str) -> str:
-        """Where that user of ours can be reached, as a Contact header value."""
+    async def contact_for(self, user: str, target: str) -> str:
+        """Where that user of ours can be reached by whoever is at that URI, as a Contact header value."""
 
-    async def request(self, request: Request, target: str, login: Login | None = None) -> Response:
+    async def request(
+        self, request: Request, target: str | Sequence[str], login: Login | None = None
+    ) -> Response:
         """Send a request that belongs to no call and wait for its final response."""
 
 
 class RegistrarClient:
-    """One trunk's login. target: where its REGISTER goes, if that is not the account's domain (a proxy).
+    """One trunk's login. others: the same user at further registrars, for when one fails. target: where its
+    REGISTER goes, if that is not the account's domain (a proxy).
 
     told: hears of every change of standing, after `standing` has it."""
 
@@ -50,19 +53,21 @@ class RegistrarClient:
         account: Account,
         credentials: Credentials | None,
         *,
+        others: Sequence[Account] = (),
         target: str = "",
         told: Callable[[str, Standing], None] = lambda trunk, standing: None,
     ) -> None:
         self._phone, self._trunk, self._told = phone, trunk, told
-        self._target = target or account.registrar
+        self._target = target
         self._login = phone.login(credentials)
         self._machine = Registration(
             account,
-            phone.contact_for(Uri.parse(account.uri).user),
+            "",
             secrets.token_hex(8),
             secrets.token_hex(8),
             phone.now(),
             random.uniform,
+            others,
         )
 
     @property
@@ -87,7 +92,9 @@ class RegistrarClient:
 
     async def _register(self) -> None:
         machine, before = self._machine, (self._machine.standing, self._machine.why)
-        response = await self._phone.request(machine.request(), self._target, self._login)
+        target = self._target or machine.account.registrar
+        machine.contact = await self._phone.contact_for(Uri.parse(machine.account.uri).user, target)
+        response = await self._phone.request(machine.request(), target, self._login)
         machine.receive(response, self._phone.now())
         if (machine.standing, machine.why) == before:
             return

@@ -2,11 +2,12 @@
 
 Pure: responses and time in, requests and a deadline out. Driven by registrar_client.py. Not the password:
 401 and 407 are answered by sip/uac.py, with the Login that goes along. A registrar that was restarted and
-forgot us hears from us at the next refresh, or as soon as it answers again if that failed."""
+forgot us hears from us at the next refresh, or as soon as it answers again if that failed. A trunk with several
+registrars stays with the one that took us, and goes on to the next when that one fails."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -51,10 +52,12 @@ class Account:
 
 
 class Registration:
-    """The machine. spread: draws from (low, high), so that a thousand phones do not come back at once.
+    """The machine. spread: draws from (low, high), so that a thousand phones do not come back at once. others:
+    the same user at further registrars, in order.
 
-    Only `receive` assigns standing. until: loop time at which the registrar forgets us. why: what the last
-    failure said, "" after success."""
+    Only `receive` assigns standing. account: the one that is asked now. contact:
+    where we are reached. until: loop time at which the
+    registrar forgets us. why: what the last failure said, "" after success."""
 
     def __init__(
         self,
@@ -64,13 +67,16 @@ class Registration:
         tag: str,
         now: float,
         spread: Callable[[float, float], float],
+        others: Sequence[Account] = (),
     ) -> None:
         self.account = account
+        self._accounts = (account, *others)
+        self._untried = len(others)  # before we wait
         self.standing = Standing.OUT
         self.until = 0.0
         self.why = ""
         self.failures = 0  # in a row
-        self._contact = contact
+        self.contact = contact
         self._call_id, self._tag = call_id, tag
         self._spread = spread
         self._number = 0
@@ -91,7 +97,7 @@ class Registration:
         request.add("Max-Forwards", "70").add("From", f"<{self.account.uri}>;tag={self._tag}")
         request.add("To", f"<{self.account.uri}>").add("Call-ID", self._call_id)
         request.add("CSeq", f"{self._number} REGISTER")
-        request.add("Contact", f"{self._contact};expires={expiry_s}").add("Expires", expiry_s)
+        request.add("Contact", f"{self.contact};expires={expiry_s}").add("Expires", expiry_s)
         return request
 
     def leave(self, now: float) -> bool:
@@ -118,6 +124,7 @@ class Registration:
         granted = self._granted(response)
         self.standing, self.until = Standing.IN, now + granted
         self.failures, self.why, self._too_brief = 0, "", 0
+        self._untried = len(self._accounts) - 1
         room = min(granted / 2, max(REFRESH_ROOM_S, granted / 5))
         self._next = self.until - room
 
@@ -125,7 +132,7 @@ class Registration:
         """How long our contact is known, s: what the registrar says of it, else of all, else what we asked."""
         try:
             contacts = response.contacts
-            ours = Address.parse(self._contact).uri
+            ours = Address.parse(self.contact).uri
             mine = next((one for one in contacts if one.uri.same_as(ours)), None)
             if mine is None and len(contacts) == 1:  # rewritten on its way through a NAT
                 mine = contacts[0]
@@ -142,6 +149,12 @@ class Registration:
         if now >= self.until:
             self.standing = Standing.OUT
         refused = 400 <= response.status < 500 and response.status not in (408, 480)
+        if not refused:
+            self.account = self._accounts[(self._accounts.index(self.account) + 1) % len(self._accounts)]
+            if self._untried:
+                self._untried, self._next = self._untried - 1, now
+                return
+            self._untried = len(self._accounts) - 1
         longest = (
             REFUSED_WAIT_S if refused else min(FIRST_WAIT_S * 2 ** min(self.failures - 1, 10), LONGEST_WAIT_S)
         )

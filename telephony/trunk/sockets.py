@@ -4,7 +4,9 @@ Driven by phone.py. What runs over them is udp.py's and stream.py's."""
 
 from __future__ import annotations
 
+import ipaddress
 import socket
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from telephony.dscp import SIGNALLING, mark
@@ -19,33 +21,49 @@ TRIES = 50  # for a number that is free for both UDP and TCP
 
 
 class Sockets:
-    """UDP, TCP on the same port number, and TLS, of one local address.
+    """UDP, TCP on the same port number, and TLS, of one local address or of one IPv4 and one IPv6 address.
 
-    port, tls_port: where they are; tls_port is 0 if TLS only dials. dscp: what all that leaves is marked with.
-    Raises TransportError."""
+    port, tls_port: where they are, the same for both; tls_port is 0 if TLS only dials. dscp: what all that leaves is
+    marked with. Raises TransportError."""
 
-    def __init__(self, host: str, port: int, *, tcp: bool, tls: Tls | None, dscp: int = SIGNALLING) -> None:
-        self._host = host
+    def __init__(
+        self, hosts: Sequence[str], port: int, *, tcp: bool, tls: Tls | None, dscp: int = SIGNALLING
+    ) -> None:
+        if len({":" in host for host in hosts}) < len(hosts) or not hosts:
+            raise TransportError(
+                f"SIP on {', '.join(hosts)}: give one IPv4 address, one IPv6 address or one of each."
+            )
+        self._hosts = hosts
         self._dscp = dscp
-        self._secures = tls is not None
+        self._speaks_tcp, self._secures = tcp, tls is not None
         self._answering = answering(tls) if tls else None
         self._dialling = dialling(tls) if tls else None
+        self._udp: list[socket.socket] = []
+        self._tcp: list[socket.socket] = []
+        self._tls: list[socket.socket] = []
+        self.port, self.tls_port = port, tls.port if tls else 0
         with ExitStack() as undo:
-            self._tcp: socket.socket | None = None
-            if tcp:
-                self._udp, self._tcp = _both(host, port)
-            else:
-                self._udp = bind(socket.SOCK_DGRAM, host, port)
             undo.callback(self.close)
-            self._tls: socket.socket | None = None
-            if tls is not None and self._answering is not None:
-                self._tls = bind(socket.SOCK_STREAM, host, tls.port)
+            for host in hosts:
+                self._bind(host)
             undo.pop_all()
-        for sock in (self._udp, self._tcp, self._tls):
-            if sock is not None:
-                mark(sock, dscp)
-        self.port: int = self._udp.getsockname()[1]
-        self.tls_port: int = self._tls.getsockname()[1] if self._tls else 0
+        for sock in (*self._udp, *self._tcp, *self._tls):
+            mark(sock, dscp)
+        if self._answering is None:
+            self.tls_port = 0
+
+    def _bind(self, host: str) -> None:
+        if self._speaks_tcp:
+            udp, tcp = _both(host, self.port)
+            self._tcp.append(tcp)
+        else:
+            udp = bind(socket.SOCK_DGRAM, host, self.port)
+        self._udp.append(udp)
+        self.port = udp.getsockname()[1]
+        if self._answering is not None:
+            tls = bind(socket.SOCK_STREAM, host, self.tls_port)
+            self._tls.append(tls)
+            self.tls_port = tls.getsockname()[1]
 
     @property
     def transports(self) -> list[str]:
@@ -54,22 +72,22 @@ class Sockets:
 
     async def carry(self, transport: Transport) -> None:
         """Give the sockets to the transport: it hears what arrives, and closes them."""
-        transport.add("udp", UdpLink(transport, self._udp))
-        if self._tcp is not None:
-            stream = StreamLink(transport, "tcp", host=self._host, dscp=self._dscp)
+        transport.add("udp", UdpLink(transport, *self._udp))
+        if self._tcp:
+            stream = StreamLink(transport, "tcp", hosts=self._hosts, dscp=self._dscp)
             transport.add("tcp", stream)
-            await stream.listen(self._tcp)
+            for sock in self._tcp:
+                await stream.listen(sock)
         if self._secures:
-            stream = StreamLink(transport, "tls", dialling=self._dialling, host=self._host, dscp=self._dscp)
+            stream = StreamLink(transport, "tls", dialling=self._dialling, hosts=self._hosts, dscp=self._dscp)
             transport.add("tls", stream)
-            if self._tls is not None:
-                await stream.listen(self._tls, self._answering)
+            for sock in self._tls:
+                await stream.listen(sock, self._answering)
 
     def close(self) -> None:
         """Give the ports back if nobody carries them."""
-        for sock in (self._udp, self._tcp, self._tls):
-            if sock is not None:
-                sock.close()
+        for sock in (*self._udp, *self._tcp, *self._tls):
+            sock.close()
 
 
 def bind(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
@@ -80,6 +98,8 @@ def bind(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
     try:
         sock.setblocking(False)
+        if sock.family == socket.AF_INET6:  # IPv4 peers would see an IPv6 address as our Contact
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind is socket.SOCK_DGRAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         else:
@@ -107,11 +127,15 @@ def _both(host: str, port: int) -> tuple[socket.socket, socket.socket]:
                 raise
 
 
-def public_address(host: str) -> str:
-    """The address that peers should use for a socket bound to `host`: a wildcard stands for the default
-    interface.
+def shown_address(host: str, public: Sequence[str]) -> str:
+    """What peers of its family are told to reach a socket bound to `host` at: the public address of that family,
+    else a public name, else its own; a wildcard stands for the default interface.
 
     No packet is sent: connecting a UDP socket only asks the routing table."""
+    names = [name for name in public if not _is_address(name)]
+    fitting = [name for name in public if _is_address(name) and (":" in name) == (":" in host)]
+    if fitting or names:
+        return (fitting or names)[0]
     if host not in ("0.0.0.0", "::", ""):
         return host
     family, anywhere, home = (
@@ -125,3 +149,11 @@ def public_address(host: str) -> str:
         except OSError:
             return home
         return str(probe.getsockname()[0])
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from typing import Literal, cast
 
 import structlog
@@ -20,6 +21,7 @@ from telephony.sip.lexer import Framer, Ping
 from telephony.sip.message import Request
 from telephony.sip.transaction import Flow, Send
 from telephony.trunk.hops import hop_again
+from telephony.trunk.tls import Fresh, names_in
 from telephony.trunk.transport import Transport
 
 CONNECT_S = 5.0  # then the next target may be tried; a SYN was repeated twice
@@ -40,16 +42,16 @@ log = structlog.get_logger(__name__)
 class StreamLink:
     """All connections over TCP, or all over TLS.
 
-    dialling: what TLS connections of ours are secured with. host: local address that ours come from, a
-    wildcard for any. dscp: what every connection is marked with."""
+    dialling: what TLS connections of ours are secured with. hosts: local addresses that ours come from, one a
+    family, a wildcard for any. dscp: what every connection is marked with."""
 
     def __init__(
         self,
         transport: Transport,
         name: Literal["tcp", "tls"],
         *,
-        dialling: ssl.SSLContext | None = None,
-        host: str = "0.0.0.0",
+        dialling: Fresh[ssl.SSLContext] | None = None,
+        hosts: Sequence[str] = (),
         dscp: int = SIGNALLING,
     ) -> None:
         self.name = name
@@ -57,9 +59,9 @@ class StreamLink:
         self.transport = transport
         self.closing = False
         self._dialling = dialling
-        self._from = None if host in ("0.0.0.0", "::") else (host, 0)
+        self._from = {":" in host: (host, 0) for host in hosts if host not in ("0.0.0.0", "::")}
         self._loop = asyncio.get_running_loop()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._open: dict[int, Connection] = {}  # by number, once they stand
         self._ours: dict[tuple[tuple[str, int], str], Connection] = {}  # by whom we dialled, from the start
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,13 +75,14 @@ class StreamLink:
 
     async def listen(self, sock: socket.socket, answering: ssl.SSLContext | None = None) -> None:
         """Take connections on a bound socket from now on; answering: with TLS."""
-        self._server = await self._loop.create_server(
+        server = await self._loop.create_server(
             lambda: Connection(self),
             sock=sock,
             ssl=answering,
             backlog=512,
             ssl_handshake_timeout=HANDSHAKE_S if answering else None,
         )
+        self._servers.append(server)
 
     def send(self, send: Send) -> None:
         """By the connection that the flow names, else by one to where the message wants to go, opened now if
@@ -92,8 +95,8 @@ class StreamLink:
     async def close(self) -> None:
         """Let what is written go out for a moment, then close every connection."""
         self.closing = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for task in self._tasks:
@@ -161,8 +164,8 @@ class StreamLink:
                     lambda: connection,
                     host,
                     port,
-                    local_addr=self._from,
-                    ssl=self._dialling,
+                    local_addr=self._from.get(connection.flow.v6),
+                    ssl=self._dialling.get() if self._dialling else None,
                     server_hostname=name if self._dialling else None,
                 )
         except ssl.SSLCertVerificationError as error:
@@ -257,7 +260,8 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         mark(sock, self._link.dscp)  # TLS has handed over its certificates by now, unmarked
         self.used_at = self.pinged_at = self._loop.time()
-        self.flow = Flow(self._link.name, remote, self._link.opened(self), self.flow.name)
+        names = names_in(transport.get_extra_info("peercert"))
+        self.flow = Flow(self._link.name, remote, self._link.opened(self), self.flow.name, names)
         waiting, self._waiting = self._waiting, []
         for send in waiting:
             self.send(send)

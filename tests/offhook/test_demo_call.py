@@ -47,7 +47,7 @@ async def _synthesised(text: str, voice: str) -> Samples:
     stream = await tts.open(Voice(voice))
     sentences, resampler = Sentences(), Resampler(tts.rate_hz, RATE_HZ)
     for piece in [*sentences.feed(text), *sentences.finish()]:
-        stream.say(piece)
+        stream.say(piece.strip())
     stream.finish()
     return np.concatenate([*[resampler.feed(chunk.pcm) async for chunk in stream], resampler.finish()])
 

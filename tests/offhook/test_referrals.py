@@ -68,7 +68,7 @@ def test_other_numbers_are_forbidden(target: str) -> None:
 
 
 def test_without_a_proxy_only_the_hosts_of_the_trunk_are_dialled() -> None:
-    office = PBX.model_copy(update={"host": None})
+    office = PBX.model_copy(update={"host": ()})
     assert ask("sip:201@evil.example", office) == 403
     assert isinstance(ask("sip:201@192.0.2.5", office), Detour)
 

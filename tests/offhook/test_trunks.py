@@ -131,7 +131,11 @@ async def test_the_switch_lets_in_whom_the_settings_name(tmp_path: Path) -> None
     def knock(host: str) -> Vouched | Refusal | None:
         return trunks.access.judge(request, Flow("udp", (host, 5060)), 1.0)
 
-    assert knock("203.0.113.10") == knock("198.51.100.7") == Vouched("carrier", trusted=False)
+    assert (
+        knock("203.0.113.10")
+        == knock("198.51.100.7")
+        == Vouched("carrier", trusted=False, contact_user="4930123456")
+    )
     stranger = knock("192.0.2.1")
     assert isinstance(stranger, Refusal) and stranger.status == 401, "it may be anna, phoning from home"
     trunks.count()
@@ -161,9 +165,11 @@ async def test_a_trunk_is_asked_whether_it_is_there_and_the_metrics_tell() -> No
 
         carrier.options_status = busy
         metrics = Metrics()
-        there = TrunkSettings(name="there", host=f"127.0.0.1:{carrier.address[1]}", keepalive_s=0.01)
-        gone = TrunkSettings(name="gone", host="[::1]:5060", keepalive_s=0.01)  # no way from an IPv4 socket
-        quiet = TrunkSettings(name="quiet", host="127.0.0.1")
+        there = TrunkSettings(name="there", host=(f"127.0.0.1:{carrier.address[1]}",), keepalive_s=0.01)
+        gone = TrunkSettings(
+            name="gone", host=("[::1]:5060",), keepalive_s=0.01
+        )  # no way from an IPv4 socket
+        quiet = TrunkSettings(name="quiet", host=("127.0.0.1",))
         async with Trunks(Settings(trunks=(there, gone, quiet)), metrics).open(phone):
             await often.wait()
         assert b'offhook_trunk_up{trunk="there"} 1.0' in metrics.text()

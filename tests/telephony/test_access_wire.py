@@ -262,6 +262,24 @@ async def test_a_phone_with_a_password_comes_in_and_may_hang_up_its_call() -> No
         assert failed.value.code == 403
 
 
+async def test_the_order_of_a_trunk_s_codecs_is_ours_to_choose() -> None:
+    """RFC 3264 §6.1: a trunk with codecs of its own has its order in answers and offers, others their own."""
+    for ours, spoken in (((), "PCMU"), (("PCMA", "PCMU"), "PCMA")):
+        trunk = Trunk("carrier", (ipaddress.ip_network("127.0.0.0/8"),), codecs=ours)
+        async with a_phone(trunk, strangers="drop") as phone, a_phone(first=24300) as far:
+            dialing = asyncio.create_task(far.dial(f"sip:100@{HOST}:{phone.address[1]}"))
+            call = await anext(phone.calls())
+            call.answer()
+            await dialing
+            assert call.plan is not None and call.plan.codec == spoken
+            dialing = asyncio.create_task(phone.dial(f"sip:1@{HOST}:{far.address[1]}", trunk="carrier"))
+            theirs = await anext(far.calls())
+            theirs.answer()
+            placed = await dialing
+            assert placed.plan is not None and placed.plan.codec == spoken
+            assert placed.sender.trunk == "carrier"
+
+
 async def test_what_a_trunk_says_of_callers_is_a_field_of_the_call() -> None:
     """Row 42: P-Asserted-Identity of a trusted trunk, who forwarded it, X- headers, and what the caller hides."""
     lines = (

@@ -60,7 +60,7 @@ def test_sound_asks_to_be_forwarded_at_once(host: str) -> None:
 def test_signalling_sockets_are_marked_before_anything_leaves(host: str, tmp_path: Path) -> None:
     """CS3, 24, on UDP, TCP and TLS."""
     identity = Authority(tmp_path).identity("localhost")
-    sockets = Sockets(host, 0, tcp=True, tls=identity)
+    sockets = Sockets([host], 0, tcp=True, tls=identity)
     try:
         assert marks(sockets.port, sockets.tls_port) == [SIGNALLING] * 3
     finally:

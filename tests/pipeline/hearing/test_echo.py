@@ -149,12 +149,23 @@ def test_on_a_clean_line_quiet_callers_are_heard(level_db: float) -> None:
 
 def test_nothing_is_masked_while_we_are_silent() -> None:
     guard = EchoGuard()
-    assert not guard.masks(1e3)
+    assert not guard.masks(10.0)
     guard.sent(np.full(FRAME, 8000, np.int16))
     assert guard.masks(1e3), "before anything is measured, what is much weaker than we are is echo"
     for _ in range(20):
         guard.sent(None)
     assert not guard.masks(1e3), "340 ms later no echo can come"
+
+
+def test_what_was_there_before_we_spoke_is_no_echo() -> None:
+    """Music on the line goes on under our voice as it was."""
+    guard = EchoGuard()
+    for _ in range(1000):
+        assert not guard.masks(1000.0**2)
+        guard.sent(None)
+    for _ in range(200):
+        guard.sent(np.full(FRAME, 8000, np.int16))
+        assert not guard.masks(1000.0**2)
 
 
 def test_the_coupling_of_a_line_can_be_read() -> None:

@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.ports import SpeechChunk, Voice
 from pipeline.providers.espeak import EspeakStream, EspeakTts, PieceShape
 from pipeline.providers.espeak_engine import Mark
+from pipeline.speaking.normalise import speakable
 
 LONG = "This is a rather long sentence, which goes on and on, until somebody interrupts it. " * 20
 
@@ -101,6 +102,14 @@ async def test_every_word_is_timed(tts: EspeakTts) -> None:
     assert all(word.start_s < word.end_s for word in words)
     assert all(a.end_s <= b.start_s + 0.001 for a, b in zip(words, words[1:], strict=False))
     assert words[-1].end_s == pytest.approx(len(joined(chunks)) / 22050, abs=0.05)
+
+
+async def test_figures_that_were_put_into_words_are_timed_word_by_word(tts: EspeakTts) -> None:
+    """Row 25: so that history knows how much of a number was heard. espeak itself tells one time for `$5.20`."""
+    text = speakable("Call (555) 123-4567, you owe $5.20.")
+    words = [word for chunk in await say(tts, text) for word in chunk.words]
+    assert [word.text for word in words] == text.split()
+    assert len({word.start_s for word in words}) == len(words) == 18
 
 
 async def test_a_word_comes_with_the_chunk_in_which_it_begins(tts: EspeakTts) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.speaking.sentence import Sentences
+from pipeline.speaking.sentence import (
+    FIRST_CLAUSE,
+    MAX_LENGTH,
+    MIN_LENGTH,
+    SLOW_CLAUSE,
+    SLOW_PER_S,
+    Sentences,
+)
 
 
-def pieces(text: str) -> list[str]:
-    sentences = Sentences()
-    return sentences.feed(text) + sentences.finish()
+def pieces(text: str, language: str = "en") -> list[str]:
+    """The pieces, without the space around them."""
+    sentences = Sentences(language)
+    return [piece.strip() for piece in sentences.feed(text) + sentences.finish()]
 
 
 CASES = [
@@ -35,14 +45,6 @@ CASES = [
     ("You have two options:\n1. Press one\n2. Wait", ["You have two options:", "1. Press one", "2. Wait"]),
     ("1. Open the front door. 2. Press the button.", ["1. Open the front door.", "2. Press the button."]),
     ("**Good morning to you.** Who is it?", ["**Good morning to you.**", "Who is it?"]),
-    (
-        "Wir treffen uns am 3. Mai um zehn. Das kostet z.B. 20 Euro.",
-        ["Wir treffen uns am 3. Mai um zehn.", "Das kostet z.B. 20 Euro."],
-    ),
-    ("Die Adresse ist Bahnhofstr. 5 in Bern. Danke!", ["Die Adresse ist Bahnhofstr. 5 in Bern.", "Danke!"]),
-    ("Bonjour, ici M. Dupont. Comment ça va ?", ["Bonjour, ici M. Dupont.", "Comment ça va ?"]),
-    ("¿Está el Sr. García en casa? Llame al núm. 5.", ["¿Está el Sr. García en casa?", "Llame al núm. 5."]),
-    ("您好，请问有什么可以帮您？请说。", ["您好，请问有什么可以帮您？", "请说。"]),
 ]
 
 
@@ -52,12 +54,62 @@ def test_text_is_cut_where_a_speaker_would_pause(text: str, wanted: list[str]) -
     assert pieces(text) == wanted
 
 
+TONGUES = [
+    ("de", "Wir treffen uns am 3. Mai um zehn. | Das kostet z.B. 20 Euro."),
+    ("de", "Das war am 3. März im 19. Jahrhundert, d. h. früher. | Gut."),
+    ("de", "Er nahm den 2. Zug nach Köln. | Ich wohne in Haus 5. | Bitte klingeln Sie dort."),
+    ("de", "Die Adresse ist Bahnhofstr. 5 in Bern. | Danke!"),
+    ("de", "Das macht 1.234,56 Euro um 9.30 Uhr. | Einverstanden?"),
+    ("fr", "Bonjour, ici M. Dupont. | Comment ça va ?"),
+    ("fr", "Il a dit « Bonjour tout le monde ! » et il est parti. | Voilà."),
+    ("fr", "Cela coûte 1 234,56 € p. ex. ici, chez Mme. Petit. | Merci."),
+    ("es", "¿Está el Sr. García en casa? | Llame al núm. 5."),
+    ("es", "La Sra. López vive en EE. UU. desde 2010. | ¡Hola!"),
+    ("it", "Buongiorno, sig. Rossi. | La dott.ssa Bianchi arriva alle 9.30. | Grazie."),
+    ("nl", "Dag dhr. de Vries. | Bel nr. 5, bijv. morgen om 9.30 uur. | Dank u wel."),
+    ("pt", "Olá Sr. Silva. | A Dra. Costa atende na Av. Paulista. | Obrigado."),
+    ("ja", "もしもし、予約の件でお電話しました。| 明日は空いていますか？"),
+    ("zh", "他说：「你好。」| 然后走了。"),
+    ("sv", "Hej, det här är mottagningen. | Hur kan jag hjälpa dig?"),
+    (
+        "en",
+        "Ask J. R. R. Tolkien about it. | Visit www.example.com/a?b=1 today. | Write to a.b@example.com now.",
+    ),
+    ("en", '"Are you sure about that?" he asked me then. | Yes, I was.'),
+    ("en", "The first (i.e. Mr. Lee, at 5 p.m. or so) is free. | Choose him."),
+]
+
+
+@pytest.mark.parametrize(("language", "text"), TONGUES)
+def test_each_language_has_dots_that_end_nothing(language: str, text: str) -> None:
+    """Row 40: abbreviations, ordinals, figures, initials, addresses and quotes of that language."""
+    wanted = [part.strip() for part in text.split("|")]
+    assert pieces(text.replace("| ", "").replace("|", ""), language) == wanted
+
+
+def test_a_slow_model_is_not_waited_for_beyond_its_first_clause() -> None:
+    """Row 40: the caller hears a short clause at once; a quick model's first sentence stays whole."""
+    text = "Of course, let me look that up for you."
+    quick, slow = Sentences(), Sentences()
+    assert quick.feed(text, 5.0) == []
+    early = [
+        piece for at, word in enumerate(text.split(" ")) for piece in slow.feed(f"{word} ", 5.0 + 0.2 * at)
+    ]
+    assert early == ["Of course, ", "let me look that up for you. "]
+
+
+def test_a_clause_in_brackets_is_not_torn_apart() -> None:
+    """A bracket opened in one piece and closed in the next sounds like two thoughts."""
+    text = "Thank you (or your colleague, or whoever it was that rang us up) for the call, it helped."
+    assert pieces(text)[0] == "Thank you (or your colleague, or whoever it was that rang us up) for the call,"
+
+
 def test_the_first_sentence_leaves_with_the_space_behind_it() -> None:
     """The caller waits for it: no later word is needed to know that it is complete."""
     sentences = Sentences()
     assert sentences.feed("Sure") == []
     assert sentences.feed(".") == []
-    assert sentences.feed(" ") == ["Sure."]
+    assert sentences.feed(" ") == ["Sure. "]
 
 
 def test_a_long_first_sentence_is_begun_at_a_comma() -> None:
@@ -65,7 +117,7 @@ def test_a_long_first_sentence_is_begun_at_a_comma() -> None:
     first = "Thank you for calling our support line today, "
     later = "and while I look that up for you please hold, it will only take a moment."
     sentences = Sentences()
-    assert sentences.feed(first) == [first.strip()]
+    assert sentences.feed(first) == [first]
     assert sentences.feed(later) == []
     assert sentences.finish() == [later]
 
@@ -85,6 +137,22 @@ def test_endless_text_is_cut_at_a_space() -> None:
     parts = pieces("word " * 200)
     assert len(parts) > 2
     assert all(len(part) <= 310 for part in parts)
+    clauses = pieces("and then, with all that in mind we go on " * 20)
+    assert all(part.endswith(",") for part in clauses[1:-1])
+    assert len(pieces("call 0170 123 456 789 " * 40)) > 2
+    assert all(len(part) <= 600 for part in pieces("字" * 900, "zh") + pieces("x" * 2000))
+
+
+def test_the_lengths_in_the_handbook_are_those_in_force() -> None:
+    """docs/speech.md quotes them."""
+    handbook = (Path(__file__).parents[3] / "docs" / "speech.md").read_text(encoding="utf-8")
+    quoted = (
+        f"a comma once {FIRST_CLAUSE} characters are there",
+        f"writes slower than {SLOW_PER_S:.0f} characters a second",
+        f"sentences of {MIN_LENGTH}\ncharacters or more; a text without an end is cut at {MAX_LENGTH}",
+    )
+    assert [text for text in quoted if text not in handbook] == []
+    assert SLOW_CLAUSE == 9, "and after nine characters"
 
 
 def test_a_reply_after_finish_starts_afresh() -> None:
@@ -92,7 +160,7 @@ def test_a_reply_after_finish_starts_afresh() -> None:
     sentences = Sentences()
     sentences.feed("Good day to you. And")
     assert sentences.finish() == ["And"]
-    assert sentences.feed("Hi. ") == ["Hi."]
+    assert sentences.feed("Hi. ") == ["Hi. "]
     assert sentences.finish() == []
 
 
@@ -119,15 +187,34 @@ BITS = [
 TEXT = st.lists(st.sampled_from(BITS) | st.text(max_size=8), max_size=30).map("".join)
 
 
-@given(TEXT, st.lists(st.integers(1, 9), min_size=1, max_size=20))
-def test_nothing_is_lost_and_the_tokens_do_not_matter(text: str, sizes: list[int]) -> None:
-    """The same pieces come out however the text was cut, and together they are the text."""
-    whole = pieces(text)
-    sentences, streamed, at, turn = Sentences(), list[str](), 0, 0
+LANGUAGES = ["en", "de", "fr", "es", "it", "nl", "pt", "zh", "xx"]
+
+
+def _split(text: str, sizes: list[int]) -> list[str]:
+    deltas, at, turn = list[str](), 0, 0
     while at < len(text):
-        streamed += sentences.feed(text[at : at + sizes[turn % len(sizes)]])
+        deltas.append(text[at : at + sizes[turn % len(sizes)]])
         at += sizes[turn % len(sizes)]
         turn += 1
+    return deltas
+
+
+@given(TEXT, st.lists(st.integers(1, 9), min_size=1, max_size=20), st.sampled_from(LANGUAGES))
+def test_nothing_is_lost_and_the_tokens_do_not_matter(text: str, sizes: list[int], language: str) -> None:
+    """Row 40: the same pieces come out however the text was cut, and together they are the text."""
+    sentences = Sentences(language)
+    whole = sentences.feed(text) + sentences.finish()
+    streamed = [piece for delta in _split(text, sizes) for piece in sentences.feed(delta)]
     assert streamed + sentences.finish() == whole
-    assert "".join("".join(whole).split()) == "".join(text.split())
-    assert all(piece and piece == piece.strip() for piece in whole)
+    assert "".join(whole) == text
+    assert all(piece for piece in whole)
+
+
+@given(st.lists(TEXT, max_size=5), st.lists(st.integers(1, 9), min_size=1, max_size=9))
+def test_tokens_of_one_moment_are_as_good_as_one_token(deltas: list[str], sizes: list[int]) -> None:
+    """Row 40: only when text came may count, not how it was cut."""
+    whole, split = Sentences(), Sentences()
+    for at, delta in enumerate(deltas):
+        wanted = whole.feed(delta, at * 0.3)
+        assert [piece for part in _split(delta, sizes) for piece in split.feed(part, at * 0.3)] == wanted
+    assert split.finish() == whole.finish()

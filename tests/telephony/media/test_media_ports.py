@@ -58,6 +58,22 @@ def test_ports_are_lent_in_turn_so_that_a_closed_one_rests() -> None:
     assert seen == [first, first + 2, first + 4, first + 6] * 2
 
 
+def test_a_port_is_lent_to_nobody_for_a_while_after_its_call() -> None:
+    """Row "RTP port quarantined after a call": 30 s outlast what a far side sends after its BYE."""
+    first, last = free_range(2)
+    now = [100.0]
+    pool = PortPool(HOST, first, last, rest_s=30.0, clock=lambda: now[0])
+    with pool.lend() as pair:
+        assert pair.port == first
+    assert (pool.lent, pool.free) == (0, 2)
+    with pool.lend() as other, pytest.raises(Overloaded, match="1 by calls, 1 rest after one"):
+        assert other.port == first + 2
+        pool.lend()
+    now[0] = 130.0
+    with pool.lend() as pair:
+        assert pair.port == first
+
+
 @pytest.mark.parametrize("taken", [0, 1])
 def test_a_port_held_by_another_program_is_passed_over(taken: int) -> None:
     """Row: bind failure means the next port, whether RTP or RTCP is in the way; nothing stays half bound."""

@@ -326,6 +326,35 @@ def test_a_nonce_ages_and_belongs_to_one_address_and_one_server() -> None:
     )
 
 
+def test_credentials_that_were_overheard_open_nothing() -> None:
+    """RFC 7616 §3.4.5: the count must grow with every use of a nonce; whoever repeats one is asked again, and
+    the phone goes on where it was."""
+    door, passwords = Doorkeeper("offhook", b"secret"), {"bot": "s3cret"}
+    login = Login(Credentials("bot", "s3cret"), lambda: "cn")
+    assert login.challenged(Response(401, "", door.challenge(HOST, 10.0)), set())
+    requests = [Request("INVITE", "sip:100@offhook.example") for _ in range(3)]
+    for request in requests:
+        login.authorize(request)
+    first, second, third = requests
+    assert [params_of(request)["nc"][-1] for request in requests] == ["1", "2", "3"]
+    assert door.check(first, HOST, 11.0, passwords)[0] is Proof.RIGHT
+    assert door.check(first, HOST, 11.1, passwords) == (Proof.STALE, "")
+    assert door.check(third, HOST, 11.2, passwords)[0] is Proof.RIGHT
+    assert door.check(second, HOST, 11.3, passwords)[0] is Proof.STALE
+    for count in ("", "zz", "-1", "00000000"):
+        forged = proven(door.challenge(HOST, 12.0))
+        text = forged.get("Authorization") or ""
+        forged.set("Authorization", text.replace("00000001", count))
+        assert door.check(forged, HOST, 12.0, passwords)[0] is not Proof.RIGHT
+
+
+def test_two_phones_behind_one_address_count_apart() -> None:
+    """Nonces that are given out in the same millisecond are still two."""
+    door, passwords = Doorkeeper("offhook", b"secret"), {"bot": "s3cret"}
+    for request in [proven(door.challenge(HOST, 10.0)) for _ in range(2)]:
+        assert door.check(request, HOST, 10.0, passwords)[0] is Proof.RIGHT
+
+
 def test_credentials_do_not_open_the_way_to_another_number() -> None:
     """RFC 7616 §3.4.6: the uri that was signed must be the one that is called; its host may be rewritten."""
     request = proven(DOOR.challenge(HOST, 10.0))

@@ -239,6 +239,18 @@ def test_the_called_number_is_the_request_uri_else_to_else_p_called_party_id() -
     assert called(bare.remove("P-Called-Party-ID")) == ""
 
 
+def test_the_number_behind_our_registered_contact_is_what_was_called() -> None:
+    """Row 42: a registrar sends the call to the contact that we gave it; the number is in To, or where the
+    registrar keeps the Request-URI that it replaced (RFC 7315 §4.2)."""
+    to_us = incoming(uri="sip:bot-7@203.0.113.5:5060")
+    assert called(to_us) == "bot-7"
+    assert called(to_us, "bot-7") == "+4930123"
+    assert called(to_us.add("P-Called-Party-ID", "<sip:+4940@carrier>"), "bot-7") == "+4940"
+    assert called(incoming(uri="sip:100@203.0.113.5"), "bot-7") == "100"
+    alone = incoming(uri="sip:bot-7@203.0.113.5").set("To", "<sip:bot-7@carrier>")
+    assert called(alone, "bot-7") == "bot-7", "nothing better is known"
+
+
 def test_the_number_that_forwarded_the_call_is_known() -> None:
     """Row 42: RFC 5806 §4, RFC 7044 §9.1: latest first; the last History-Info entry is the present target."""
     diverted = incoming(("Diversion", "<sip:500@pbx>;reason=no-answer, <sip:501@pbx>;reason=busy"))

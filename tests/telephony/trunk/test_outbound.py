@@ -39,6 +39,14 @@ def test_a_transfer_is_measured_by_the_number_in_its_uri() -> None:
             require_allowed(CARRIER, target)
 
 
+def test_a_trunk_with_several_proxies_is_dialled_in_their_order() -> None:
+    """Row 34: the next one when the first is dead or overloaded; the caller is who they are at the first."""
+    both = WayOut("carrier", "a.example", allowed=CARRIER.allowed, more=(("192.0.2.1", 5070),), caller="+49")
+    call = dialling(both, "+4930")
+    assert call.targets == ("sip:+4930@a.example", "sip:+4930@192.0.2.1:5070") and call.trunk == "carrier"
+    assert call.caller == "sip:+49@a.example"
+
+
 def test_our_number_is_shown_and_asserted_or_hidden() -> None:
     """RFC 3325, RFC 3323: the carrier learns who pays; with `Privacy: id` nobody else does."""
     call = dialling(CARRIER, "+4930", name="Clinic")

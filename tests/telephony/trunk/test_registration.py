@@ -115,6 +115,33 @@ def test_a_registrar_that_was_restarted_hears_from_us_once_it_answers_again() ->
     assert standing(registration) is Standing.IN
 
 
+def test_the_next_registrar_is_asked_when_one_fails() -> None:
+    """Row 34: at once and with the same Call-ID; only when all have failed is it time to wait."""
+    others = [Account.at("bot", "b.example"), Account.at("bot", "c.example")]
+    registration = Registration(
+        Account.at("bot", "a.example"), CONTACT, "call-1", "tag-1", 0.0, lambda low, high: high, others
+    )
+    asked = [answered(registration, 0.0, 503)]
+    assert registration.next_deadline() == 0.0
+    asked += [answered(registration, 0.0, 408), answered(registration, 1.0, 500)]
+    assert [one.uri for one in asked] == ["sip:a.example", "sip:b.example", "sip:c.example"]
+    assert registration.next_deadline() == 17.0, "the third failure in a row"
+    answered(registration, 17.0, 503)
+    took = answered(registration, 17.0, 200, ("Expires", "600"))
+    assert took.get("To") == "<sip:bot@b.example>" and standing(registration) is Standing.IN
+    assert answered(registration, 400.0, 200).uri == "sip:b.example", "it stays where it was taken"
+    assert registration.leave(500.0) and registration.request().uri == "sip:b.example"
+
+
+def test_a_registrar_that_refuses_us_is_not_passed_over() -> None:
+    """Row 34: 4xx is about us, not about the registrar."""
+    registration = Registration(
+        Account.at("bot", "a.example"), CONTACT, "c", "t", 0.0, max, [Account.at("bot", "b.example")]
+    )
+    answered(registration, 0.0, 403)
+    assert registration.next_deadline() == 300.0 and registration.request().uri == "sip:a.example"
+
+
 def test_a_refused_password_is_not_tried_in_a_hurry() -> None:
     """403 and a second 401 come from the password; carriers block who insists."""
     registration = a_registration()

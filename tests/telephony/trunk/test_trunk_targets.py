@@ -13,7 +13,7 @@ from telephony.sip.message import Request, Response
 from telephony.sip.transaction import Flow
 from telephony.sip.uri import Uri
 from telephony.trunk.hops import hop_again
-from telephony.trunk.locate import Locator, Srv, in_order, worth_another
+from telephony.trunk.locate import Locator, Naptr, Srv, in_order, worth_another
 
 RECORDS = [Srv(20, 0, 5060, "127.0.0.3"), Srv(10, 10, 5062, "127.0.0.2."), Srv(10, 90, 5061, "127.0.0.1")]
 
@@ -44,25 +44,30 @@ def test_only_dead_and_overloaded_targets_are_passed_over(code: int, rang: bool,
 
 
 class Names:
-    """An SRV lookup that knows one service."""
+    """Name servers that know one service, and perhaps what a domain offers."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *services: Naptr) -> None:
         self.service = service
+        self.services = services
         self.asked: list[str] = []
 
-    async def __call__(self, name: str) -> Sequence[Srv]:
-        self.asked.append(name)
-        if name == self.service:
-            return RECORDS
-        raise OSError("no such name")
+    async def naptr(self, domain: str) -> Sequence[Naptr]:
+        return self.services
+
+    async def srv(self, service: str) -> Sequence[Srv]:
+        self.asked.append(service)
+        return RECORDS if service == self.service else []
+
+    async def addresses(self, host: str, *, v6: bool) -> Sequence[str]:
+        return []
 
 
-def locator(srv: Names | None = None) -> Locator:
-    return Locator(v6=False, transports=("udp", "tcp", "tls"), draw=highest, srv=srv)
+def locator(names: Names | None = None) -> Locator:
+    return Locator(v6=False, transports=("udp", "tcp", "tls"), draw=highest, names=names)
 
 
-async def flows(uri: str, srv: Names | None = None) -> list[tuple[str, tuple[str, int]]]:
-    return [(flow.transport, flow.remote) for flow in await locator(srv).flows(Uri.parse(uri))]
+async def flows(uri: str, names: Names | None = None) -> list[tuple[str, tuple[str, int]]]:
+    return [(flow.transport, flow.remote) for flow in await locator(names).flows(Uri.parse(uri))]
 
 
 async def test_a_domain_stands_for_its_srv_records_in_order() -> None:
