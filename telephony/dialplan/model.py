@@ -206,7 +206,8 @@ Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right
 class Intent(PlanModel):
     """One thing callers want. phrases: how they say it, with slots. after: only right after that intent.
 
-    say: one text, or several taken in turn. then_say: once the tool has answered; `{result}` is its answer.
+    say: one text, or several taken in turn. then_say: once the tool has answered; `{result}` is its answer. expects:
+    what its last words ask for, such as `digits 4` or `yes_no`.
     """
 
     name: Text
@@ -219,6 +220,7 @@ class Intent(PlanModel):
     handoff: str = ""
     transfer: str = ""
     hang_up: bool = False
+    expects: str = ""
 
 
 class GiveUp(PlanModel):
@@ -316,7 +318,7 @@ class Persona(PlanModel):
     may hand over to. transfer_to: name → SIP address it may transfer to. transfer_headers: lines of the REFER
     there. phrases: what else callers say, for the recogniser. pronounce: words its voice gets wrong → how they
     sound. silence: when the caller says nothing. fillers: said when an answer takes long. keys: a menu, key → what
-    the caller means by it.
+    the caller means by it. expects: what the greeting asks for, such as `digits 4`.
     """
 
     instructions: str = ""
@@ -336,6 +338,7 @@ class Persona(PlanModel):
     silence: dict[str, Tuning] = {}
     fillers: Texts | None = None
     keys: dict[Key, Text] = {}
+    expects: str = ""
     pronounce: Pronounce = {}
     script: Script | None = None
     phrases: Phrases = ()
