@@ -229,6 +229,7 @@ class Load(Message):
     skipped_ticks: int
     memory_bytes: int
     tasks: int
+    resting: int = 0  # providers that are left alone because they fail
     answers: float = 0.0  # `sent` of the last Ping
 
 

@@ -54,7 +54,12 @@ class ProviderSettings(Part):
     options: dict[str, Any] = {}
 
 
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
 Provider: TypeAlias = Annotated[ProviderSettings, BeforeValidator(_provider)]
+InOrder: TypeAlias = Annotated[tuple[Provider, ...], BeforeValidator(_listed), Field(min_length=1)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 Dscp: TypeAlias = Annotated[int, Field(ge=0, le=63)]
 
@@ -181,11 +186,11 @@ class HttpSettings(Part):
 
 
 class Providers(Part):
-    """What speaks and listens where the dial plan does not say."""
+    """What speaks and listens where the dial plan does not say. Lists: the others stand in for the first."""
 
-    stt: Provider = ProviderSettings(name="pocketsphinx")
-    llm: Provider = ProviderSettings(name="scripted")
-    tts: Provider = ProviderSettings(name="espeak")
+    stt: InOrder = (ProviderSettings(name="pocketsphinx"),)
+    llm: InOrder = (ProviderSettings(name="scripted"),)
+    tts: InOrder = (ProviderSettings(name="espeak"),)
     vad: Provider = ProviderSettings(name="silero")
 
 

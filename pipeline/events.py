@@ -133,6 +133,63 @@ class AgentUnducked(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AgentPaused(Event):
+    """Somebody talked over the agent for so long that it stopped, until words or silence tell what it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentResumed(Event):
+    """It was nothing: the agent goes on from the word at which it stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class FillerSaid(Event):
+    """The answer took its time, and the agent said that it would."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDiscarded(Event):
+    """An answer was made ahead of the turn's end, and then more words came. tokens: what it cost."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsed(Event):
+    """What one request to the language model took, in its provider's tokens."""
+
+    provider: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSilent(Event):
+    """The caller said nothing for so long that the agent asked again (asked: how often by now), or gave up."""
+
+    asked: int
+    gave_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTooLong(Event):
+    """The caller's line made speech-like sound for so long that the turn was ended. seconds: for how long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffFailed(Event):
+    """An agent could not take over; the one before it goes on."""
+
+    agent: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallerInterrupted(Event):
     """The caller kept speaking over the agent and took the floor.
 
@@ -150,6 +207,23 @@ class ToolCalled(Event):
     id: str
     name: str
     arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProgressed(Event):
+    """A tool that still runs told how far it is; the model is told `message` and may talk about it."""
+
+    id: str
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsetFailed(Event):
+    """A toolset could not be set up or closed; its tools are missing, the call goes on."""
+
+    toolset: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +245,24 @@ class ProviderFailed(Event):
     kind: str
     cause: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSwitched(Event):
+    """Another recogniser, model or voice took over, because the one before it failed or rests. cause: why."""
+
+    kind: str  # stt, llm or tts
+    old: str
+    new: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRecovered(Event):
+    """A recogniser, model or voice that had been replaced serves this call again."""
+
+    kind: str
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,16 @@ callbacks and decides nothing: who has the floor is turn.py's business."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from pipeline.errors import ProviderError
+from pipeline.errors import ConfigError, ProviderError
+from pipeline.hearing.echo import EchoGuard
 from pipeline.hearing.vad import VoiceActivity, VoiceStarted, VoiceStopped
 from pipeline.ports import Final, Frame, Hints, Partial, Stt, SttStream, Vad
+
+Opener: TypeAlias = Callable[[Stt, int], Awaitable[SttStream]]
 
 REOPEN_AFTER_S = 0.5
 CLOSE_AFTER_S = 3.0  # a hold this long closes the recogniser, which costs money or drops a silent line itself
@@ -52,8 +56,14 @@ class Listening:
         on_partial: Callable[[Partial], None],
         on_utterance: Callable[[Utterance], None],
         on_failed: Callable[[ProviderError, bool], None],
+        echo: EchoGuard | None = None,
     ) -> None:
-        self._activity = VoiceActivity(vad)
+        if vad.rate_hz != rate_hz:
+            raise ConfigError(
+                f"the voice activity detector takes {vad.rate_hz} Hz, the call has {rate_hz} Hz."
+                " Make it for the call's rate."
+            )
+        self._activity = VoiceActivity(vad, echo=echo)
         self._rate_hz = rate_hz
         self._timeout_s = transcript_timeout_s
         self._on_partial, self._on_utterance, self._on_failed = on_partial, on_utterance, on_failed
@@ -63,6 +73,7 @@ class Listening:
         self._owed: list[_Owed] = []
         self._next_due = float("inf")
         self._failures = 0
+        self._swapped = False
         self._in_turn = False
         self._resting_since: float | None = None
         self._awake = asyncio.Event()
@@ -122,10 +133,20 @@ class Listening:
         if self._stream is not None:
             self._stream.expect(hints)
 
-    async def open(self, stt: Stt, hints: Hints) -> None:
-        """Have the recogniser ready. Raises ProviderError."""
-        self._stt, self._hints = stt, hints
-        self._stream = await stt.open(rate_hz=self._rate_hz, hints=hints)
+    async def open(self, stt: Stt, opener: Opener) -> None:
+        """Have the recogniser ready. opener: opens a stream of it. Raises ProviderError."""
+        self._stt, self._opener = stt, opener
+        self._stream = await opener(stt, self._rate_hz)
+
+    async def use(self, stt: Stt, opener: Opener) -> None:
+        """From now on another recogniser listens; the same one keeps its stream."""
+        self._opener = opener
+        if stt is self._stt:
+            return
+        self._stt, self._swapped = stt, True
+        self._drop_stream()
+        if self._stream is not None:
+            await self._stream.aclose()
 
     async def run(self) -> None:
         """Read the recogniser until cancelled. A failed stream is opened again after half a second."""
@@ -140,7 +161,9 @@ class Listening:
                 self._on_failed(error, gave_up)
                 if gave_up:
                     return
-            await asyncio.sleep(REOPEN_AFTER_S)
+            if not self._swapped:
+                await asyncio.sleep(REOPEN_AFTER_S)
+            self._swapped = False
 
     async def _read_while_awake(self) -> None:
         """Read until the stream ends, or a long hold closes it."""
@@ -156,7 +179,8 @@ class Listening:
 
     async def _read(self) -> None:
         if self._stream is None:
-            await self.open(self._stt, self._hints)
+            await self.open(self._stt, self._opener)
+            self.expect(self._hints)
             if self._in_turn and self._stream is not None:
                 self._stream.start_turn()
         stream = self._stream

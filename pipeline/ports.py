@@ -54,6 +54,12 @@ class AudioOut(Protocol):
     def duck(self, on: bool) -> None:
         """Lower speech by 12 dB while somebody talks over it, or bring it back."""
 
+    def pause(self) -> int:
+        """Fall silent within 20 ms and keep what waits; returns the position where speech stops."""
+
+    def resume(self, position: int) -> None:
+        """Go on from `position`, a little way back: what was said since is said again, and counts once."""
+
 
 @dataclass(frozen=True, slots=True)
 class TransferResult:
@@ -165,6 +171,16 @@ class Stt(Protocol):
     name: str
 
     async def open(self, *, rate_hz: int, hints: Hints) -> SttStream: ...
+
+
+class TurnModel(Protocol):
+    """A second opinion on whether a turn is over. One instance serves all calls."""
+
+    name: str
+
+    async def probability(self, sound: Frame, rate_hz: int, words: str, language: str) -> float | None:
+        """0.0 to 1.0 that the caller is done; None if it cannot tell in time. sound: the newest 8 s at most. words: so
+        far. language: BCP 47 tag. Raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A `Reply` streams model → sentences → voice → playout and runs the tools the model asks for. It knows its own
 audio (ledger) and writes the history; whether it may go on is the session's business, which may `cut` it at any
-moment. Everything here happens once a sentence or less, never once a frame."""
+moment. Made ahead of the turn's end it stays silent, runs no tool and leaves no trace until it is `adopted`.
+Everything here happens once a sentence or less, never once a frame."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ from typing import Any, TypeVar
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History, Message, ToolRequest
-from pipeline.errors import ProviderError
-from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event
-from pipeline.ports import AudioOut, Llm, LlmDelta, SpeechChunk, TextDelta, ToolCall, Tts, TtsStream
+from pipeline.errors import PipelineError, ProviderError
+from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, ModelUsed
+from pipeline.mouth import NORMAL
+from pipeline.ports import AudioOut, Llm, LlmDelta, SpeechChunk, TextDelta, ToolCall, Tts, TtsStream, Usage
 from pipeline.speaking.ledger import Ledger
 from pipeline.speaking.normalise import speak
 from pipeline.speaking.pace import Pace
@@ -30,36 +32,45 @@ T = TypeVar("T")
 AHEAD_S = 4.0  # synthesised speech that may wait; more would be paid for and thrown away at an interruption
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ResponseClock:
-    """Where the time goes between the caller's last speech and our first packet. Loop times in s."""
+    """When the caller's turn ended. Loop times in s."""
 
     spoke_until: float
     decided: float  # the turn was declared over
     understood: float  # the recogniser's last word was there
+
+
+@dataclass(slots=True)
+class _Stages:
+    """When a reply's first sound came to be. Loop times in s, 0.0 for not yet."""
+
     first_piece: float = 0.0  # the model had said a first speakable piece
     tool_s: float = 0.0  # tools that ran before that
     first_sound: float = 0.0  # the voice had made a first sound of it
 
-    def started(self, agent: str, now: float) -> AgentStartedSpeaking:
-        """The event for the first packet, which leaves now."""
-        llm_s = self.first_piece - self.understood - self.tool_s
+    def started(self, agent: str, clock: ResponseClock, now: float) -> AgentStartedSpeaking:
+        """The event for the first packet, which leaves now. What was done ahead of time took no time."""
+        understood = max(clock.understood, clock.decided)
+        tooled = understood + self.tool_s
+        piece = max(self.first_piece, tooled)
+        sound = max(self.first_sound, piece)
         return AgentStartedSpeaking(
             now,
             agent,
-            response_delay_ms=_ms(now - self.spoke_until),
-            waited_ms=_ms(self.decided - self.spoke_until),
-            stt_ms=_ms(self.understood - self.decided),
-            llm_ms=_ms(llm_s),
+            response_delay_ms=_ms(now - clock.spoke_until),
+            waited_ms=_ms(clock.decided - clock.spoke_until),
+            stt_ms=_ms(understood - clock.decided),
+            llm_ms=_ms(piece - tooled),
             tool_ms=_ms(self.tool_s),
-            tts_ms=_ms(self.first_sound - self.first_piece),
-            own_ms=_ms(now - self.first_sound),
+            tts_ms=_ms(sound - piece),
+            own_ms=_ms(now - sound),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a reply is made with."""
+    """What a reply is made with. stop: called by a handle's `interrupt`."""
 
     llm: Llm
     tts: Tts
@@ -68,6 +79,7 @@ class Means:
     tools: ToolRunner
     emit: Callable[[Event], None]
     now: Callable[[], float]
+    stop: Callable[[Reply], None]
     pace: Pace  # of the agent's voice, as this call has taught it
 
 
@@ -81,7 +93,10 @@ class _Step:
 
 
 class Reply:
-    """Something the agent says; also the handle that `say` and `generate_reply` return."""
+    """Something the agent says; also the handle that `say` and `generate_reply` return.
+
+    ahead_of: the user message that is not in the history yet; the reply then waits for `adopt`. sound_ahead: may its
+    sound be made meanwhile? priority: who speaks first of those who wait (mouth.py)."""
 
     def __init__(
         self,
@@ -91,22 +106,39 @@ class Reply:
         text: str = "",
         instructions: str = "",
         clock: ResponseClock | None = None,
+        ahead_of: Message | None = None,
+        sound_ahead: bool = True,
+        allow_interruptions: bool = True,
+        priority: int = NORMAL,
+        add_to_history: bool = True,
     ) -> None:
         self.agent = agent
         self.clock = clock
+        self.allow_interruptions = allow_interruptions
+        self.priority = priority
         self.audible = False
         self.written = False  # every sample is in the playout
         self.interrupted = False
+        self.aside = False  # a task talks in the middle of it; it goes on afterwards
+        self.failure: PipelineError | None = None  # met while it was made ahead
         self.tts_name = means.tts.name
         self._text, self._instructions = text, instructions
+        self._add_to_history = add_to_history
         self._means = means
         self._ledger = Ledger(means.out.rate_hz, means.pace)
         self._steps: list[_Step] = []
+        self._stages = _Stages()
         self._voice: TtsStream | None = None
         self._pump: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = loop.create_future()
         self._quiet: asyncio.Future[None] | None = None
+        self._ahead_of, self._sound_ahead = ahead_of, sound_ahead
+        self._adopted = asyncio.Event()
+        if ahead_of is None:
+            self._adopted.set()
+        self._tokens = 0
+        self._working = False  # between two words of the model, or while a tool runs
 
     # ------------------------------------------------------------ for whoever asked for it
 
@@ -116,6 +148,19 @@ class Reply:
 
     def __await__(self) -> Generator[Any, None, None]:
         return self.wait_for_playout().__await__()
+
+    def done(self) -> bool:
+        """Was it heard to its end, or cut off?"""
+        return self._over.done()
+
+    def add_done_callback(self, callback: Callable[[Reply], None]) -> None:
+        """Have `callback(handle)` called when it is done."""
+        self._over.add_done_callback(lambda _: callback(self))
+
+    def interrupt(self) -> None:
+        """Stop it now, or before it begins."""
+        if not self.done():
+            self._means.stop(self)
 
     async def wait_until_quiet(self) -> None:
         """Until what was said so far has been heard; more may follow (a tool waits for the words before it)."""
@@ -142,13 +187,29 @@ class Reply:
             await self._stop_voice()
             self._resolve()
 
+    def adopt(self, clock: ResponseClock) -> None:
+        """The turn ended with the words that it answers: it may be heard."""
+        self.clock = clock
+        self._ahead_of = None
+        self._adopted.set()
+
+    @property
+    def tokens(self) -> int:
+        """Output tokens of the model so far; words, where the provider counts none."""
+        return self._tokens
+
+    async def fill(self, text: str) -> None:
+        """Say this while the model or a tool takes its time. Ignored once it is all said."""
+        if self._working and self._adopted.is_set() and not self.written:
+            await self._speak(text)
+
     def sounded(self, now: float) -> bool:
         """A packet leaves now. Returns True if it is the first of this reply."""
         begins = self._ledger.begins
         if self.audible or begins is None or self._means.out.played <= begins:
             return False
         self.audible = True
-        started = self.clock.started(self.agent.name, now) if self.clock else None
+        started = self._stages.started(self.agent.name, self.clock, now) if self.clock else None
         self._means.emit(started or AgentStartedSpeaking(now, self.agent.name))
         return True
 
@@ -167,6 +228,10 @@ class Reply:
         begins = self._ledger.begins
         return 0 if begins is None else max(0, round((position - begins) * 1000 / self._means.out.rate_hz))
 
+    def word_at(self, position: int) -> int:
+        """Where the word began that was being said at `position`."""
+        return self._ledger.word_at(position)
+
     def report(self, position: int, now: float) -> None:
         """Say in the event log what was heard. position: where speech ended."""
         heard, planned = self._ledger.heard(position), self._ledger.text()
@@ -183,7 +248,8 @@ class Reply:
                 keep = bool(heard or step.message.tool_calls)
                 new = replace(step.message, text=heard, interrupted=True) if keep else None
                 self._means.history.revise(step.message, new)
-        if unnoted := self._ledger.heard(position, self._steps[-1].end if self._steps else 0):
+        unnoted = self._ledger.heard(position, self._steps[-1].end if self._steps else 0)
+        if unnoted and self._add_to_history:
             now, name = self._means.now(), self.agent.name
             self._means.history.add(Message("assistant", unnoted, now, agent=name, interrupted=True))
         self._resolve()
@@ -194,7 +260,15 @@ class Reply:
         sentences = Sentences(self.agent.voice.language)
         for piece in [*sentences.feed(text), *sentences.finish()]:
             await self._speak(piece)
-        self._note(text.strip(), 0, ())
+        if self._add_to_history:
+            self._note(text.strip(), 0, ())
+
+    async def _aside(self, text: str) -> None:
+        """Words of a tool that runs: in the same voice, before what the model says next."""
+        first, sentences = len(self._ledger), Sentences(self.agent.voice.language)
+        for piece in [*sentences.feed(text), *sentences.finish()]:
+            await self._speak(piece)
+        self._note(text, first, ())
 
     async def _answer(self) -> None:
         for step in range(MAX_TOOL_STEPS + 1):
@@ -202,9 +276,11 @@ class Reply:
             if not calls:
                 return
             began = self._means.now()
-            outcome = await self._means.tools.run(self.agent, calls)
-            if self.clock and not self.clock.first_piece:
-                self.clock.tool_s += self._means.now() - began
+            self._working = True
+            outcome = await self._means.tools.run(self.agent, calls, self._aside)
+            self._working = False
+            if not self._stages.first_piece:
+                self._stages.tool_s += self._means.now() - began
             if outcome.stop:
                 return
 
@@ -212,16 +288,27 @@ class Reply:
         """One request to the model: its words are spoken as they come, its tool calls returned."""
         first = len(self._ledger)
         sentences, calls, text = Sentences(self.agent.voice.language), list[ToolCall](), ""
+        usage = Usage()
+        self._working = True
         async with aclosing(self._request(final=final)) as deltas:
             while (delta := await _within_time(deltas, self._means.llm.name, "token")) is not None:
                 if isinstance(delta, TextDelta):
                     text += delta.text
+                    self._tokens += 1
                     for piece in sentences.feed(delta.text, self._means.now()):
+                        self._working = False
                         await self._speak(piece)
                 elif isinstance(delta, ToolCall):
                     calls.append(delta)
+                else:
+                    usage = delta
+        self._working = False
         for piece in sentences.finish():
             await self._speak(piece)
+        await self._adopted.wait()
+        if usage != Usage():
+            counts = usage.input_tokens, usage.output_tokens, usage.cached_tokens
+            self._means.emit(ModelUsed(self._means.now(), self._means.llm.name, *counts))
         if text.strip() or calls:
             requests = tuple(ToolRequest(call.id, call.name, call.arguments) for call in calls)
             self._note(text.strip(), first, requests)
@@ -229,10 +316,12 @@ class Reply:
 
     def _request(self, *, final: bool) -> AsyncGenerator[LlmDelta, None]:
         history = self._means.history.for_model(self.agent.instructions)
+        if self._ahead_of is not None:
+            history.append(self._ahead_of)
         if self._instructions:
             history.append(Message("system", self._instructions))
         tools = [tool.spec for tool in self.agent.tools.values()]
-        return self._means.llm.chat(history, tools, tool_choice="none" if final else "auto")
+        return self.agent.llm_node(self._means.llm, history, tools, tool_choice="none" if final else "auto")
 
     def _note(self, text: str, first: int, calls: tuple[ToolRequest, ...]) -> None:
         message = Message("assistant", text, self._means.now(), agent=self.agent.name, tool_calls=calls)
@@ -247,12 +336,14 @@ class Reply:
         if not spoken.text:
             self._ledger.silent(piece)
             return
+        if not self._sound_ahead:
+            await self._adopted.wait()
         if self._voice is None:
-            self._voice = await self._means.tts.open(self.agent.voice)
+            self._voice = await self.agent.tts_node(self._means.tts)
             self._pump = asyncio.create_task(self._play(self._voice), name="voice")
             self._pump.add_done_callback(lambda _: self._resolve_quiet())
-        if self.clock and not self.clock.first_piece:
-            self.clock.first_piece = self._means.now()
+        if not self._stages.first_piece:
+            self._stages.first_piece = self._means.now()
         self._ledger.said(spoken)
         self._voice.say(spoken.text)
 
@@ -263,8 +354,9 @@ class Reply:
         chunks = aiter(voice)
         while (chunk := await self._next_chunk(chunks)) is not None:
             pcm = resampler.feed(chunk.pcm)
-            if self.clock and not self.clock.first_sound and len(pcm):
-                self.clock.first_sound = self._means.now()
+            if not self._stages.first_sound and len(pcm):
+                self._stages.first_sound = self._means.now()
+            await self._adopted.wait()
             position = out.play(pcm)
             self._ledger.placed(chunk.piece, position, len(pcm), chunk.words, last=chunk.last)
             ahead = out.queued / out.rate_hz

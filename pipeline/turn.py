@@ -1,50 +1,36 @@
 """Who has the floor: the caller, the agent, nobody, or both for a moment.
 
 A table and one method; no audio, no clock, no tasks. Driven by pipeline/session.py, which feeds it voice
-activity, replies and time, and carries out its decisions.
-"""
+activity, words, replies and time, and carries out its decisions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from pipeline.hearing.endpointing import Endpointing
 from pipeline.hearing.vad import VoiceStarted, VoiceStopped
-
-
-class TurnHandling(BaseModel):
-    """When a turn ends and what counts as an interruption. All times in ms; the same in every environment."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_delay_ms: int = Field(default=400, ge=50, le=5000)
-    """Silence that ends a turn when what was said could stand as a whole."""
-    max_delay_ms: int = Field(default=1500, ge=100, le=10_000)
-    """Silence that ends a turn when the recogniser says that more must come."""
-    interrupt_after_ms: int = Field(default=200, ge=40, le=5000)
-    """Speech over the agent that takes the floor from it."""
-    transcript_timeout_ms: int = Field(default=2000, ge=200, le=20_000)
-    """How long the recogniser may owe its last word after a turn ended."""
-    keys_timeout_ms: int = Field(default=2500, ge=500, le=30_000)
-    """Pause after which keys pressed so far count as a turn; `#` ends it at once."""
+from pipeline.options import TurnHandling
 
 
 class Floor(Enum):
     """Who may be heard."""
 
-    OPEN = auto()  # nobody speaks, nobody is owed anything
-    CALLER = auto()  # the caller speaks
+    LISTENING = auto()  # nobody speaks, nobody is owed anything
+    CALLER_SPEAKING = auto()
     MAYBE_DONE = auto()  # the caller is silent; perhaps it was only a pause
-    THINKING = auto()  # the turn is over, an answer is on its way
-    AGENT = auto()  # the agent is heard
-    OVERLAP = auto()  # the caller speaks while an answer is on its way or heard
+    COMMITTED = auto()  # the turn is over; the recogniser owes its last word
+    THINKING = auto()  # an answer is on its way
+    SPEAKING = auto()  # the agent is heard
+    DUCKED = auto()  # the caller speaks while an answer is on its way or heard
+    PAUSED = auto()  # the agent stopped for that, and may go on if it was nothing
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyAudible:
-    """The first packet of a reply left."""
+    """The first packet of a reply left. protected: it must be heard in full."""
+
+    protected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +44,20 @@ class Keyed:
 
 
 @dataclass(frozen=True, slots=True)
+class WordsOver:
+    """The recogniser heard words while the agent has the floor. claims: they are more than a listening noise."""
+
+    claims: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Understood:
-    """Words came out of speech over the agent that deserve an answer."""
+    """The caller's words are complete and deserve an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingSaid:
+    """What sounded like speech brought no words, or only a listening noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,17 @@ class TimeUp:
     voiced: bool = True
 
 
-TurnEvent = VoiceStarted | VoiceStopped | ReplyAudible | ReplyOver | Keyed | Understood | TimeUp
+TurnEvent = (
+    VoiceStarted
+    | VoiceStopped
+    | ReplyAudible
+    | ReplyOver
+    | Keyed
+    | WordsOver
+    | Understood
+    | NothingSaid
+    | TimeUp
+)
 
 
 class Decision(Enum):
@@ -80,50 +88,78 @@ class Decision(Enum):
     END_OVERLAP = auto()  # the caller was done before it was an interruption: were there words in it?
     DUCK = auto()
     UNDUCK = auto()
-    INTERRUPT = auto()  # stop the agent now
+    PAUSE = auto()  # stop the agent where it is
+    RESUME = auto()  # let it go on from the word at which it stopped
+    INTERRUPT = auto()  # the agent has lost the floor: drop what it had to say
 
 
 _F, _D = Floor, Decision
 
 NEXT: dict[tuple[Floor, type[TurnEvent]], tuple[Floor, tuple[Decision, ...]]] = {
-    (_F.OPEN, VoiceStarted): (_F.CALLER, (_D.START_TURN,)),
-    (_F.OPEN, ReplyAudible): (_F.AGENT, ()),
-    (_F.OPEN, Understood): (_F.THINKING, ()),
-    (_F.CALLER, VoiceStopped): (_F.MAYBE_DONE, ()),
-    (_F.CALLER, ReplyAudible): (_F.OVERLAP, (_D.DUCK,)),
-    (_F.MAYBE_DONE, VoiceStarted): (_F.CALLER, ()),
-    (_F.MAYBE_DONE, TimeUp): (_F.THINKING, (_D.END_TURN,)),
-    (_F.MAYBE_DONE, ReplyAudible): (_F.AGENT, (_D.END_OVERLAP,)),
-    (_F.MAYBE_DONE, Understood): (_F.MAYBE_DONE, ()),
-    (_F.THINKING, VoiceStarted): (_F.OVERLAP, (_D.START_TURN,)),
-    (_F.THINKING, ReplyAudible): (_F.AGENT, ()),
-    (_F.THINKING, ReplyOver): (_F.OPEN, ()),
-    (_F.THINKING, Keyed): (_F.OPEN, (_D.INTERRUPT,)),
+    (_F.LISTENING, VoiceStarted): (_F.CALLER_SPEAKING, (_D.START_TURN,)),
+    (_F.LISTENING, ReplyAudible): (_F.SPEAKING, ()),
+    (_F.LISTENING, Understood): (_F.THINKING, ()),
+    (_F.CALLER_SPEAKING, VoiceStopped): (_F.MAYBE_DONE, ()),
+    (_F.CALLER_SPEAKING, ReplyAudible): (_F.DUCKED, (_D.DUCK,)),
+    (_F.CALLER_SPEAKING, TimeUp): (_F.COMMITTED, (_D.END_TURN,)),
+    (_F.MAYBE_DONE, VoiceStarted): (_F.CALLER_SPEAKING, ()),
+    (_F.MAYBE_DONE, TimeUp): (_F.COMMITTED, (_D.END_TURN,)),
+    (_F.MAYBE_DONE, ReplyAudible): (_F.SPEAKING, (_D.END_OVERLAP,)),
+    (_F.COMMITTED, VoiceStarted): (_F.CALLER_SPEAKING, (_D.START_TURN,)),
+    (_F.COMMITTED, Understood): (_F.THINKING, ()),
+    (_F.COMMITTED, NothingSaid): (_F.LISTENING, ()),
+    (_F.COMMITTED, ReplyAudible): (_F.SPEAKING, ()),
+    (_F.COMMITTED, Keyed): (_F.LISTENING, ()),
+    (_F.THINKING, VoiceStarted): (_F.DUCKED, (_D.START_TURN,)),
+    (_F.THINKING, ReplyAudible): (_F.SPEAKING, ()),
+    (_F.THINKING, ReplyOver): (_F.LISTENING, ()),
+    (_F.THINKING, Keyed): (_F.LISTENING, (_D.INTERRUPT,)),
     (_F.THINKING, Understood): (_F.THINKING, (_D.INTERRUPT,)),
-    (_F.AGENT, VoiceStarted): (_F.OVERLAP, (_D.START_TURN, _D.DUCK)),
-    (_F.AGENT, ReplyOver): (_F.OPEN, ()),
-    (_F.AGENT, Keyed): (_F.OPEN, (_D.INTERRUPT,)),
-    (_F.AGENT, Understood): (_F.THINKING, (_D.INTERRUPT,)),
-    (_F.OVERLAP, ReplyAudible): (_F.OVERLAP, (_D.DUCK,)),
-    (_F.OVERLAP, ReplyOver): (_F.CALLER, (_D.UNDUCK,)),
-    (_F.OVERLAP, VoiceStopped): (_F.AGENT, (_D.UNDUCK, _D.END_OVERLAP)),  # or THINKING, see receive()
-    (_F.OVERLAP, TimeUp): (_F.CALLER, (_D.INTERRUPT,)),
-    (_F.OVERLAP, Keyed): (_F.CALLER, (_D.INTERRUPT,)),
+    (_F.SPEAKING, VoiceStarted): (_F.DUCKED, (_D.START_TURN, _D.DUCK)),
+    (_F.SPEAKING, ReplyOver): (_F.LISTENING, ()),
+    (_F.SPEAKING, Keyed): (_F.LISTENING, (_D.INTERRUPT,)),
+    (_F.SPEAKING, Understood): (_F.THINKING, (_D.INTERRUPT,)),
+    (_F.DUCKED, ReplyAudible): (_F.DUCKED, (_D.DUCK,)),
+    (_F.DUCKED, ReplyOver): (_F.CALLER_SPEAKING, (_D.UNDUCK,)),
+    (_F.DUCKED, VoiceStopped): (_F.SPEAKING, (_D.UNDUCK, _D.END_OVERLAP)),
+    (_F.DUCKED, WordsOver): (_F.CALLER_SPEAKING, (_D.INTERRUPT,)),
+    (_F.DUCKED, TimeUp): (_F.PAUSED, (_D.PAUSE,)),
+    (_F.DUCKED, Keyed): (_F.CALLER_SPEAKING, (_D.INTERRUPT,)),
+    (_F.PAUSED, VoiceStarted): (_F.PAUSED, (_D.START_TURN,)),
+    (_F.PAUSED, VoiceStopped): (_F.PAUSED, (_D.END_OVERLAP,)),
+    (_F.PAUSED, WordsOver): (_F.CALLER_SPEAKING, (_D.INTERRUPT,)),
+    (_F.PAUSED, TimeUp): (_F.SPEAKING, (_D.RESUME,)),  # or the floor is theirs, see receive()
+    (_F.PAUSED, NothingSaid): (_F.SPEAKING, (_D.RESUME,)),
+    (_F.PAUSED, Understood): (_F.THINKING, (_D.INTERRUPT,)),
+    (_F.PAUSED, Keyed): (_F.LISTENING, (_D.INTERRUPT,)),
+    (_F.PAUSED, ReplyOver): (_F.LISTENING, ()),
 }
-"""What is not listed changes nothing: sound keeps no order."""
+"""What is not listed changes nothing: sound keeps no order. SPEAKING is THINKING as long as nothing is audible."""
 
 
 class Turn:
     """The floor of one call. Only `receive` assigns `floor`."""
 
-    def __init__(self, options: TurnHandling) -> None:
+    def __init__(self, options: TurnHandling, language: str = "en-US") -> None:
         self.options = options
-        self.floor = Floor.OPEN
+        self.endpointing = Endpointing(options, language)
+        self.floor = Floor.LISTENING
         self.spoke_since = 0.0  # loop time: the caller's current or last speech began
         self.spoke_until = 0.0  # and ended
-        self._audible = False
-        self._complete: bool | None = None  # could the words so far stand as a whole turn?
+        self._voiced = False
+        self._audible = self._protected = False
+        self._only_listening = False  # the words over the agent were no claim to the floor
         self._deadline: float | None = None
+
+    def handle(self, options: TurnHandling, language: str) -> None:
+        """Another agent, another manner. What was learned of the caller stays."""
+        self.options = self.endpointing.options = options
+        self.endpointing.language = language
+
+    @property
+    def caller_speaks(self) -> bool:
+        """Is there speech of the caller right now, whoever has the floor?"""
+        return self._voiced
 
     def deadline(self) -> float | None:
         """Loop time at which a TimeUp is due, None if nothing waits."""
@@ -131,47 +167,96 @@ class Turn:
 
     def receive(self, event: TurnEvent, now: float) -> tuple[Decision, ...]:
         """What follows from an event. Voice events carry the time to which they were traced back."""
-        if isinstance(event, VoiceStarted) and self.floor is not Floor.MAYBE_DONE:
-            self.spoke_since = event.at
-        elif isinstance(event, VoiceStopped):
-            self.spoke_until = event.at
-        elif isinstance(event, Keyed):
-            self.spoke_since = self.spoke_until = now
-        elif isinstance(event, ReplyAudible):
-            self._audible = True
-        elif isinstance(event, ReplyOver):
-            self._audible = False
-        elif isinstance(event, TimeUp) and self.floor is Floor.OVERLAP and not event.voiced:
-            return ()  # a cough is over before its end is noticed: wait for VoiceStopped, or for more
+        self._note(event, now)
         step = NEXT.get((self.floor, type(event)))
-        if step is None:
+        if step is None or self._passes_over(event):
             return ()
-        return self._enter(*step, now)
+        floor, decisions = step
+        if isinstance(event, WordsOver) and self.floor is Floor.PAUSED and not self._voiced:
+            floor = Floor.MAYBE_DONE
+        elif isinstance(event, TimeUp) and self.floor is Floor.PAUSED and self._voiced:
+            floor, decisions = Floor.CALLER_SPEAKING, (Decision.INTERRUPT,)
+        elif isinstance(event, ReplyOver) and self.floor is Floor.PAUSED and self._voiced:
+            floor = Floor.CALLER_SPEAKING
+        elif isinstance(event, VoiceStarted) and self._protected and self._audible:
+            decisions = (Decision.START_TURN,)
+        return self._enter(floor, decisions, now)
 
-    def heard(self, complete: bool | None) -> None:
-        """The recogniser's view of the words so far moves the end of the turn."""
-        self._complete = complete
+    def heard(self, text: str, complete: bool | None) -> None:
+        """The recogniser's words so far, and whether they could stand as a whole turn."""
+        self.endpointing.heard(text, complete)
         if self.floor is Floor.MAYBE_DONE:
-            self._deadline = self.spoke_until + self._patience()
+            self._deadline = self.spoke_until + self.endpointing.delay_s()
+
+    def voted(self, probability: float | None) -> None:
+        """A model's view of the words and sound so far."""
+        self.endpointing.voted(probability)
+        if self.floor is Floor.MAYBE_DONE:
+            self._deadline = self.spoke_until + self.endpointing.delay_s()
+
+    def _note(self, event: TurnEvent, now: float) -> None:
+        match event:
+            case VoiceStarted():
+                if self.floor is Floor.MAYBE_DONE:
+                    self.endpointing.went_on(event.at - self.spoke_until)
+                else:
+                    self.spoke_since = event.at
+                self._voiced = True
+            case VoiceStopped():
+                self.spoke_until = event.at
+                self._voiced = False
+            case Keyed():
+                self.spoke_since = self.spoke_until = now
+            case ReplyAudible():
+                self._audible, self._protected = True, event.protected
+            case ReplyOver():
+                self._audible = self._protected = False
+            case WordsOver():
+                self._only_listening = not event.claims
+                if self.floor is Floor.DUCKED:
+                    self._deadline = self._due(Floor.DUCKED, now)
+
+    def _passes_over(self, event: TurnEvent) -> bool:
+        """Is this event without consequences, though the table has a step for it?"""
+        if isinstance(event, TimeUp) and self.floor is Floor.DUCKED:
+            return (
+                not event.voiced
+            )  # a cough is over before its end is noticed: wait for VoiceStopped, or for more
+        if isinstance(event, WordsOver):
+            return not event.claims or self.protected
+        if isinstance(event, Keyed | Understood) and self.floor in (Floor.SPEAKING, Floor.DUCKED):
+            return self.protected
+        return False
+
+    @property
+    def protected(self) -> bool:
+        """Is something said that must be heard in full?"""
+        return self._audible and self._protected
 
     def _enter(self, floor: Floor, decisions: tuple[Decision, ...], now: float) -> tuple[Decision, ...]:
-        if floor is Floor.AGENT and not self._audible:
+        if floor is Floor.SPEAKING and not self._audible:
             floor = Floor.THINKING
         if Decision.INTERRUPT in decisions:
-            self._audible = False
+            self._audible = self._protected = False
         if Decision.START_TURN in decisions:
-            self._complete = None
+            self.endpointing.began()
+            self._only_listening = False
         self._deadline = self._due(floor, now)
         self.floor = floor
         return decisions
 
     def _due(self, floor: Floor, now: float) -> float | None:
-        if floor is Floor.MAYBE_DONE:
-            return self.spoke_until + self._patience()
-        if floor is Floor.OVERLAP:
-            return max(now, self.spoke_since + self.options.interrupt_after_ms / 1000)
+        options = self.options
+        match floor:
+            case Floor.MAYBE_DONE:
+                return self.spoke_until + self.endpointing.delay_s()
+            case Floor.CALLER_SPEAKING:
+                return max(now, self.spoke_since + options.max_turn_s)
+            case Floor.DUCKED if not self.protected:
+                ms = options.interrupt_surely_ms if self._only_listening else options.interrupt_after_ms
+                return max(now, self.spoke_since + ms / 1000)
+            case Floor.PAUSED if self._voiced:
+                return max(now, self.spoke_since + options.interrupt_surely_ms / 1000)
+            case Floor.PAUSED:
+                return max(now, self.spoke_until + options.resume_after_ms / 1000)
         return None
-
-    def _patience(self) -> float:
-        ms = self.options.max_delay_ms if self._complete is False else self.options.min_delay_ms
-        return ms / 1000

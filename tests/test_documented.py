@@ -13,8 +13,8 @@ from offhook.cli import COMMANDS
 from offhook.settings import Settings
 from offhook.switch.metrics import Metrics
 from pipeline.events import EVENTS
-from pipeline.turn import TurnHandling
-from telephony.dialplan.model import Defaults, DialPlan, Intent, NumberRoute, Persona, Script
+from pipeline.options import Silence, TurnHandling
+from telephony.dialplan.model import Defaults, DialPlan, Intent, McpChoice, NumberRoute, Persona, Script
 from tests import behaviours
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +39,10 @@ def test_every_setting_is_in_the_reference_and_its_default_in_the_shipped_file(n
         assert re.search(rf"\b{name.split('.')[-1]}:", shipped), "show it in config/offhook.yaml"
 
 
-@pytest.mark.parametrize("model", [DialPlan, Defaults, Persona, NumberRoute, Script, Intent, TurnHandling])
+@pytest.mark.parametrize(
+    "model",
+    [DialPlan, Defaults, McpChoice, Persona, NumberRoute, Script, Intent, TurnHandling, Silence],
+)
 def test_every_key_of_the_dial_plan_is_in_the_reference(model: type[BaseModel]) -> None:
     assert set(model.model_fields) - NAMED == set()
 

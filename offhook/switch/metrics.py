@@ -48,6 +48,18 @@ class Metrics:
             ["kind", "cause"],
             registry=r,
         )
+        self.provider_switches = Counter(
+            "offhook_provider_switches",
+            "Times another provider stood in for one",
+            ["kind", "old", "cause"],
+            registry=r,
+        )
+        self.provider_recoveries = Counter(
+            "offhook_provider_recoveries",
+            "Times a replaced provider served again",
+            ["kind", "provider"],
+            registry=r,
+        )
         self.worker_restarts = Gauge(
             "offhook_worker_restarts", "Workers that died and were replaced", registry=r
         )
@@ -60,6 +72,12 @@ class Metrics:
         )
         self.worker_memory = Gauge(
             "offhook_worker_memory_bytes", "Resident memory per worker", ["worker"], registry=r
+        )
+        self.worker_resting = Gauge(
+            "offhook_worker_resting_providers",
+            "Providers that are left alone because they fail, per worker",
+            ["worker"],
+            registry=r,
         )
         self.tasks = Gauge("offhook_tasks", "asyncio tasks per process", ["process"], registry=r)
         self.gate = Gauge(
@@ -90,6 +108,11 @@ class Metrics:
                 self.handoffs.inc()
             case "ProviderFailed":
                 self.provider_errors.labels(event.get("kind", ""), event.get("cause", "")).inc()
+            case "ProviderSwitched":
+                labels = (event.get(name, "") for name in ("kind", "old", "cause"))
+                self.provider_switches.labels(*labels).inc()
+            case "ProviderRecovered":
+                self.provider_recoveries.labels(event.get("kind", ""), event.get("provider", "")).inc()
 
     def text(self) -> bytes:
         """The exposition format."""

@@ -192,6 +192,7 @@ class Switch:
                 self._metrics.worker_late.labels(str(worker.number)).set(worker.load.late_p99_ms)
                 self._metrics.worker_memory.labels(str(worker.number)).set(worker.load.memory_bytes)
                 self._metrics.tasks.labels(f"worker {worker.number}").set(worker.load.tasks)
+                self._metrics.worker_resting.labels(str(worker.number)).set(worker.load.resting)
 
     def _record_written(self, bundle: str) -> None:
         self._console.tell(json.dumps({"type": "bundle", "path": bundle}).encode())

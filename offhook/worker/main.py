@@ -61,6 +61,7 @@ class Worker:
         self._clock = Clock(self._loop, self._stream_failed, time=time.monotonic)
         self._calls: dict[str, Bridge] = {}
         self._casting: Casting | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._media_timeout_s = 0.0
         self._hang_up_on: tuple[str, ...] = ()
         self._answers = 0.0
@@ -74,7 +75,15 @@ class Worker:
         finally:
             self._clock.stop()
             await asyncio.gather(*[bridge.end("worker_stopped") for bridge in self._calls.values()])
+            await self._close()
             self._link.close()
+
+    async def _close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        if self._casting is not None:
+            await self._casting.aclose()
 
     # ------------------------------------------------------------ link
 
@@ -130,6 +139,11 @@ class Worker:
         self._casting = casting
         self._media_timeout_s = message.media_timeout_s
         self._hang_up_on = message.hang_up_on
+        self._opening = self._loop.create_task(self._open(casting), name="open the tools of the plan")
+
+    async def _open(self, casting: Casting) -> None:
+        """Ready once the plan's MCP servers are, or have had their time."""
+        await casting.open()
         self._clock.start()
         gc.collect()
         gc.freeze()
@@ -186,6 +200,7 @@ class Worker:
                 skipped_ticks=late.skipped,
                 memory_bytes=_resident_bytes(),
                 tasks=len(asyncio.all_tasks()),
+                resting=self._casting.resting if self._casting is not None else 0,
                 answers=self._answers,
             )
         )

@@ -5,13 +5,17 @@ the call: that is the session's (`self.session`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from pipeline.agent.conversation import Conversation
+from pipeline.agent.history import History, Message
 from pipeline.agent.phone import PHONE_TOOLS, hand_over_tool, hang_up, transfer_tool
 from pipeline.agent.tools import FunctionTool
+from pipeline.agent.toolset import ToolBox, Toolset
+from pipeline.canned import lines
 from pipeline.errors import ConfigError
-from pipeline.ports import Hints, Llm, Stt, Tts, Voice
+from pipeline.ports import Hints, Llm, LlmDelta, Stt, SttStream, ToolSpec, Tts, TtsStream, Voice
 from pipeline.speaking.pronounce import Pronunciation
 
 
@@ -22,6 +26,9 @@ class Agent:
     phrases: what callers tend to say, for the recogniser. handoffs: agents that may take over, by name.
     transfers: people and places a caller may be sent to, name → SIP target. pronounce: words the voice gets wrong →
     how they sound (pipeline/speaking/pronounce.py). stt, llm, tts: instead of the call's.
+    turn_handling, silence: instead of the call's, where they say something (options.py). keys: a menu, key → what the
+    caller means by it. fillers: said when an answer takes long; None: those of the language, () for none. toolsets: in
+    use from entering until the call is over.
     """
 
     def __init__(
@@ -34,12 +41,17 @@ class Agent:
         language: str = "en-US",
         phrases: Iterable[str] = (),
         tools: Iterable[FunctionTool] = (),
+        toolsets: Iterable[Toolset] = (),
         handoffs: Mapping[str, Callable[[], Agent]] | None = None,
         transfers: Mapping[str, str] | None = None,
         pronounce: Mapping[str, str] | None = None,
         stt: Stt | None = None,
         llm: Llm | None = None,
         tts: Tts | None = None,
+        turn_handling: Mapping[str, Any] | None = None,
+        silence: Mapping[str, Any] | None = None,
+        keys: Mapping[str, str] | None = None,
+        fillers: Iterable[str] | None = None,
     ) -> None:
         self.name = name or type(self).__name__
         self.instructions = instructions
@@ -48,7 +60,10 @@ class Agent:
         self.hints = Hints(tuple(phrases), language)
         self.pronounce = Pronunciation(pronounce)
         self.stt, self.llm, self.tts = stt, llm, tts
-        self.tools = self._gather(tools)
+        self.turn_handling, self.silence = dict(turn_handling or {}), dict(silence or {})
+        self.keys = dict(keys or {})
+        self.fillers = lines(self.voice.language).fillers if fillers is None else tuple(fillers)
+        self.tools = ToolBox(self._gather(tools), toolsets)
         self._session: Conversation | None = None
         self.may(handoffs=handoffs or {}, transfers=transfers or {})
 
@@ -88,6 +103,43 @@ class Agent:
 
     async def on_exit(self) -> None:
         """Another agent takes over, or the call is over."""
+
+    async def on_user_turn_completed(self, history: History, message: Message) -> Message:
+        """The caller's turn is complete and not yet in the history; its answer waits for this.
+
+        Returns the message that goes into the history: the same, or one with more in it. What is added to `history` is
+        there for the answer. Raise StopResponse to answer nothing; the message is then kept all the same."""
+        return message
+
+    async def on_user_turn_exceeded(self, text: str) -> None:
+        """The line has been noisy for `max_turn_s`: hold music, a television, or a long story. The turn ends now, and
+        is answered if there were words in it. text: the words so far."""
+        if not text:
+            self.session.say(lines(self.voice.language).noise, allow_interruptions=False)
+
+    def on_keys(self, keys: str) -> bool:
+        """The caller has keyed something in. True: dealt with; False: it counts as said."""
+        return False
+
+    def llm_node(
+        self,
+        llm: Llm,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        *,
+        tool_choice: Literal["auto", "none", "required"],
+    ) -> AsyncGenerator[LlmDelta, None]:
+        """Ask the model. Override it to change what goes in or comes out, or to answer without a model."""
+        return llm.chat(messages, tools, tool_choice=tool_choice)
+
+    async def stt_node(self, stt: Stt, rate_hz: int) -> SttStream:
+        """Open the recogniser of the call. Override it to wrap the stream. The next agent keeps it, unless it names
+        another recogniser."""
+        return await stt.open(rate_hz=rate_hz, hints=self.hints)
+
+    async def tts_node(self, tts: Tts) -> TtsStream:
+        """Open the voice for one reply. Override it to change words on their way to it, or the sound it makes."""
+        return await tts.open(self.voice)
 
     def _gather(self, extra: Iterable[FunctionTool]) -> dict[str, FunctionTool]:
         own = [

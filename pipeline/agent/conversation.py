@@ -6,6 +6,8 @@ from collections.abc import Generator
 from typing import Any, Protocol
 
 from pipeline.agent.history import History
+from pipeline.hearing.expectation import Expectation
+from pipeline.mouth import NORMAL
 from pipeline.ports import TransferResult
 
 
@@ -17,6 +19,12 @@ class SpeechHandle(Protocol):
     async def wait_for_playout(self) -> None:
         """Until the last packet has left, or the caller interrupted. Cancelling the wait stops no speech."""
 
+    def interrupt(self) -> None:
+        """Stop it now, or before it begins."""
+
+    def done(self) -> bool:
+        """Was it heard to its end, or cut off?"""
+
     def __await__(self) -> Generator[Any, None, None]: ...
 
 
@@ -26,14 +34,35 @@ class Conversation(Protocol):
     history: History
     userdata: Any
 
-    def say(self, text: str) -> SpeechHandle:
-        """Say this, after what is being said now."""
+    def say(
+        self,
+        text: str,
+        *,
+        allow_interruptions: bool | None = None,
+        priority: int = NORMAL,
+        add_to_history: bool = True,
+    ) -> SpeechHandle:
+        """Say this, after what is being said now.
 
-    def generate_reply(self, instructions: str = "") -> SpeechHandle:
+        allow_interruptions: False for what must be heard in full; None: as the agent's turn handling has it.
+        priority: HIGH goes before, LOW after other speech that waits (mouth.py)."""
+
+    def generate_reply(
+        self, instructions: str = "", *, allow_interruptions: bool | None = None, priority: int = NORMAL
+    ) -> SpeechHandle:
         """Ask the model for something to say. instructions: for this one answer only."""
 
-    def interrupt(self) -> None:
-        """Stop speaking now. What was not heard is not in the history."""
+    def interrupt(self, *, force: bool = False) -> None:
+        """Stop speaking now. What was not heard is not in the history. force: also what may not be interrupted."""
+
+    def expect(self, expectation: Expectation | None) -> None:
+        """What the caller has been asked for: the turn ends when that is complete, and waits while it is not."""
+
+    def mask_keys(self, masked: bool) -> None:
+        """Keys pressed from now on are secret: they are in no event, history, log or prompt."""
+
+    async def run_task(self, task: Any) -> Any:
+        """Let an AgentTask talk to the caller until it has its result; `task.run(session)` says it with types."""
 
     def end_call(self, reason: str) -> None:
         """Hang up as soon as everything that is being said was heard."""

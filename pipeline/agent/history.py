@@ -3,6 +3,7 @@ said is what the caller *heard*. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ class Message:
 
     agent: who spoke, for the assistant. interrupted: the caller cut it off, `text` ends at the last word heard.
     tool_call_id: for role "tool", which request this answers. understood: for role "user", the recogniser's word.
+    ok: for role "tool", it did what was asked. interim: for role "tool", it still runs, another answer will follow.
     """
 
     role: Role
@@ -34,13 +36,16 @@ class Message:
     understood: bool = True
     tool_calls: tuple[ToolRequest, ...] = ()
     tool_call_id: str = ""
+    ok: bool = True
+    interim: bool = False
 
 
 @dataclass(slots=True)
 class History:
-    """The messages of one call, oldest first."""
+    """The messages of one call, oldest first. requests: how often a model was given them."""
 
     messages: list[Message] = field(default_factory=list)
+    requests: int = field(default=0, compare=False)
 
     def add(self, message: Message) -> None:
         self.messages.append(message)
@@ -54,8 +59,9 @@ class History:
 
     def for_model(self, instructions: str) -> list[Message]:
         """What the next request carries: this agent's instructions, then everything said so far."""
+        self.requests += 1
         head = [Message("system", instructions)] if instructions else []
-        return head + self.messages
+        return head + as_told(self.messages)
 
     def dump(self) -> list[dict[str, Any]]:
         """Plain values, for a checkpoint."""
@@ -65,6 +71,56 @@ class History:
     def load(cls, rows: list[dict[str, Any]]) -> History:
         """The history that `dump` wrote."""
         return cls([_load(row) for row in rows])
+
+
+RUNNING = "is still running. Do not call it again: its result will come."
+
+
+def as_told(messages: Sequence[Message]) -> list[Message]:
+    """The messages in the order that models insist on: each request for a tool is followed by its answer.
+
+    An answer that came later, because the caller spoke meanwhile, moves up to its request; where none has come yet
+    it says that the tool is running. What came after an interim answer is told as a request of its own. Words said
+    while a tool ran belong to the message that asked for it.
+    """
+    answers: dict[str, Message] = {}
+    for message in messages:
+        if message.role == "tool":
+            answers.setdefault(message.tool_call_id, message)
+    told: list[Message] = []
+    asked: dict[str, tuple[Message, ToolRequest]] = {}
+    waiting: set[str] = (
+        set()
+    )  # requests of the newest assistant message whose answer has not come at this point
+    asking = 0  # where that message is in `told`
+    for message in messages:
+        if message.role == "tool":
+            waiting.discard(message.tool_call_id)
+            if message.tool_call_id in asked and message is not answers[message.tool_call_id]:
+                told += _again(*asked[message.tool_call_id], message, len(told))
+        elif message.tool_calls:
+            asking, waiting = len(told), {call.id for call in message.tool_calls}
+            asked |= {call.id: (message, call) for call in message.tool_calls}
+            told.append(message)
+            told += [
+                answers.get(call.id)
+                or Message("tool", f"{call.name} {RUNNING}", tool_call_id=call.id, interim=True)
+                for call in message.tool_calls
+            ]
+        elif message.role == "assistant" and waiting:
+            text = f"{told[asking].text} {message.text}".strip()
+            told[asking] = replace(told[asking], text=text, interrupted=message.interrupted)
+        else:
+            waiting = set()
+            told.append(message)
+    return told
+
+
+def _again(asker: Message, call: ToolRequest, answer: Message, place: int) -> list[Message]:
+    """A later answer to a request that has had one: models allow one for each, so the request is repeated."""
+    call = replace(call, id=f"{call.id}_{place}")
+    request = Message("assistant", "", answer.at, agent=asker.agent, tool_calls=(call,))
+    return [request, replace(answer, tool_call_id=call.id)]
 
 
 def _dump(message: Message) -> dict[str, Any]:

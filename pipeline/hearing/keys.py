@@ -15,12 +15,18 @@ class KeyEntry:
         self._digits = ""
         self._due = float("inf")
 
-    def press(self, digit: str, now: float) -> None:
-        """One more key. A lone `#` is an entry of its own."""
+    @property
+    def empty(self) -> bool:
+        """Has nothing been keyed in?"""
+        return not self._digits
+
+    def press(self, digit: str, now: float, enough: int = 0) -> None:
+        """One more key. A lone `#` is an entry of its own. enough: as many keys as are wanted, 0 for any number."""
         ends = digit == END
         if not ends or not self._digits:
             self._digits += digit
-        self._due = now if ends else now + self._timeout_s
+        complete = ends or (enough and len(self._digits) >= enough)
+        self._due = now if complete else now + self._timeout_s
 
     def take(self, now: float) -> str:
         """The entry if it is complete by `now`, once; else ""."""

@@ -10,6 +10,7 @@ from math import log10
 
 import numpy as np
 
+from pipeline.hearing.echo import EchoGuard
 from pipeline.ports import FRAME_MS, Frame, Vad
 
 FRAME_S = FRAME_MS / 1000
@@ -41,7 +42,8 @@ class VoiceActivity:
 
     Speech begins with a score of `activation` and goes on while it stays at `deactivation` or above. It counts after
     start_ms, which clicks do not reach, and has ended after stop_ms of quiet.
-    reaction_ms: how long after the true beginning the first high score comes, on average.
+    reaction_ms: how long after the true beginning the first high score comes, on average. echo: says what is only
+    our own voice coming back.
     """
 
     def __init__(
@@ -53,10 +55,11 @@ class VoiceActivity:
         activation: float = 0.5,
         deactivation: float = 0.35,
         reaction_ms: int = 40,
+        echo: EchoGuard | None = None,
     ) -> None:
         self.speaking = False
         self.score = 0.0  # of the newest frame
-        self._vad = vad
+        self._vad, self._echo = vad, echo
         self._start_frames = max(1, start_ms // FRAME_MS)
         self._stop_frames = max(1, stop_ms // FRAME_MS)
         self._activation, self._deactivation = activation, deactivation
@@ -71,7 +74,10 @@ class VoiceActivity:
         """20 ms of the caller that ended at `now`. Returns a change, if there is one."""
         samples = frame.astype(np.float32)
         self._power = float(samples @ samples) / len(samples) if len(samples) else 0.0
-        self.score = score = self._vad.probability(frame)
+        score = self._vad.probability(frame)
+        if self._echo is not None and self._echo.masks(self._power):
+            score = 0.0
+        self.score = score
         return self._still_speaking(score, now) if self.speaking else self._still_silent(score, now)
 
     def break_off(self, now: float) -> VoiceStopped | None:

@@ -57,7 +57,6 @@ class Script(_Lines):
     not_understood: Texts = ()
     max_not_understood: int = Field(default=3, ge=1)
     give_up: Step | None = None
-    on_silence: Texts = ()
 
 
 def read_script(script: Mapping[str, Any] | Script | None) -> Script:

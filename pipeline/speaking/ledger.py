@@ -100,6 +100,25 @@ class Ledger:
             parts.append(piece.written)
         return "".join(parts).strip()
 
+    def word_at(self, position: int) -> int:
+        """The position at which the word began that sounded at `position`, or that was to sound next."""
+        for piece in self._pieces:
+            if piece.begins is None or not piece.begins <= position < piece.begins + piece.samples:
+                continue
+            played = position - piece.begins
+            starts = [round(word.start_s * self.rate_hz) for word in piece.words] or self._starts(piece)
+            return piece.begins + max((start for start in starts if start <= played), default=0)
+        return position
+
+    def _starts(self, piece: _Piece) -> list[int]:
+        """Without word times: where its words begin if every letter takes as long."""
+        text = piece.spoken.text
+        per_letter = self.rate_hz / self._pace.per_s
+        if piece.complete and (whole := length(text)):
+            per_letter = piece.samples / whole
+        places = [0, *(at + 1 for at, character in enumerate(text) if character == " ")]
+        return [round(length(text[:place]) * per_letter) for place in places]
+
     def _heard_of(self, piece: _Piece, position: int) -> int:
         """How many of its written characters."""
         if piece.begins is None or position <= piece.begins:

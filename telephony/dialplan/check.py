@@ -13,10 +13,11 @@ from itertools import islice, takewhile
 
 from telephony.dialplan.document import Loc, nearest
 from telephony.dialplan.match import Index, Rule
-from telephony.dialplan.model import SLOTS, DialPlan, GiveUp, Intent, Persona, Script
+from telephony.dialplan.model import SLOTS, Defaults, DialPlan, GiveUp, Intent, McpChoice, Persona, Script
 from telephony.dialplan.number import narrower, overlap, parse_pattern, uncovered
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_SECRET_HEADER = re.compile(r"authorization|cookie|api-?key|secret|token", re.IGNORECASE)
 _SECRET = re.compile(r"(api_?key|secret|token|password)$", re.IGNORECASE)
 
 
@@ -34,9 +35,16 @@ def check_plan(plan: DialPlan, agents: Collection[str], lines: list[int]) -> Ite
 
     agents: names of all agents in the file, those too that could not be read. lines: of the number rules.
     """
+    for name, server in plan.mcp.items():
+        yield from _server(name, server)
     for name, persona in plan.agents.items():
         yield from _persona(name, persona, agents)
+        for at, server_name in enumerate(persona.mcp):
+            if server_name not in plan.mcp:
+                fact = f"no MCP server {server_name!r}.{nearest(server_name, plan.mcp)} Describe it under `mcp:`."
+                yield Finding(("agents", name, "mcp", at), fact)
     yield from _secrets(("defaults",), plan.defaults.model_dump())
+    yield from _providers(("defaults",), plan.defaults)
     for position, rule in enumerate(plan.numbers):
         loc: Loc = ("numbers", position)
         said = {"agent": rule.agent, "reject": rule.reject, "redirect": rule.redirect}
@@ -70,8 +78,28 @@ def _persona(name: str, persona: Persona, agents: Collection[str]) -> Iterator[F
     if "transfer" in persona.tools and not persona.transfer_to:
         yield Finding((*loc, "tools"), "`transfer` is granted but there is no target. Add `transfer_to`.")
     yield from _secrets(loc, persona.model_dump(exclude={"script"}))
+    yield from _providers(loc, persona)
     if persona.script:
         yield from _script((*loc, "script"), persona, persona.script)
+
+
+def _server(name: str, server: McpChoice) -> Iterator[Finding]:
+    loc: Loc = ("mcp", name)
+    if bool(server.command) == bool(server.url):
+        fact = "has both `command` and `url`" if server.url else "has neither `command` nor `url`"
+        yield Finding(loc, f"MCP server {name!r} {fact}. Give it one of the two.", key=True)
+    misplaced = ("env", "env_from") if server.url else ("headers", "headers_env")
+    for key in misplaced:
+        if getattr(server, key):
+            means = "`url`" if server.url else "`command`"
+            yield Finding((*loc, key), f"{key!r} has no meaning beside {means}. Remove it.", key=True)
+    for header in server.headers:
+        if _SECRET_HEADER.search(header):
+            fact = (
+                f"{header!r} is a secret. Put it into the environment and name the variable in `headers_env`."
+            )
+            yield Finding((*loc, "headers", header), fact, key=True)
+    yield from _secrets(loc, server.model_dump(exclude={"headers", "headers_env"}))
 
 
 def _script(loc: Loc, persona: Persona, script: Script) -> Iterator[Finding]:
@@ -82,7 +110,7 @@ def _script(loc: Loc, persona: Persona, script: Script) -> Iterator[Finding]:
             yield Finding((*here, "name"), f"intent {intent.name!r} is there already. Give it another name.")
         if intent.after and intent.after not in names:
             yield Finding((*here, "after"), f"no intent {intent.after!r}.{nearest(intent.after, names)}")
-        if intent.tool and not persona.python and intent.tool not in _granted(persona):
+        if intent.tool and not (persona.python or persona.mcp) and intent.tool not in _granted(persona):
             fact = f"tool {intent.tool!r} is not granted to this agent."
             yield Finding(
                 (*here, "tool"), f"{fact}{nearest(intent.tool, _granted(persona))} Add it to `tools`."
@@ -156,6 +184,15 @@ def _granted(persona: Persona) -> tuple[str, ...]:
     return tuple(tool.rpartition(":")[2] for tool in persona.tools)
 
 
+def _providers(loc: Loc, agent: Persona | Defaults) -> Iterator[Finding]:
+    """A provider cannot stand in for itself."""
+    for kind, choices in (("stt", agent.stt), ("llm", agent.llm), ("tts", agent.tts)):
+        for at, choice in enumerate(choices or ()):
+            if choices and choice in choices[:at]:
+                fact = f"{kind} {choice.name!r} is there already and cannot stand in for itself."
+                yield Finding((*loc, kind, at), f"{fact} Name another one or remove it.")
+
+
 def _secrets(loc: Loc, dump: object) -> Iterator[Finding]:
     """Keys of providers do not belong into a plan: it is shared, versioned and shown in the console."""
     if not isinstance(dump, dict):
@@ -164,7 +201,9 @@ def _secrets(loc: Loc, dump: object) -> Iterator[Finding]:
         place = loc if key == "options" else (*loc, key)
         if isinstance(value, str) and _SECRET.search(str(key)):
             yield Finding(place, f"{key!r} is a secret. Put it into .env and remove it here.", key=True)
-        yield from _secrets(place, value)
+        several = isinstance(value, tuple) and len(value) > 1
+        for at, part in enumerate(value if isinstance(value, tuple) else (value,)):
+            yield from _secrets((*place, at) if several else place, part)
 
 
 # ---------------------------------------------------------------- numbers

@@ -125,7 +125,10 @@ def compile_plan(spec: DialPlan, *, name: str, path: str, version: str, lines: l
     index = Index()
     for position, (action, line) in enumerate(zip(spec.numbers, lines, strict=True)):
         index.add(Rule(parse_pattern(action.number), action, position, line))
-    agents = {key: persona.with_defaults(spec.defaults) for key, persona in spec.agents.items()}
+    agents = {
+        key: persona.with_defaults(spec.defaults).with_servers(spec.mcp)
+        for key, persona in spec.agents.items()
+    }
     teams = {key: _team(key, agents) for key in agents}
     return Plan(spec, name, path, version, index, teams)
 

@@ -6,6 +6,7 @@ business; which number wins is `match.py`'s."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -33,6 +34,8 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _TARGET = re.compile(
     r"(sips?:[^\s@]+(@[^\s@]+)?|tel:\+?[0-9*#().-]+|\+?[0-9][0-9 ().-]*)", re.IGNORECASE | re.ASCII
 )
+_URL = re.compile(r"https?://[^\s/]+\S*", re.ASCII)
+_PREFIX = re.compile(r"[A-Za-z0-9_-]{0,20}", re.ASCII)
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _SLOT_FORM = re.compile(r"(\w+)(:(?:[1-9]|[12][0-9]|3[0-2]))?", re.ASCII)
 
@@ -147,6 +150,36 @@ def _provider(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _servers(value: Any) -> Any:
+    """`crm`, `[crm, calendar]`, or already with what the plan says of them."""
+    names = [value] if isinstance(value, str) else value
+    return (
+        dict.fromkeys(names) if isinstance(names, list) and all(isinstance(n, str) for n in names) else value
+    )
+
+
+def _url(text: str) -> str:
+    if text and not _URL.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not the address of an MCP server. Write it like https://crm.example.com/mcp."
+        )
+    return text
+
+
+def _prefix(text: str) -> str:
+    if not _PREFIX.fullmatch(text):
+        raise ValueError(f"{text!r} cannot begin a tool's name. Use up to 20 letters, digits, _ and -.")
+    return text
+
+
+def _command(value: Any) -> Any:
+    return value.split() if isinstance(value, str) else value
+
+
 def _voice(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -163,6 +196,7 @@ Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 Recording: TypeAlias = Literal["on", "off", "announce"]
 Country: TypeAlias = Literal["us", "eu", "de", "uk"]
 Pronounce: TypeAlias = Annotated[dict[str, str], AfterValidator(_pronounced)]
+Key: TypeAlias = Annotated[str, Field(pattern=r"^[0-9*#A-D]$")]
 Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right")]
 
 
@@ -203,7 +237,6 @@ class Script(PlanModel):
     not_understood: Texts = ()
     max_not_understood: int = Field(default=3, ge=1, le=20)
     give_up: GiveUp | None = None
-    on_silence: Texts = ()
 
 
 # ---------------------------------------------------------------- agents
@@ -230,7 +263,28 @@ class VoiceChoice(PlanModel):
 
 
 Provider: TypeAlias = Annotated[ProviderChoice, BeforeValidator(_provider)]
+Providers: TypeAlias = Annotated[tuple[Provider, ...], BeforeValidator(_listed), Field(min_length=1)]
+"""One provider, or several in order of preference: the others stand in for the first."""
 VoiceName: TypeAlias = Annotated[VoiceChoice, BeforeValidator(_voice)]
+
+
+class McpChoice(PlanModel):
+    """One MCP server, whose tools agents may use: a `command` to start it, or the `url` of its HTTP endpoint.
+
+    env_from, headers_env: secrets out of the environment; the first are names, the second header → name. allow:
+    tools to offer, all if empty. prefix: before their names. connect_timeout, call_timeout: in s.
+    """
+
+    command: Annotated[tuple[Text, ...], BeforeValidator(_command)] = ()
+    url: Annotated[str, AfterValidator(_url)] = ""
+    env: dict[str, str] = {}
+    env_from: Names = ()
+    headers: dict[str, str] = {}
+    headers_env: dict[str, str] = {}
+    allow: Names = ()
+    prefix: Annotated[str, AfterValidator(_prefix)] = ""
+    connect_timeout: Duration = 5.0
+    call_timeout: Duration = 10.0
 
 
 class Defaults(PlanModel):
@@ -241,10 +295,12 @@ class Defaults(PlanModel):
 
     language: Language = "en-US"
     voice: VoiceName | None = None
-    stt: Provider | None = None
-    llm: Provider | None = None
-    tts: Provider | None = None
+    stt: Providers | None = None
+    llm: Providers | None = None
+    tts: Providers | None = None
     turn_handling: dict[str, Tuning] = {}
+    silence: dict[str, Tuning] = {}
+    fillers: Texts | None = None
     pronounce: Pronounce = {}
     max_call: Duration | None = None
     hold_music: Text = "default"
@@ -258,23 +314,28 @@ class Persona(PlanModel):
 
     greeting: what it says first. tools: `package.module:function`, `hang_up`, `transfer`. handoff: agents it
     may hand over to. transfer_to: name → SIP address it may transfer to. transfer_headers: lines of the REFER
-    there. phrases: what else callers say, for the recogniser. pronounce: words
-    its voice gets wrong → how they sound.
+    there. phrases: what else callers say, for the recogniser. pronounce: words its voice gets wrong → how they
+    sound. silence: when the caller says nothing. fillers: said when an answer takes long. keys: a menu, key → what
+    the caller means by it.
     """
 
     instructions: str = ""
     greeting: str = ""
     language: Language = "en-US"
     voice: VoiceName | None = None
-    stt: Provider | None = None
-    llm: Provider | None = None
-    tts: Provider | None = None
+    stt: Providers | None = None
+    llm: Providers | None = None
+    tts: Providers | None = None
     tools: Annotated[tuple[Annotated[str, AfterValidator(_tool)], ...], BeforeValidator(_one_or_more)] = ()
+    mcp: Annotated[dict[str, McpChoice | None], BeforeValidator(_servers)] = {}
     handoff: Names = ()
     python: Annotated[str, AfterValidator(_python)] | None = None
     transfer_to: dict[str, Annotated[str, AfterValidator(_target)]] = {}
     transfer_headers: Annotated[dict[str, str], AfterValidator(_header_lines)] = {}
     turn_handling: dict[str, Tuning] = {}
+    silence: dict[str, Tuning] = {}
+    fillers: Texts | None = None
+    keys: dict[Key, Text] = {}
     pronounce: Pronounce = {}
     script: Script | None = None
     phrases: Phrases = ()
@@ -283,12 +344,17 @@ class Persona(PlanModel):
         """This agent with the plan's defaults where it says nothing itself."""
         missing: dict[str, Any] = {
             name: getattr(defaults, name)
-            for name in ("language", "voice", "stt", "llm", "tts")
+            for name in ("language", "voice", "stt", "llm", "tts", "fillers")
             if name in defaults.model_fields_set and name not in self.model_fields_set
         }
         missing["turn_handling"] = {**defaults.turn_handling, **self.turn_handling}
+        missing["silence"] = {**defaults.silence, **self.silence}
         missing["pronounce"] = {**defaults.pronounce, **self.pronounce}
         return self.model_copy(update=missing)
+
+    def with_servers(self, servers: Mapping[str, McpChoice]) -> Persona:
+        """This agent with what the plan says of the MCP servers it names."""
+        return self.model_copy(update={"mcp": {name: servers.get(name) for name in self.mcp}})
 
 
 # ---------------------------------------------------------------- numbers
@@ -318,6 +384,7 @@ class DialPlan(PlanModel):
     version: Literal["1"]
     name: str = ""
     defaults: Defaults = Defaults()
+    mcp: dict[str, McpChoice] = {}
     agents: dict[str, Persona] = Field(min_length=1)
     numbers: tuple[NumberRoute, ...] = Field(min_length=1)
 

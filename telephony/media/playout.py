@@ -1,8 +1,8 @@
 """What the agent has to say, waiting for the phone: a queue of speech that the media clock empties.
 
 Pure. It has the shape of the conversation's AudioOut without knowing it. Positions count samples of speech
-that left, never silence between replies, so that history knows what was heard to the packet. `play`, `flush`
-and `duck` are the conversation's, `pull` is the clock's.
+that left, never silence between replies, so that history knows what was heard to the packet. `pull` is the clock's,
+everything else the conversation's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ Frame: TypeAlias = NDArray[np.int16]
 
 FRAME_MS: Final = 20
 DUCKED: Final = 10 ** (-12 / 20)
+REMEMBERED_S: Final = 3  # how far back speech can be resumed
 
 
 class Playout:
@@ -33,6 +34,9 @@ class Playout:
         self._played = 0
         self._gain = 1.0
         self._wanted_gain = 1.0
+        self._paused = False
+        self._ending: Frame | None = None  # the fade of a pause that has not left yet
+        self._past: deque[Frame] = deque(maxlen=REMEMBERED_S * 1000 // FRAME_MS)  # what has left, newest last
 
     @property
     def rate_hz(self) -> int:
@@ -66,6 +70,9 @@ class Playout:
         """The next 20 ms, the last piece filled up with silence; None while there is nothing to say.
 
         Returns int16, shape (rate_hz // 50,), not to be changed by the caller."""
+        if self._paused:
+            ending, self._ending = self._ending, None
+            return ending
         if not self._queued:
             self._gain = self._wanted_gain  # nobody hears a change in silence
             return None
@@ -76,15 +83,52 @@ class Playout:
 
     def flush(self) -> int:
         """Drop what waits, but for a fade of 20 ms; returns the position where speech ends, fade included."""
+        if self._paused:
+            self._paused = False
+            self._gain = self._wanted_gain = 1.0
+            ending, self._ending = self._ending, None
+            self._waiting.clear()
+            self._offset = self._queued = 0
+            if ending is not None:
+                self._played -= len(ending)
+                self._waiting.append(ending)
+                self._queued = len(ending)
+            return self._played + self._queued
         size = min(self._frame, self._queued)
         if size:
             ending = self._take()[:size]
+            self._past.clear()
             self._played -= size
-            fall = 1.0 - np.arange(1, size + 1, dtype=np.float32) / size
-            self._waiting = deque([(ending * fall).astype(np.int16)])
+            self._waiting = deque([_faded(ending)])
             self._offset = 0
             self._queued = size
         return self._played + self._queued
+
+    def pause(self) -> int:
+        """Fall silent within 20 ms and keep what waits; returns the position where speech stops, fade included."""
+        if not self._paused:
+            self._paused = True
+            if self._queued:
+                self._ending = _faded(self._take())
+        return self._played
+
+    def resume(self, position: int) -> None:
+        """Go on from `position`, which may lie up to 3 s back: as far as that, what was said is said again."""
+        if not self._paused:
+            return
+        self._paused = False
+        self._ending = None
+        self._gain, self._wanted_gain = 0.0, 1.0  # come back softly
+        back = self._played - position
+        if back > 0 and self._past:
+            past = np.concatenate(self._past)[-back:]
+            if self._offset:
+                self._waiting[0] = self._waiting[0][self._offset :]
+                self._offset = 0
+            self._waiting.appendleft(past)
+            self._queued += len(past)
+            self._played -= len(past)
+        self._past.clear()
 
     def duck(self, on: bool) -> None:
         """Lower speech by 12 dB, or bring it back; the change takes one frame, so that it does not click."""
@@ -97,6 +141,7 @@ class Playout:
             self._offset = end
             self._queued -= size
             self._played += size
+            self._past.append(chunk[start:end])
             return chunk[start:end]
         frame = np.zeros(size, np.int16)
         filled = 0
@@ -111,6 +156,7 @@ class Playout:
                 self._offset = 0
         self._queued -= filled
         self._played += filled
+        self._past.append(frame[:filled])
         return frame
 
     def _levelled(self, frame: Frame) -> Frame:
@@ -119,3 +165,8 @@ class Playout:
         ramp = np.linspace(self._gain, self._wanted_gain, len(frame), dtype=np.float32)
         self._gain = self._wanted_gain
         return (frame * ramp).astype(np.int16)
+
+
+def _faded(frame: Frame) -> Frame:
+    fall = 1.0 - np.arange(1, len(frame) + 1, dtype=np.float32) / len(frame)
+    return (frame * fall).astype(np.int16)

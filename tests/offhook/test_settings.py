@@ -40,8 +40,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     }
     settings = load_settings(path, environ=environ)
     assert (settings.sip.port, settings.sip.host, settings.workers) == (5070, ("10.0.0.1",), 4)
-    assert settings.providers.stt.name == "groq"
-    assert settings.providers.tts.name == "espeak"
+    assert settings.providers.stt[0].name == "groq"
+    assert settings.providers.tts[0].name == "espeak"
 
 
 def test_codecs_are_named_in_order_and_in_any_case(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_keys_come_from_dotenv_and_do_not_show_when_printed(
 def test_a_provider_takes_options(tmp_path: Path) -> None:
     """The same form as in the dial plan."""
     path = written(tmp_path, "providers:\n  llm: {provider: groq, model: llama}\n")
-    llm = load_settings(path, environ={}).providers.llm
+    llm = load_settings(path, environ={}).providers.llm[0]
     assert (llm.name, llm.options) == ("groq", {"model": "llama"})
 
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from pipeline.agent.agent import Agent
 from pipeline.events import Event
+from pipeline.options import Silence, TurnHandling
 from pipeline.ports import Frame, Llm, Stt, TransferResult, Tts
 from pipeline.providers.fake import FakeLlm, FakeStt, FakeTts, FakeVad
 from pipeline.session import Services, Session
-from pipeline.turn import TurnHandling
 from telephony.media.playout import Playout
 
 RATE = 8000
@@ -59,6 +59,7 @@ class Rig:
             emit=self.events.append,
             save=self.saved.append,
             options=options,
+            silence=Silence(after_s=0.0),
             userdata={},
             announcement=announcement,
         )

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.agent.agent import Agent
 from pipeline.events import AgentSpoke, CallerInterrupted
+from pipeline.options import TurnHandling
 from pipeline.ports import SpeechChunk, Voice
 from pipeline.providers.fake import FakeLlm, FakeStt, FakeTts, FakeTtsStream
 from pipeline.testing.virtual_clock import run
@@ -55,11 +56,16 @@ class Reader:
         return ReaderStream(await self._voice.open(voice), self.texts, self._timed)
 
 
+QUICK = TurnHandling(interrupt_after_ms=200)
+
+
 def _interrupted(at: float, tts: Reader) -> Rig:
     async def call() -> Rig:
         agent = Agent(greeting=BILL, pronounce={"Nguyen": "win"})
         stt, llm = FakeStt(["stop"]), FakeLlm("Sure.")
-        return await Rig(agent, speech=[(at, at + 0.8)], stt=stt, llm=llm, tts=tts).run(at + 5.0)
+        return await Rig(agent, speech=[(at, at + 0.8)], stt=stt, llm=llm, tts=tts, options=QUICK).run(
+            at + 5.0
+        )
 
     return run(call)
 

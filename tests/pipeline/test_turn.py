@@ -5,18 +5,20 @@ from __future__ import annotations
 import pytest
 
 from pipeline.hearing.vad import VoiceStarted, VoiceStopped
+from pipeline.options import TurnHandling
 from pipeline.turn import (
     NEXT,
     Decision,
     Floor,
     Keyed,
+    NothingSaid,
     ReplyAudible,
     ReplyOver,
     TimeUp,
     Turn,
     TurnEvent,
-    TurnHandling,
     Understood,
+    WordsOver,
 )
 
 OPTIONS = TurnHandling(min_delay_ms=400, max_delay_ms=1500, interrupt_after_ms=200)
@@ -29,31 +31,37 @@ def _turn(*events: tuple[TurnEvent, float]) -> Turn:
     return turn
 
 
+def _thinking() -> Turn:
+    return _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1), (TimeUp(), 2.4), (Understood(), 2.4))
+
+
 def test_silence_after_speech_ends_the_turn_after_the_minimum_delay() -> None:
     turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1))
     assert turn.deadline() == pytest.approx(2.4)
     assert turn.receive(TimeUp(), 2.4) == (Decision.END_TURN,)
+    assert turn.floor.name == "COMMITTED", "the recogniser owes its last word"
+    turn.receive(Understood(), 2.5)
     assert turn.floor is Floor.THINKING
 
 
 def test_words_that_need_more_keep_the_turn_open_for_the_maximum_delay() -> None:
     turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1))
-    turn.heard(False)
+    turn.heard("words", False)
     assert turn.deadline() == pytest.approx(3.5)
 
 
 def test_words_known_to_be_incomplete_before_the_pause_count_too() -> None:
     turn = _turn((VoiceStarted(1.0), 1.1))
-    turn.heard(False)
+    turn.heard("words", False)
     turn.receive(VoiceStopped(2.0), 2.1)
     assert turn.deadline() == pytest.approx(3.5)
-    turn.heard(True)
+    turn.heard("words", True)
     assert turn.deadline() == pytest.approx(2.4)
 
 
 def test_the_next_turn_does_not_inherit_how_complete_the_last_one_was() -> None:
     turn = _turn((VoiceStarted(1.0), 1.1))
-    turn.heard(False)
+    turn.heard("words", False)
     turn.receive(VoiceStopped(2.0), 2.1)
     turn.receive(TimeUp(), 3.5)
     turn.receive(ReplyOver(), 3.6)
@@ -65,31 +73,96 @@ def test_the_next_turn_does_not_inherit_how_complete_the_last_one_was() -> None:
 def test_a_pause_inside_a_turn_is_forgotten_when_the_caller_goes_on() -> None:
     turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1))
     assert turn.receive(VoiceStarted(2.3), 2.35) == ()
-    assert turn.floor is Floor.CALLER
-    assert turn.deadline() is None
+    assert turn.floor is Floor.CALLER_SPEAKING
+    assert turn.deadline() == pytest.approx(1.0 + OPTIONS.max_turn_s), "only hold music talks for so long"
     assert turn.spoke_since == 1.0, "it is still the same turn"
 
 
-def test_speech_over_the_agent_ducks_at_once_and_interrupts_after_the_set_time() -> None:
+def test_speech_over_the_agent_ducks_at_once_and_stops_it_after_the_set_time() -> None:
     turn = _turn((ReplyAudible(), 1.0))
     assert turn.receive(VoiceStarted(2.0), 2.06) == (Decision.START_TURN, Decision.DUCK)
     assert turn.deadline() == pytest.approx(2.2)
-    assert turn.receive(TimeUp(), 2.2) == (Decision.INTERRUPT,)
-    assert turn.floor is Floor.CALLER
+    assert turn.receive(TimeUp(), 2.2) == (Decision.PAUSE,)
+    assert turn.floor.name == "PAUSED"
+    assert turn.deadline() == pytest.approx(2.0 + OPTIONS.interrupt_surely_ms / 1000)
+    assert turn.receive(TimeUp(), 3.2) == (Decision.INTERRUPT,), "nobody coughs for so long"
+    assert turn.floor is Floor.CALLER_SPEAKING
+
+
+def test_words_over_the_agent_take_the_floor_at_once() -> None:
+    turn = _turn((ReplyAudible(), 1.0), (VoiceStarted(2.0), 2.06))
+    assert turn.receive(WordsOver(claims=True), 2.15) == (Decision.INTERRUPT,)
+    assert turn.floor is Floor.CALLER_SPEAKING
+
+
+def test_listening_noises_are_talked_through_for_longer() -> None:
+    turn = _turn((ReplyAudible(), 1.0), (VoiceStarted(2.0), 2.06), (WordsOver(claims=False), 2.15))
+    assert turn.floor.name == "DUCKED"
+    assert turn.deadline() == pytest.approx(2.0 + OPTIONS.interrupt_surely_ms / 1000)
+    assert turn.receive(VoiceStopped(2.6), 2.72) == (Decision.UNDUCK, Decision.END_OVERLAP)
+    assert turn.floor is Floor.SPEAKING
+
+
+def _paused() -> Turn:
+    return _turn((ReplyAudible(), 1.0), (VoiceStarted(2.0), 2.06), (TimeUp(), 2.2))
+
+
+def test_an_agent_that_stopped_for_nothing_goes_on() -> None:
+    turn = _paused()
+    assert turn.receive(VoiceStopped(2.5), 2.62) == (Decision.END_OVERLAP,), "were there words in it?"
+    assert turn.receive(NothingSaid(), 2.63) == (Decision.RESUME,)
+    assert turn.floor is Floor.SPEAKING
+
+
+def test_an_agent_that_stopped_goes_on_when_the_recogniser_says_nothing_at_all() -> None:
+    turn = _paused()
+    turn.receive(VoiceStopped(2.5), 2.62)
+    assert turn.deadline() == pytest.approx(2.5 + OPTIONS.resume_after_ms / 1000)
+    assert turn.receive(TimeUp(voiced=False), 3.5) == (Decision.RESUME,)
+
+
+def test_words_that_come_after_the_agent_stopped_make_it_an_interruption() -> None:
+    turn = _paused()
+    turn.receive(VoiceStopped(2.5), 2.62)
+    assert turn.receive(Understood(), 2.8) == (Decision.INTERRUPT,)
+    assert turn.floor is Floor.THINKING
+
+
+def test_what_must_be_heard_is_neither_ducked_nor_stopped() -> None:
+    turn = _turn((ReplyAudible(protected=True), 1.0))
+    assert turn.receive(VoiceStarted(2.0), 2.06) == (Decision.START_TURN,)
+    assert turn.deadline() is None
+    assert turn.receive(WordsOver(claims=True), 2.3) == ()
+    assert turn.receive(Keyed(), 2.4) == ()
+    turn.receive(VoiceStopped(3.0), 3.1)
+    turn.receive(ReplyOver(), 5.0)
+    assert turn.floor is Floor.LISTENING
+
+
+def test_a_caller_who_goes_on_before_the_last_word_is_there_is_in_the_same_turn() -> None:
+    turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1), (TimeUp(), 2.4))
+    assert turn.receive(VoiceStarted(2.5), 2.56) == (Decision.START_TURN,)
+    assert turn.floor is Floor.CALLER_SPEAKING
+
+
+def test_a_line_that_never_falls_silent_ends_the_turn() -> None:
+    turn = _turn((VoiceStarted(1.0), 1.1))
+    assert turn.receive(TimeUp(), 61.0) == (Decision.END_TURN,)
+    assert turn.caller_speaks and turn.floor is Floor.COMMITTED
 
 
 def test_a_cough_over_the_agent_brings_its_voice_back() -> None:
     turn = _turn((ReplyAudible(), 1.0), (VoiceStarted(2.0), 2.06))
     assert turn.receive(VoiceStopped(2.1), 2.15) == (Decision.UNDUCK, Decision.END_OVERLAP)
-    assert turn.floor is Floor.AGENT
+    assert turn.floor is Floor.SPEAKING
     assert turn.deadline() is None
 
 
 def test_a_cough_that_is_over_does_not_interrupt_because_its_end_was_noticed_late() -> None:
     turn = _turn((ReplyAudible(), 1.0), (VoiceStarted(2.0), 2.06))
     assert turn.receive(TimeUp(voiced=False), 2.2) == ()
-    assert turn.floor is Floor.OVERLAP
-    assert turn.receive(TimeUp(voiced=True), 2.22) == (Decision.INTERRUPT,), "it went on after all"
+    assert turn.floor is Floor.DUCKED
+    assert turn.receive(TimeUp(voiced=True), 2.22) == (Decision.PAUSE,), "it went on after all"
 
 
 def test_words_understood_over_the_agent_take_the_floor_even_if_they_were_short() -> None:
@@ -99,18 +172,18 @@ def test_words_understood_over_the_agent_take_the_floor_even_if_they_were_short(
 
 
 def test_a_sound_while_the_agent_thinks_does_not_lose_the_answer() -> None:
-    turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1), (TimeUp(), 2.4))
+    turn = _thinking()
     assert turn.receive(VoiceStarted(2.5), 2.56) == (Decision.START_TURN,)
     assert turn.receive(VoiceStopped(2.6), 2.66) == (Decision.UNDUCK, Decision.END_OVERLAP)
     assert turn.floor is Floor.THINKING, "the answer is still on its way"
 
 
 def test_a_caller_who_goes_on_while_the_agent_thinks_withdraws_the_answer() -> None:
-    turn = _turn(
-        (VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1), (TimeUp(), 2.4), (VoiceStarted(2.5), 2.56)
-    )
-    assert turn.receive(TimeUp(), 2.7) == (Decision.INTERRUPT,)
-    assert turn.floor is Floor.CALLER
+    turn = _thinking()
+    turn.receive(VoiceStarted(2.5), 2.56)
+    assert turn.receive(TimeUp(), 2.7) == (Decision.PAUSE,), "it is held back, whatever it is"
+    assert turn.receive(WordsOver(claims=True), 2.8) == (Decision.INTERRUPT,)
+    assert turn.floor is Floor.CALLER_SPEAKING
 
 
 def test_a_reply_that_begins_while_the_caller_speaks_begins_ducked() -> None:
@@ -129,7 +202,7 @@ def test_a_reply_that_ends_while_the_caller_speaks_leaves_the_floor_to_the_calle
 def test_a_key_silences_the_agent_at_once() -> None:
     turn = _turn((ReplyAudible(), 1.0))
     assert turn.receive(Keyed(), 2.0) == (Decision.INTERRUPT,)
-    assert turn.floor is Floor.OPEN
+    assert turn.floor is Floor.LISTENING
     assert turn.spoke_until == 2.0
 
 
@@ -137,7 +210,7 @@ def test_sound_that_means_nothing_in_a_state_changes_nothing() -> None:
     turn = Turn(OPTIONS)
     assert turn.receive(VoiceStopped(1.0), 1.0) == ()
     assert turn.receive(TimeUp(), 1.0) == ()
-    assert turn.floor is Floor.OPEN
+    assert turn.floor is Floor.LISTENING
 
 
 def test_every_floor_can_be_left() -> None:

@@ -98,6 +98,17 @@ CASES = [
     ("    handoff: [night]", "    voice: {speed: fast}", 6, 20, "'speed' must be a number, found 'fast'"),
     ("    handoff: [night]", "    voice: {sped: 1.2}", 6, 13, "unknown key 'sped'. Did you mean 'speed'?"),
     ("    handoff: [night]", "    stt: {model: tiny}", 6, 10, "a provider needs its name. Add `provider:`"),
+    ("    handoff: [night]", "    stt: []", 6, 5, "'stt' is empty. Write at least one entry."),
+    ("    handoff: [night]", "    stt: [groq, {model: tiny}]", 6, 17, "a provider needs its name"),
+    ("    handoff: [night]", "    tts: [espeak, {speed: 1}, x]", 6, 19, "a provider needs its name"),
+    ("    handoff: [night]", "    llm: [groq, scripted, groq]", 6, 27, "cannot stand in for itself"),
+    (
+        "    handoff: [night]",
+        "    llm: [scripted, {provider: groq, api_key: x}]",
+        6,
+        38,
+        "'api_key' is a secret. Put it into .env",
+    ),
     ("    handoff: [night]", "    python: shop.Desk", 6, 13, "Write it as package.module:Class"),
     (
         "    handoff: [night]",
@@ -317,3 +328,67 @@ def _broken(good: bytes, rng: random.Random) -> bytes:
             lines.insert(rng.randrange(len(lines)), rng.choice(lines))
             data = bytearray(b"\n".join(lines))
     return bytes(data)
+
+
+MCP = """\
+version: 1
+mcp:
+  crm:
+    command: [crm-server, --quiet]
+    env_from: [CRM_PASSWORD]
+    allow: [find]
+  web:
+    url: https://crm.example.com/mcp
+    headers_env: {Authorization: CRM_AUTH}
+    call_timeout: 4s
+agents:
+  desk:
+    instructions: Be nice.
+    mcp: [crm, web]
+numbers:
+  - number: "100"
+    agent: desk
+"""
+
+
+def test_an_agent_gets_what_the_plan_says_of_its_mcp_servers() -> None:
+    servers = parse_plan(MCP.encode()).teams["desk"]["desk"].mcp
+    assert servers["crm"] is not None
+    assert servers["crm"].command == ("crm-server", "--quiet")
+    assert servers["web"] is not None
+    assert servers["web"].call_timeout == 4.0
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "line", "said"),
+    [
+        ("mcp: [crm, web]", "mcp: [crm, wep]", 14, "no MCP server 'wep'. Did you mean 'web'?"),
+        ("mcp: [crm, web]", "mcp: crn", 14, "no MCP server 'crn'. Did you mean 'crm'?"),
+        ("    command: [crm-server, --quiet]\n", "", 3, "has neither `command` nor `url`"),
+        ("    url: https", "    command: x\n    url: https", 7, "has both `command` and `url`"),
+        (
+            "url: https://crm.example.com/mcp",
+            "url: crm.example.com",
+            8,
+            "is not the address of an MCP server",
+        ),
+        ("headers_env: {Authorization: CRM_AUTH}", "headers: {Authorization: Bearer x}", 9, "is a secret"),
+        ("env_from: [CRM_PASSWORD]", "env: {CRM_PASSWORD: x}", 5, "is a secret"),
+        ("env_from: [CRM_PASSWORD]", "headers: {X-Of: us}", 5, "'headers' has no meaning beside `command`"),
+        ("call_timeout: 4s", "call_timeout: 4", 10, "is not a duration"),
+        (
+            "call_timeout: 4s",
+            "call_timeuot: 4s",
+            10,
+            "unknown key 'call_timeuot'. Did you mean 'call_timeout'?",
+        ),
+        ("allow: [find]", 'prefix: "crm: "', 6, "cannot begin a tool's name"),
+    ],
+)
+def test_what_is_wrong_with_an_mcp_server_is_said_with_its_line(
+    good: str, bad: str, line: int, said: str
+) -> None:
+    assert good in MCP
+    problem = only_problem(MCP.replace(good, bad))
+    assert said in problem.text
+    assert problem.line == line

@@ -162,9 +162,9 @@ def test_an_agent_inherits_from_the_plan_what_it_does_not_say() -> None:
     assert agents["a"].language == "de-DE"
     assert agents["b"].language == "en-GB"
     assert agents["a"].llm is not None
-    assert agents["a"].llm.name == "groq"
+    assert agents["a"].llm[0].name == "groq"
     assert agents["b"].llm is not None
-    assert agents["b"].llm.options == {"model": "0123"}
+    assert agents["b"].llm[0].options == {"model": "0123"}
     assert agents["a"].stt is None
     assert agents["a"].turn_handling == {"min_delay_ms": 400, "max_delay_ms": 2000}
     assert match(plan("number: 1, agent: a"), "1").max_call_s == 1200.0

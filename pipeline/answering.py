@@ -1,0 +1,238 @@
+"""What the caller said, made into turns that get an answer; also answers made before a turn is certainly over.
+
+Driven by session.py. Who has the floor is turn.py's business, what was understood listening.py's."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.agent.agent import Agent
+from pipeline.agent.history import Message
+from pipeline.agent.tools import StopResponse
+from pipeline.events import CallerPartlyHeard, NothingHeard, TurnTooLong, UserTurnCommitted
+from pipeline.hearing.backchannel import is_backchannel
+from pipeline.hearing.keys import KeyEntry
+from pipeline.listening import Utterance
+from pipeline.ports import FRAME_MS, Frame, Partial, TurnModel
+from pipeline.replying import ResponseClock
+from pipeline.stage import Stage
+from pipeline.turn import Floor, NothingSaid, ReplyOver, Understood, WordsOver
+
+MODEL_HEARS_S = 8.0  # of the newest sound
+HIDDEN = "•"  # in the place of a secret key
+
+
+class Answering:
+    """One call's turns of the caller. masked: keys are secret now."""
+
+    def __init__(self, stage: Stage, committed: Callable[[], None]) -> None:
+        """committed: told of every turn."""
+        self.masked = False
+        self._committed = committed
+        self._stage, self._model = stage, stage.services.turn_model
+        self._keys = KeyEntry(stage.options.keys_timeout_ms / 1000)
+        self._partial = Partial("")
+        self._decided = 0.0  # loop time of the last end of turn
+        self._owed = False  # the agent was cut short: an answer is due even if no words come
+        self._carried = ""  # words said before the turn that is going on now
+        self._kept = ""  # words said over speech that could not be interrupted
+        self._sound: deque[Frame] = deque(maxlen=round(MODEL_HEARS_S * 1000) // FRAME_MS)
+
+    # ------------------------------------------------------------ what comes in
+
+    def remember(self, frame: Frame) -> None:
+        """20 ms of the caller, for a model that listens to the end of turns."""
+        if self._model is not None:
+            self._sound.append(frame)
+
+    def partly_heard(self, partial: Partial) -> None:
+        """The recogniser's guess so far."""
+        stage, now = self._stage, self._stage.now()
+        self._partial = partial
+        stage.emit(CallerPartlyHeard(now, partial.text))
+        stage.turn.heard(partial.text, partial.complete)
+        if stage.turn.floor in (Floor.DUCKED, Floor.PAUSED):
+            enough = len(partial.text.split()) >= stage.turn.options.interrupt_words
+            listening = is_backchannel(partial.text, stage.agent.voice.language)
+            if enough and partial.text:
+                stage.happened(WordsOver(not listening), now)
+        elif stage.turn.floor is Floor.MAYBE_DONE:
+            self._think_ahead()
+        stage.happened(None, now)
+
+    def began(self) -> None:
+        """A turn begins: nothing of it is known."""
+        self._partial = Partial("")
+        if self._stage.speeches is not None:
+            self._stage.speeches.new_turn()
+
+    def maybe_done(self) -> None:
+        """The caller fell silent: perhaps it is time to think of an answer."""
+        self._think_ahead()
+        if self._model is not None and self._stage.tasks is not None:
+            self._stage.tasks.create_task(self._vote(self._model, self._partial.text), name="turn model")
+
+    def ended(self, now: float) -> None:
+        """The turn was declared over; the recogniser's last word follows."""
+        self._decided = now
+
+    def interrupted(self) -> None:
+        """The caller took the floor from the agent, and is owed an answer."""
+        self._owed = True
+
+    def heard(self, said: Utterance) -> None:
+        """The recogniser's last word of a turn, or of what was said over the agent."""
+        stage, now = self._stage, self._stage.now()
+        if said.overlap:
+            self._over_agent(said, now)
+        elif stage.turn.floor in (Floor.CALLER_SPEAKING, Floor.MAYBE_DONE):
+            self._carried = f"{self._carried} {said.text}".strip()  # they went on: it is one turn
+        elif said.text or self._carried:
+            self._commit(f"{self._carried} {said.text}".strip(), said.understood, said.confidence, now)
+        elif stage.turn.caller_speaks:
+            self._exceeded(now)
+        elif self._owed:
+            self._answer_anyway(now)
+        else:
+            stage.emit(NothingHeard(now, "no words"))
+            stage.happened(NothingSaid(), now)
+
+    def reply_over(self) -> None:
+        """A speech has ended: words said over one that could not be interrupted get their answer now."""
+        kept, self._kept = self._kept, ""
+        if kept:
+            self._decided = self._stage.now()
+            self._commit(kept, True, 1.0, self._stage.now())
+
+    # ------------------------------------------------------------ keys
+
+    def key(self, digit: str, now: float) -> None:
+        """The caller pressed a key."""
+        meaning = self._stage.agent.keys.get(digit)
+        if meaning is not None and self._keys.empty:
+            self._decided = now
+            self._commit(meaning, True, 1.0, now, by="keys")
+            return
+        expected = self._stage.turn.endpointing.expectation
+        self._keys.press(digit, now, enough=expected.at_most if expected is not None else 0)
+
+    def keys_due(self, now: float) -> None:
+        """Is an entry complete?"""
+        keys = self._keys.take(now)
+        if not keys:
+            return
+        self._decided = now
+        if self._stage.agent.on_keys(keys):
+            return
+        self._commit(HIDDEN * len(keys) if self.masked else keys, True, 1.0, now, by="keys")
+
+    # ------------------------------------------------------------ turns
+
+    def _over_agent(self, said: Utterance, now: float) -> None:
+        stage = self._stage
+        floor, language = stage.turn.floor, stage.agent.voice.language
+        audible = floor in (Floor.SPEAKING, Floor.DUCKED, Floor.PAUSED)
+        if not (said.text and said.understood) or (audible and is_backchannel(said.text, language)):
+            stage.emit(NothingHeard(now, "backchannel" if said.text else "no words"))
+            stage.happened(NothingSaid(), now)
+        elif stage.turn.protected:
+            if stage.turn.options.uninterruptible_words == "keep":
+                self._kept = f"{self._kept} {said.text}".strip()
+        elif floor is Floor.PAUSED and stage.turn.caller_speaks:
+            self._carried = said.text
+            stage.happened(WordsOver(True), now)
+        elif floor in (Floor.CALLER_SPEAKING, Floor.MAYBE_DONE, Floor.DUCKED):
+            self._carried = said.text
+        else:
+            self._commit(said.text, said.understood, said.confidence, now)
+
+    def _answer_anyway(self, now: float) -> None:
+        """The agent was interrupted but no words came: answer what is open, or say that nothing was understood."""
+        last = self._stage.history.messages[-1] if self._stage.history.messages else None
+        if last is not None and last.role == "user":
+            self._owed = False
+            self._stage.happened(Understood(), now)
+            self._stage.queue(self._stage.reply())
+        else:
+            self._commit("", False, 0.0, now)
+
+    def _exceeded(self, now: float) -> None:
+        """The line was noisy for too long, and there were no words in it."""
+        stage = self._stage
+        stage.happened(NothingSaid(), now)
+        if stage.tasks is not None:
+            stage.tasks.create_task(stage.agent.on_user_turn_exceeded(""), name="turn too long")
+
+    def too_long(self, now: float) -> None:
+        """The turn has gone on for as long as it may."""
+        self._stage.emit(TurnTooLong(now, round(now - self._stage.turn.spoke_since, 1)))
+
+    def _commit(
+        self, text: str, understood: bool, confidence: float, now: float, *, by: str = "voice"
+    ) -> None:
+        """The caller's turn is complete: it is on record and gets an answer."""
+        stage = self._stage
+        self._owed, self._carried = False, ""
+        self._committed()
+        stage.happened(Understood(), now)
+        clock = ResponseClock(stage.turn.spoke_until, self._decided, max(now, self._decided))
+        waited_ms = round((clock.decided - clock.spoke_until) * 1000, 1)
+        stt_ms = round((clock.understood - clock.decided) * 1000, 1)
+        stage.emit(
+            UserTurnCommitted(
+                now, text, understood, round(confidence, 3), clock.spoke_until, waited_ms, stt_ms, by
+            )
+        )
+        message = Message("user", text, now, understood=understood)
+        if type(stage.agent).on_user_turn_completed is Agent.on_user_turn_completed:
+            self._answer(message, clock)
+        elif stage.tasks is not None:
+            stage.tasks.create_task(self._ask_agent(message, clock), name="on_user_turn_completed")
+
+    async def _ask_agent(self, message: Message, clock: ResponseClock) -> None:
+        """The agent's own code sees the turn first, once; it may add to it, or want no answer."""
+        stage = self._stage
+        known = len(stage.history.messages)
+        try:
+            changed = await stage.agent.on_user_turn_completed(stage.history, message)
+        except StopResponse:
+            stage.history.add(message)
+            stage.save()
+            stage.happened(ReplyOver(), stage.now())
+            return
+        if (changed is not message or len(stage.history.messages) != known) and stage.speeches is not None:
+            stage.speeches.drop_ahead()  # it was made without knowing that
+        self._answer(changed, clock)
+
+    def _answer(self, message: Message, clock: ResponseClock) -> None:
+        stage = self._stage
+        if stage.speeches is None:
+            return
+        stage.history.add(message)
+        stage.save()
+        if stage.speeches.adopt(message.text, clock) is None:
+            stage.queue(stage.reply(clock=clock))
+
+    # ------------------------------------------------------------ ahead of time
+
+    def _think_ahead(self) -> None:
+        """The words so far may be all: have an answer made, to be heard only if they are."""
+        stage, options = self._stage, self._stage.turn.options
+        words = f"{self._carried} {self._partial.text}".strip()
+        if not options.preemptive or stage.speeches is None or self._partial.complete is False:
+            return
+        if stage.speeches.wants_ahead(words, options.preemptive_tries):
+            message = Message("user", words, stage.now())
+            reply = stage.reply(ahead_of=message, sound_ahead=options.preemptive_tts)
+            stage.speeches.make_ahead(words, reply)
+
+    async def _vote(self, model: TurnModel, words: str) -> None:
+        stage = self._stage
+        sound = np.concatenate(self._sound) if self._sound else np.zeros(0, np.int16)
+        probability = await model.probability(sound, stage.out.rate_hz, words, stage.agent.voice.language)
+        if words == self._partial.text:
+            stage.turn.voted(probability)
+            stage.happened(None, stage.now())

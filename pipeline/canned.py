@@ -1,0 +1,77 @@
+"""What an agent says when there is nobody to make up words: apologies, fillers, questions to a silent caller.
+
+Pure. By language; agents and plans may say it otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Canned:
+    """One language's lines. fillers: in order, while an answer takes its time."""
+
+    apology: str
+    still_there: str
+    goodbye: str
+    noise: str
+    fillers: tuple[str, ...]
+
+
+ENGLISH = Canned(
+    "I am sorry, something went wrong on my side. Could you say that again?",
+    "Are you still there?",
+    "I cannot hear you, so I will hang up now. Goodbye.",
+    "I am sorry, I cannot understand you: there is too much noise on the line.",
+    ("One moment, please.", "I am still working on it.", "Thank you for waiting."),
+)
+LINES = {
+    "en": ENGLISH,
+    "de": Canned(
+        "Entschuldigung, bei mir ist etwas schiefgegangen. Könnten Sie das noch einmal sagen?",
+        "Sind Sie noch da?",
+        "Ich kann Sie nicht hören und lege jetzt auf. Auf Wiederhören.",
+        "Entschuldigung, ich kann Sie nicht verstehen: In der Leitung ist zu viel Lärm.",
+        ("Einen Moment, bitte.", "Ich bin noch dabei.", "Danke, dass Sie warten."),
+    ),
+    "fr": Canned(
+        "Excusez-moi, j'ai eu un problème. Pouvez-vous répéter ?",
+        "Vous êtes toujours là ?",
+        "Je ne vous entends pas, je vais donc raccrocher. Au revoir.",
+        "Excusez-moi, je ne vous comprends pas : il y a trop de bruit sur la ligne.",
+        ("Un instant, s'il vous plaît.", "Je m'en occupe.", "Merci de patienter."),
+    ),
+    "es": Canned(
+        "Perdone, he tenido un problema. ¿Puede repetirlo?",
+        "¿Sigue usted ahí?",
+        "No le oigo, así que voy a colgar. Adiós.",
+        "Perdone, no le entiendo: hay demasiado ruido en la línea.",
+        ("Un momento, por favor.", "Sigo en ello.", "Gracias por esperar."),
+    ),
+    "it": Canned(
+        "Mi scusi, ho avuto un problema. Può ripetere?",
+        "È ancora in linea?",
+        "Non la sento, quindi ora chiudo. Arrivederci.",
+        "Mi scusi, non la capisco: c'è troppo rumore sulla linea.",
+        ("Un momento, per favore.", "Ci sto lavorando.", "Grazie per l'attesa."),
+    ),
+    "nl": Canned(
+        "Sorry, er ging bij mij iets mis. Kunt u dat herhalen?",
+        "Bent u er nog?",
+        "Ik hoor u niet, dus ik hang nu op. Tot ziens.",
+        "Sorry, ik kan u niet verstaan: er is te veel lawaai op de lijn.",
+        ("Een ogenblik, alstublieft.", "Ik ben er nog mee bezig.", "Dank u voor het wachten."),
+    ),
+    "pt": Canned(
+        "Desculpe, tive um problema. Pode repetir?",
+        "Ainda está aí?",
+        "Não o consigo ouvir, por isso vou desligar. Adeus.",
+        "Desculpe, não consigo perceber: há demasiado ruído na linha.",
+        ("Um momento, por favor.", "Ainda estou a tratar disso.", "Obrigado por esperar."),
+    ),
+}
+
+
+def lines(language: str) -> Canned:
+    """The lines of a language, English for those that are not known. language: BCP 47 tag."""
+    return LINES.get(language.partition("-")[0].lower(), ENGLISH)
