@@ -192,7 +192,10 @@ class Reception:
         call = active.call
         ended = asyncio.ensure_future(call.ended())
         with suppress(OutOfOrder):  # the caller may give up at any moment before the answer
-            call.ring()
+            if active.route.before_answer == "ringing":
+                call.ring()
+            else:
+                call.progress()
             parties = call.parties
             arrived = {"caller": parties.caller.shown, "called": parties.called}
             self._journal(active, {"type": "CallArrived", **arrived})
