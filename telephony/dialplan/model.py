@@ -194,6 +194,7 @@ Uris: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_uri)], ...], Be
 Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 Recording: TypeAlias = Literal["on", "off", "announce"]
+BeforeAnswer: TypeAlias = Literal["ringing", "ringback", "silence"]
 Country: TypeAlias = Literal["us", "eu", "de", "uk"]
 Pronounce: TypeAlias = Annotated[dict[str, str], AfterValidator(_pronounced)]
 Key: TypeAlias = Annotated[str, Field(pattern=r"^[0-9*#A-D]$")]
@@ -293,6 +294,7 @@ class Defaults(PlanModel):
     """What every agent of this plan has unless it says otherwise; what is missing, the settings decide.
 
     hold_music: `default`, `none`, `ringback` or a WAV file beside the plan. tones: whose ringback and busy.
+    before_answer: `ringing` lets the caller's side make the sound (180); else we do (183, early media).
     recording: `announce` records once the announcement was heard."""
 
     language: Language = "en-US"
@@ -307,6 +309,7 @@ class Defaults(PlanModel):
     max_call: Duration | None = None
     hold_music: Text = "default"
     tones: Country = "us"
+    before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
     announcement: Text = "This call is recorded."
 
@@ -367,7 +370,7 @@ class NumberRoute(PlanModel):
     """One number rule: which agent takes the call, with which SIP status it is refused, or where its callers are
     sent, best first (302).
 
-    hold_music, tones, recording, announcement: None for what the plan's defaults say."""
+    hold_music, tones, before_answer, recording, announcement: None for what the plan's defaults say."""
 
     number: Annotated[str, AfterValidator(_number)]
     name: str = ""
@@ -377,6 +380,7 @@ class NumberRoute(PlanModel):
     max_call: Duration | None = None
     hold_music: Text | None = None
     tones: Country | None = None
+    before_answer: BeforeAnswer | None = None
     recording: Recording | None = None
     announcement: Text | None = None
 
@@ -411,6 +415,7 @@ class Route(PlanModel):
     max_call_s: float | None = None
     hold_music: str = "default"
     tones: Country = "us"
+    before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
     announcement: str = ""
 
