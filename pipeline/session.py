@@ -123,6 +123,22 @@ class Session:
         """The one that talks."""
         return self._stage.agent
 
+    @property
+    def at_rest(self) -> bool:
+        """It is the caller's turn: nobody speaks, answers or takes over. Tools may still run that reported so."""
+        talking = self._speeches is not None and self._speeches.talking
+        return (
+            self._turn.floor is Floor.LISTENING
+            and not talking
+            and self._ending is None
+            and not self._succession.moving
+        )
+
+    @property
+    def tools_running(self) -> int:
+        """How many tools run now."""
+        return self._stage.tools.running if self._stage.tools is not None else 0
+
     # ------------------------------------------------------------ on the clock
 
     def hear(self, frame: Frame, now: float) -> None:
@@ -157,6 +173,12 @@ class Session:
         self._patience.heard()
         self._happened(Keyed(), now)
         self._answering.key(digit, now)
+
+    def typed(self, text: str, now: float) -> None:
+        """The caller wrote this instead of saying it: a turn, complete."""
+        self._patience.heard()
+        self._happened(Keyed(), now)
+        self._answering.typed(text, now)
 
     def caller_held(self, held: bool, now: float) -> None:
         """The caller's phone asks us to wait, or is back."""

@@ -77,6 +77,11 @@ class Speeches:
         return bool(self._tasks)
 
     @property
+    def talking(self) -> bool:
+        """As busy, but for a reply that lets a task talk to the caller."""
+        return any(not reply.aside for reply in self._tasks)
+
+    @property
     def paused(self) -> bool:
         return self._paused_at is not None
 
