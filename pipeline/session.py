@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History
+from pipeline.agent.task import TaskFailed
 from pipeline.answering import HIDDEN, Answering
 from pipeline.canned import lines
 from pipeline.errors import ProviderError
@@ -223,6 +224,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._closed.set_result(reason)
+        self._succession.close()
 
     def checkpoint(self) -> dict[str, Any]:
         """What another process would need to go on with this conversation. Plain values."""
@@ -231,7 +233,11 @@ class Session:
     async def _begin(self) -> None:
         self._show_state("listening")
         await self._waiting.announce()
-        await self._succession.enter(self.agent, "")
+        try:
+            await self._succession.enter(self.agent, "")
+        except TaskFailed:
+            if not self._closed.done():
+                raise
 
     def _outside(self, tasks: asyncio.TaskGroup) -> Outside:
         return Outside(

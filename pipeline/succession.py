@@ -27,6 +27,8 @@ class Succession:
         self._stage = stage
         self._handovers = 0
         self._changing: set[asyncio.Task[Any] | None] = set()  # tasks that bring somebody in
+        self._mouth_with: asyncio.Task[Any] | None = None  # the one of those that keeps everybody silent
+        self._asking: list[AgentTask[Any]] = []  # they wait for the caller
 
     @property
     def moving(self) -> bool:
@@ -36,6 +38,11 @@ class Succession:
     def caller_spoke(self) -> None:
         """A turn of the caller: agents may hand over again."""
         self._handovers = 0
+
+    def close(self) -> None:
+        """The call is over: nobody will answer."""
+        for task in self._asking:
+            task.fail("The call is over.")
 
     async def enter(self, agent: Agent, came_from: str) -> None:
         """This agent talks from now on."""
@@ -64,7 +71,11 @@ class Succession:
             return
         with self._change_of_agents():
             async with stage.speeches.mouth.turn():
-                await self._relieve(stage.agent, agent)
+                self._mouth_with = asyncio.current_task()
+                try:
+                    await self._relieve(stage.agent, agent)
+                finally:
+                    self._mouth_with = None
 
     async def _relieve(self, left: Agent, agent: Agent) -> None:
         stage = self._stage
@@ -72,6 +83,8 @@ class Succession:
         try:
             await self.enter(agent, left.name)
         except Exception as error:  # the next agent's own code: the one before it goes on
+            if stage.speeches is None or stage.speeches.closed:
+                return
             stage.emit(HandoffFailed(stage.now(), agent.name, f"{type(error).__name__}: {error}"))
             await self._seat(left)
             stage.queue(stage.reply(instructions=f"{agent.name} is not available. Say so, and go on."))
@@ -84,8 +97,13 @@ class Succession:
             raise TaskFailed("The call is over.")
         asker, asking = stage.agent, stage.speeches.current
         result = task.begin(stage.loop)
+        self._asking.append(task)
         if asking is not None:
             await stage.speeches.lend(asking)
+        entering = self._mouth_with if self._mouth_with is asyncio.current_task() else None
+        if entering is not None:  # an agent that asks before it has said a word
+            self._mouth_with = None
+            stage.speeches.mouth.give()
         try:
             await self.enter(task, asker.name)
             stage.conversation.expect(task.expectation)
@@ -93,6 +111,7 @@ class Succession:
             with self._change_of_agents(False):
                 return await result
         finally:
+            self._asking.remove(task)
             stage.conversation.mask_keys(False)
             stage.conversation.expect(None)
             with self._change_of_agents():
@@ -102,6 +121,9 @@ class Succession:
                     stage.emit(AgentEntered(stage.now(), asker.name, task.name))
                 if asking is not None:
                     await stage.speeches.take_back(asking)
+                if entering is not None:
+                    await stage.speeches.mouth.take()
+                    self._mouth_with = entering
 
     @contextmanager
     def _change_of_agents(self, now: bool = True) -> Iterator[None]:

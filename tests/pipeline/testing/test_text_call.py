@@ -81,19 +81,16 @@ async def test_a_dialogue_is_asserted_in_order_under_pytest_asyncio() -> None:
     _told(await book())
 
 
-def test_a_dialogue_takes_no_time() -> None:
-    """Text, tools and five turns: well below a second on a real clock, though the words would take half a minute."""
-
-    async def main() -> Result:
-        async with TextCall(Desk(), llm=FakeLlm("That is a long answer, " * 20, script=BOOKING)) as call:
-            for _ in range(5):
-                await call.say("I want to come on Friday")
-            return call.result
-
-    began = time.perf_counter()
-    result = asyncio.run(main())
-    assert time.perf_counter() - began < 1.0
-    assert len(result.events) > 20
+@on_virtual_clock
+async def test_a_dialogue_takes_no_time() -> None:
+    """Ten turns that would last minutes on the phone: nothing is waited for, and little is computed."""
+    loop, busy = asyncio.get_running_loop(), time.process_time()
+    async with TextCall(Desk(), llm=FakeLlm("That is a long answer, " * 20, script=BOOKING)) as call:
+        for _ in range(10):
+            await call.say("I want to come on Friday")
+        assert len(call.result.items) == 24
+    assert loop.time() < 1.0
+    assert time.process_time() - busy < 1.0
 
 
 @on_virtual_clock
@@ -279,3 +276,26 @@ def test_a_mistake_in_the_agents_own_code_is_raised_in_the_test() -> None:
 async def test_a_caller_who_hangs_up_ends_the_call() -> None:
     async with TextCall(Agent(greeting="Hello."), llm=FakeLlm()) as call:
         (await call.hang_up()).expect.over("caller_hung_up").no_more()
+
+
+@pytest.mark.parametrize("agent", [Concierge, Bank])
+def test_a_caller_who_hangs_up_in_the_middle_of_a_task_ends_the_call_at_once(agent: type[Agent]) -> None:
+    async def main() -> float:
+        async with TextCall(agent(), llm=FakeLlm(script=[wants("identify")]), timeout_s=5.0) as call:
+            if agent is Bank:
+                await call.say("My balance, please")
+            began = asyncio.get_running_loop().time()
+            (await call.hang_up()).has.over("caller_hung_up")
+            return asyncio.get_running_loop().time() - began
+
+    assert run(main) < 0.1
+
+
+@on_virtual_clock
+async def test_an_agent_that_takes_over_may_begin_with_a_task() -> None:
+    desk = Agent(name="desk", handoffs={"concierge": lambda: Concierge(name="concierge")})
+    llm = FakeLlm(script=[wants("hand_over", "One moment.", agent="concierge")])
+    async with TextCall(desk, llm=llm, timeout_s=5.0) as call:
+        moved = await call.say("The concierge, please")
+        moved.expect.skip(3).handoff("concierge").handoff("Pin").message(contains="PIN").no_more()
+        (await call.press("12#")).expect.handoff("concierge").message(text="Welcome, 12.").no_more()
