@@ -83,7 +83,7 @@ async def judge(
     messages = _question(lines, expectation)
     question = json.dumps([llm.name, votes, [message.text for message in messages]])
     key = hashlib.sha256(question.encode()).hexdigest()
-    known = _remembered.setdefault(llm, {})
+    known = _known(llm)
     if key not in known:
         stored = cache / f"{key}.json" if cache is not None else None
         verdict = _read(stored)
@@ -93,6 +93,13 @@ async def judge(
             _write(stored, verdict)
         known[key] = verdict
     return known[key]
+
+
+def _known(llm: Llm) -> dict[str, Verdict]:
+    try:
+        return _remembered.setdefault(llm, {})
+    except TypeError:  # an object that cannot be a key
+        return {}
 
 
 def _question(lines: Sequence[str], expectation: str) -> list[Message]:

@@ -52,17 +52,18 @@ class TextCall:
         self.phone = phone or FakePhone()
         self._llm, self._timeout_s = llm, timeout_s
         self._userdata = {} if userdata is None else userdata
-        self._options = (options or TurnHandling()).model_copy(update={"filler_after_ms": 0})
+        self._options = options
         self._stirred = asyncio.Event()
         self._story = Story(self._stirred.set)
 
     async def __aenter__(self) -> Self:
         services = Services(FakeVad(RATE_HZ), FakeStt(), self._llm, FakeTts(RATE_HZ, MS_PER_CHAR))
         self._sounds = asyncio.Event()
+        self._out = _Voice(self._sounds.set)
         self.session = Session(
             self.agent,
             services,
-            _Voice(self._sounds.set),
+            self._out,
             self.phone,
             emit=self._story.emit,
             options=self._options,
@@ -160,12 +161,13 @@ class TextCall:
                 await self._nap(self._stirred, TICK_S / 4)
 
     async def _listen(self) -> None:
-        """Hear at once whatever the agent says; look at the clock now and then."""
+        """Hear at once whatever the agent says; look at the clock now and then. Nobody counts how long it is silent, so
+        it has no use for fillers."""
         while not self._talking.done():
-            now = self._now()
-            while self.session.speak(now) is not None:
-                pass
             self._sounds.clear()
+            while self._out.queued:
+                while self.session.speak(self._now()) is not None:
+                    pass
             if not await self._nap(self._sounds, TICK_S):
                 self.session.hear(SILENCE, self._now())
 

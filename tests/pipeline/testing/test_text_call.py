@@ -204,6 +204,38 @@ async def test_a_turn_typed_is_a_turn_of_its_own_kind() -> None:
     assert [message.role for message in result.messages] == ["user", "assistant"]
 
 
+@on_virtual_clock
+async def test_a_slow_tool_brings_no_fillers_into_a_dialogue() -> None:
+    @function_tool(timeout_s=30.0)
+    async def slow() -> str:
+        """Slow."""
+        await asyncio.sleep(20.0)
+        return "ready"
+
+    agent = Agent(tools=[slow], turn_handling={"profile": "fast"})
+    async with TextCall(agent, llm=FakeLlm("Here it is.", script=[wants("slow")])) as call:
+        (await call.say("go")).expect.tool_call("slow").tool_result().message(text="Here it is.").no_more()
+
+
+@on_virtual_clock
+async def test_a_key_of_a_menu_is_what_it_stands_for() -> None:
+    async with TextCall(Agent(keys={"1": "opening hours"}), llm=FakeLlm("Nine to five.")) as call:
+        (await call.press("1")).expect.message(contains="nine").no_more()
+        assert call.result.has.message(role="user", text="opening hours")
+
+
+@on_virtual_clock
+async def test_a_speech_that_the_agent_itself_stops_is_over() -> None:
+    class Hasty(Agent):
+        async def on_enter(self) -> None:
+            self.session.say("A long speech that nobody needs to hear.").interrupt()
+            self.session.say("Hello.")
+
+    async with TextCall(Hasty(), llm=FakeLlm("Yes.")) as call:
+        call.opening.has.message(text="Hello.")
+        (await call.say("hi")).expect.message(text="Yes.").no_more()
+
+
 # ---------------------------------------------------------------- failures
 
 
