@@ -107,6 +107,11 @@ class Answering:
             self._decided = self._stage.now()
             self._commit(kept, True, 1.0, self._stage.now())
 
+    def typed(self, text: str, now: float) -> None:
+        """The caller wrote a whole turn."""
+        self._decided = now
+        self._commit(text, True, 1.0, now, by="text")
+
     # ------------------------------------------------------------ keys
 
     def key(self, digit: str, now: float) -> None:
