@@ -267,9 +267,10 @@ class ProviderRecovered(Event):
 
 @dataclass(frozen=True, slots=True)
 class TransferStarted(Event):
-    """The agent sends the caller elsewhere."""
+    """The agent sends the caller elsewhere. attended: it speaks to them first."""
 
     target: str
+    attended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

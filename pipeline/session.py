@@ -29,8 +29,6 @@ from pipeline.events import (
     KeyPressed,
     ProviderFailed,
     SessionClosed,
-    TransferFinished,
-    TransferStarted,
 )
 from pipeline.hearing.echo import EchoGuard
 from pipeline.hearing.expectation import Expectation
@@ -38,13 +36,14 @@ from pipeline.hearing.vad import VoiceStarted
 from pipeline.listening import Listening
 from pipeline.mouth import LOW, NORMAL
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import AudioOut, CallControl, Frame, TransferResult
+from pipeline.ports import AudioOut, CallControl, Destination, Frame, TransferResult
 from pipeline.replying import Reply
 from pipeline.silence import Due, Patience
 from pipeline.speeches import Outside, Speeches
 from pipeline.stage import Services, Stage
 from pipeline.succession import Succession, opener_of
 from pipeline.tooling import ToolRunner
+from pipeline.transferring import Transferring
 from pipeline.turn import Decision, Floor, Keyed, ReplyOver, TimeUp, Turn, TurnEvent
 from pipeline.waiting import Waiting
 
@@ -110,6 +109,7 @@ class Session:
         )
         self._succession = Succession(self._stage)
         self._waiting = Waiting(self._stage, control, announcement)
+        self._transferring = Transferring(self._stage, control, self._waiting, Session)
         self._patience = self._stage.patience = Patience(self._stage.silence)
         self._speeches: Speeches | None = None
         self._closed: asyncio.Future[str] = self._loop.create_future()
@@ -276,14 +276,19 @@ class Session:
         if self._ending is None and self._stage.tasks is not None:
             self._ending = self._stage.tasks.create_task(self._hang_up(reason), name="hang up")
 
-    async def transfer(self, target: str) -> TransferResult:
-        """Blind transfer once everything that is being said was heard."""
-        if self._speeches is not None and self._speeches.current is not None:
-            await self._speeches.current.wait_until_quiet()
-        self._emit(TransferStarted(self._loop.time(), target))
-        result = await self._control.transfer(target)
-        self._emit(TransferFinished(self._loop.time(), target, result.ok, result.code, result.reason))
-        return result
+    async def transfer(
+        self,
+        target: str,
+        *,
+        attended: bool = False,
+        briefing: str = "",
+        ring_s: float = 25.0,
+        release: bool = False,
+        fallback: str = "none",
+    ) -> TransferResult:
+        """Send the caller elsewhere, once everything that is being said was heard."""
+        to = Destination(target, attended, ring_s, release, fallback)
+        return await self._transferring.transfer(to, briefing)
 
     def send_digits(self, digits: str) -> None:
         """Press keys."""

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.agent.agent import Agent
 from pipeline.events import Event
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import Frame, Llm, Stt, TransferResult, Tts
+from pipeline.ports import Consultation, Frame, Llm, Stt, TransferResult, Tts
 from pipeline.providers.fake import FakeLlm, FakeStt, FakeTts, FakeVad
 from pipeline.session import Services, Session
 from telephony.media.playout import Playout
@@ -45,6 +45,7 @@ class Rig:
         self.out = Playout(RATE)
         self.transfers: list[str] = []
         self.transfer_result = TransferResult(True, 200)
+        self.colleague: Consultation | None = None  # who answers when the agent asks somebody
         self.hung_up = ""
         self.dialled = ""
         self.control: list[str] = []  # what the agent did to the call, in order
@@ -73,6 +74,10 @@ class Rig:
     async def transfer(self, target: str) -> TransferResult:
         self.transfers.append(target)
         return self.transfer_result
+
+    async def consult(self, target: str, ring_s: float) -> Consultation | TransferResult:
+        self.control.append(f"consult {target}")
+        return TransferResult(False, 486, "Busy Here") if self.colleague is None else self.colleague
 
     def send_digits(self, digits: str) -> None:
         self.dialled += digits
