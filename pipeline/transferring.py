@@ -61,8 +61,10 @@ class Transferring:
 
         return await self._on_hold(to, asked)
 
-    async def _on_hold(self, to: Destination, then: Callable[[Consultation, Destination], Any]) -> TransferResult:
-        """Let the caller wait, call the other one, and do `then` with them. Back to the caller if nothing comes of it."""
+    async def _on_hold(
+        self, to: Destination, then: Callable[[Consultation, Destination], Any]
+    ) -> TransferResult:
+        """Let the caller wait, call the other one, do `then` with them. Back to the caller if nothing comes of it."""
         await self._waiting.hold()
         self._fill(False)
         result = TransferResult(False, 0, "it was broken off")
@@ -93,7 +95,13 @@ class Transferring:
         answer = agent.begin(stage.loop)
         services = Services(leg.vad, stage.stt, stage.llm, stage.tts, stage.services.turn_model)
         talk = self._converse(
-            agent, services, leg.out, leg, emit=leg.emit, options=stage.options, userdata=stage.conversation.userdata
+            agent,
+            services,
+            leg.out,
+            leg,
+            emit=leg.emit,
+            options=stage.options,
+            userdata=stage.conversation.userdata,
         )
         result, talking = TransferResult(False, UNAVAILABLE, "nobody agreed"), None
         ended = stage.loop.create_task(leg.ended(), name="the other line")
@@ -121,6 +129,8 @@ class Transferring:
                 leg.hang_up(result.reason)
             if talking is not None:
                 await asyncio.wait({talking})
+        if talking is not None and talking.exception() is not None and not result.ok:
+            talking.result()  # an agent's own code: the tool that asked for the transfer fails with it
         return result
 
     async def _back(self) -> None:

@@ -165,9 +165,7 @@ class Consulting:
 
     def _rang(self, going: Consultation, event: CallEvent) -> None:
         if isinstance(event, Ringing) and not going.over:
-            going.caller.tell(
-                ConsultRinging(call_id=going.caller.id, consult=going.number, code=event.code)
-            )
+            going.caller.tell(ConsultRinging(call_id=going.caller.id, consult=going.number, code=event.code))
 
     def _answered(self, going: Consultation, call: Call) -> None:
         pair, plan = call.rtp, call.plan
@@ -223,9 +221,7 @@ class Consulting:
             ok, code, reason = False, error.code, str(error)
         else:
             ok, code, reason = outcome.ok, outcome.code, outcome.reason
-        caller.tell(
-            HandOverDone(call_id=caller.id, consult=going.number, ok=ok, code=code, reason=reason)
-        )
+        caller.tell(HandOverDone(call_id=caller.id, consult=going.number, ok=ok, code=code, reason=reason))
         if ok:
             self._joined(going)
             caller.call.hang_up("transferred")

@@ -87,9 +87,7 @@ class Bridge:
         self._loop = asyncio.get_running_loop()
         self._answered = self._talking = self._fax = False
         self._ending: asyncio.Task[None] | None = None
-        self.consulting = Consulting(
-            start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join
-        )
+        self.consulting = Consulting(start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join)
         self._side: Side | None = None  # while the caller talks to somebody else
 
     # ------------------------------------------------------------ what the switch says

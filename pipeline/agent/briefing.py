@@ -33,7 +33,9 @@ Answer questions about the caller from the conversation; do not invent anything.
 
 The conversation with the caller so far:
 """
-BRIEF = "The colleague has just answered the phone. Tell them who calls and why, and ask whether you may connect."
+BRIEF = (
+    "The colleague has just answered the phone. Tell them who calls and why, and ask whether you may connect."
+)
 
 
 class Briefing(AgentTask[TransferResult]):
@@ -98,7 +100,9 @@ class Briefing(AgentTask[TransferResult]):
                 raise
         if not spoke:
             canned = lines(self.voice.language)
-            yield TextDelta(canned.may_i_connect if self._begun else f"{canned.caller_for_you} {canned.may_i_connect}")
+            yield TextDelta(
+                canned.may_i_connect if self._begun else f"{canned.caller_for_you} {canned.may_i_connect}"
+            )
         self._begun = True
 
     @function_tool
@@ -127,7 +131,7 @@ def _declined(reason: str) -> TransferResult:
 
 
 def said_plainly(text: str) -> str:
-    """"yes" or "no" if that is all that was said, else ""."""
+    """ "yes" or "no" if that is all that was said, else ""."""
     for phrase in ANSWERS:
         if (values := slots.match(phrase, text)) is not None:
             return values.get("yes_no", "yes")

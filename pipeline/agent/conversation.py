@@ -80,8 +80,8 @@ class Conversation(Protocol):
         """Send the caller elsewhere, once everything that is being said was heard. Returns when they talk there, or
         when the caller is back from hold with the reason.
 
-        target: SIP or tel URI, or a number. attended: speak to them first; briefing: in these words, "" for the model's.
-        ring_s, release, fallback: see ports.Destination."""
+        target: SIP or tel URI, or a number. attended: speak to them first; briefing: in these words, "" for the
+        model's. ring_s, release, fallback: see ports.Destination."""
 
     def send_digits(self, digits: str) -> None:
         """Press keys: 0-9 A-D * #; `w` waits 0.5 s, `W` 1 s, a comma 2 s."""

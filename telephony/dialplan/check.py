@@ -13,7 +13,17 @@ from itertools import islice, takewhile
 
 from telephony.dialplan.document import Loc, nearest
 from telephony.dialplan.match import Index, Rule
-from telephony.dialplan.model import SLOTS, Defaults, Destination, DialPlan, GiveUp, Intent, McpChoice, Persona, Script
+from telephony.dialplan.model import (
+    SLOTS,
+    Defaults,
+    Destination,
+    DialPlan,
+    GiveUp,
+    Intent,
+    McpChoice,
+    Persona,
+    Script,
+)
 from telephony.dialplan.number import narrower, overlap, parse_pattern, uncovered
 
 _BRACES = re.compile(r"\{([^{}]*)\}")

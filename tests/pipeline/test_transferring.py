@@ -46,7 +46,11 @@ async def transferred(
 ) -> Rig:
     """The caller speaks once at 1 s; the model asks for a transfer to the desk."""
     agent = Agent(name="reception", greeting="Hello.", transfers={"desk": to}, silence={"after_s": 0.0})
-    steps = script if script is not None else [ASK, "Ms Weber wants a refund. May I connect her?", "Nobody is there."]
+    steps = (
+        script
+        if script is not None
+        else [ASK, "Ms Weber wants a refund. May I connect her?", "Nobody is there."]
+    )
     rig = Rig(agent, speech=[(1.5, 2.5)], stt=FakeStt(texts), llm=FakeLlm(script=steps))
     rig.colleague = colleague
     if refused is not None:
@@ -61,7 +65,7 @@ def outcome(rig: Rig) -> TransferFinished:
 
 @pytest.mark.parametrize("speech", [True, False])
 def test_a_colleague_who_agrees_gets_the_caller(speech: bool) -> None:
-    """By a plain yes, or by the key 1: the caller is on hold until then, and the model is not asked whether yes is yes."""
+    """By a plain yes, or by the key 1: the caller is on hold until then; no model is asked whether yes is yes."""
 
     async def call() -> tuple[Rig, Colleague]:
         colleague = Colleague(speech=[(4.0, 5.0)] if speech else [], keys=[] if speech else [(4.0, "1")])
@@ -171,7 +175,7 @@ def test_a_model_that_fails_or_is_silent_does_not_leave_a_colleague_in_silence()
     class Mute(FakeLlm):
         async def chat(self, messages: Any, tools: Any = (), **how: Any) -> Any:
             if any(tool.name == "connect_caller" for tool in tools):
-                raise ProviderError("down", provider="fake", cause="connectivity")
+                raise ProviderError("fake", "connectivity", "down")
             async for delta in super().chat(messages, tools, **how):
                 yield delta
 
@@ -223,7 +227,13 @@ def test_a_caller_who_hangs_up_on_hold_ends_the_briefing() -> None:
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [("yes", "yes"), ("yes please", "yes"), ("no thank you", "no"), ("no she should call back", ""), ("", "")],
+    [
+        ("yes", "yes"),
+        ("yes please", "yes"),
+        ("no thank you", "no"),
+        ("no she should call back", ""),
+        ("", ""),
+    ],
 )
 def test_only_a_plain_answer_is_understood_without_the_model(text: str, answer: str) -> None:
     assert said_plainly(text) == answer
