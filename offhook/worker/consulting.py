@@ -291,20 +291,21 @@ class Consulting:
         self._ended(TransferResult(False, 487, "the caller has left"))
 
     async def _answered(self, message: ConsultAnswered, fds: Sequence[int]) -> None:
+        line = None
         try:
             plan = MediaPlan.load(message.media)
             plan = plan if is_numeric(plan) else await looked_up(plan)
             vad = self._vad(message.rate_hz)
-        except BaseException as error:
-            for fd in fds:
-                os.close(fd)
-            if not isinstance(error, MediaError):
-                raise
+            line = Line(message, fds, plan, clock=self._clock, send=self._send, vad=vad, join=self._join)
+        except MediaError as error:
             self._send(EndConsult(call_id=self._call_id, consult=message.consult, reason=str(error)))
             return
-        line = Line(message, fds, plan, clock=self._clock, send=self._send, vad=vad, join=self._join)
-        self.line = line
+        finally:
+            if line is None:
+                for fd in fds:
+                    os.close(fd)
         if self._answer is not None and not self._answer.done():
+            self.line = line
             self._answer.set_result(line)
         else:
             line.hang_up("nobody waits for it")
