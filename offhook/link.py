@@ -55,6 +55,7 @@ class StartCall(Message):
     called: str
     parties: dict[str, Any]  # telephony.sip.parties.Parties.facts: who forwarded it, X- headers, ...
     recording: str | None  # path of the stereo WAV, None: nothing is recorded
+    folder: str = ""  # the call's, for messages that callers leave; "": there is none
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"  # how digits go out on this call's trunk
     state: dict[str, Any] | None = None  # the last checkpoint, when the call goes on after a crash
 

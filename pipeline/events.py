@@ -284,6 +284,17 @@ class TransferFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MessageTaken(Event):
+    """The caller left a message in a file of the call's folder. spoken: was anything said? ended_by: silence,
+    max_length, key or hang_up."""
+
+    file: str
+    seconds: float
+    spoken: bool
+    ended_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallHeld(Event):
     """One side asked the other to wait; nobody listens until CallResumed. by: "agent" or "caller"."""
 

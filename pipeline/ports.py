@@ -101,6 +101,12 @@ class CallControl(Protocol):
     def send_digits(self, digits: str) -> None:
         """Send DTMF to the phone. digits: 0-9 A-D * #; `w` waits 0.5 s, `W` 1 s, a comma 2 s. Raises for others."""
 
+    def start_message(self) -> str:
+        """Beep, and record the caller into a file of its own from now on. Returns its name, "" if there is none."""
+
+    def end_message(self) -> float:
+        """Close that file. Returns how long it is, in s."""
+
     async def hold(self) -> bool:
         """Ask the phone to wait; music plays from now on. False: the phone would not agree, the music plays still."""
 

@@ -27,6 +27,7 @@ from pipeline.events import (
     CallerStoppedSpeaking,
     Event,
     KeyPressed,
+    MessageTaken,
     ProviderFailed,
     SessionClosed,
 )
@@ -129,6 +130,8 @@ class Session:
         """20 ms of the caller, silence and concealed loss included."""
         deaf = bool(self._waiting.deaf)
         voice = self._listening.rest(now) if deaf else self._listening.hear(frame, now)
+        if deaf:
+            self._waiting.hear(frame, now)
         self._answering.remember(frame)
         if voice is not None:
             if isinstance(voice, VoiceStarted):
@@ -152,7 +155,7 @@ class Session:
     def key(self, digit: str, now: float) -> None:
         """The caller pressed a key. `#` ends the entry, a pause does too."""
         self._emit(KeyPressed(now, HIDDEN if self._answering.masked else digit))
-        if self._waiting.keys_are_lost:
+        if self._waiting.key(digit) or self._waiting.keys_are_lost:
             return
         self._patience.heard()
         self._happened(Keyed(), now)
@@ -200,6 +203,7 @@ class Session:
             self._speeches.cut(force=True)
         if self._timer is not None:
             self._timer.cancel()
+        self._waiting.call_over()
         self._closed.set_result(reason)
 
     def checkpoint(self) -> dict[str, Any]:
@@ -289,6 +293,10 @@ class Session:
         """Send the caller elsewhere, once everything that is being said was heard."""
         to = Destination(target, attended, ring_s, release, fallback)
         return await self._transferring.transfer(to, briefing)
+
+    async def take_message(self, max_s: float = 120.0, silence_s: float = 4.0) -> MessageTaken | None:
+        """Beep, and record what the caller has to say."""
+        return await self._waiting.take_message(max_s, silence_s)
 
     def send_digits(self, digits: str) -> None:
         """Press keys."""

@@ -83,6 +83,7 @@ class ActiveCall:
     end_reason: str = ""
     checkpoint: dict[str, Any] | None = None
     transferred_to: str = ""
+    messages: list[dict[str, Any]] = field(default_factory=list)  # that the caller left
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -96,6 +97,11 @@ class ActiveCall:
     def journal(self, event: dict[str, Any]) -> None:
         """One more line of its record. An event without `at` happens now."""
         self.bundle.append(event, event.get("at", self.ready.get_loop().time()), _wall())
+
+    def outcome(self) -> dict[str, Any]:
+        """What else came of it, for the record."""
+        known = {"transferred_to": self.transferred_to, "messages": self.messages}
+        return {name: value for name, value in known.items() if value}
 
     def transferred(self, target: str) -> None:
         """The caller talks to somebody else now."""
@@ -246,6 +252,7 @@ class Reception:
             called=call.parties.called,
             parties=call.parties.facts(),
             recording=None if active.route.recording == "off" else str(active.bundle.audio_path),
+            folder=str(active.bundle.path),
             dtmf=trunk.dtmf if (trunk := self._trunks.get(call.sender.trunk)) else "auto",
         )
         active.worker.send(start, [pair.rtp.fileno(), pair.rtcp.fileno()])
@@ -296,7 +303,7 @@ class Reception:
                 "ended_by": ended.by,
                 "code": ended.code,
                 "cause": reason,
-                **({"transferred_to": active.transferred_to} if active.transferred_to else {}),
+                **active.outcome(),
                 "media": media,
             }
         )
@@ -361,6 +368,9 @@ class Reception:
         match message:
             case CallEvent():
                 self._journal(active, message.event)
+                if message.event.get("type") == "MessageTaken":
+                    kept = ("file", "seconds", "spoken")
+                    active.messages.append({name: message.event.get(name) for name in kept})
                 self._metrics.saw(message.event)
             case Checkpoint():
                 active.checkpoint = message.state

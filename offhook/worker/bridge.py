@@ -42,6 +42,7 @@ from telephony.media.bridge import Side
 from telephony.media.clock import Clock
 from telephony.media.music import music
 from telephony.media.playout import Playout
+from telephony.media.progress import tone
 from telephony.media.recorder import Recorder
 from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
@@ -88,6 +89,8 @@ class Bridge:
         self._answered = self._talking = self._fax = False
         self._ending: asyncio.Task[None] | None = None
         self.consulting = Consulting(start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join)
+        self._message: Recorder | None = None  # that the caller leaves now
+        self._messages = 0
         self._side: Side | None = None  # while the caller talks to somebody else
 
     # ------------------------------------------------------------ what the switch says
@@ -231,6 +234,25 @@ class Bridge:
         self._send(Hold(call_id=self.call_id, on=on))
         return await self._holding
 
+    def start_message(self) -> str:
+        """Beep, and record the caller into message-1.wav, left channel, from now on."""
+        if self._stream is None or not self._start.folder:
+            return ""
+        self._messages += 1
+        name, rate_hz = f"message-{self._messages}.wav", self._start.rate_hz
+        self._message = Recorder(Path(self._start.folder) / name, rate_hz)
+        self._stream.play_background(tone("beep", rate_hz, self._route.tones))
+        return name
+
+    def end_message(self) -> float:
+        """Close the file; its length in s."""
+        message, self._message = self._message, None
+        if message is None:
+            return 0.0
+        seconds = message.samples / self._start.rate_hz
+        message.close()
+        return seconds
+
     def _play_music(self) -> None:
         route = self._route
         if self._stream is not None and (sound := music(route.hold_music, self._start.rate_hz, route.tones)):
@@ -251,6 +273,8 @@ class Bridge:
     # ------------------------------------------------------------ on the clock
 
     def _hear(self, frame: Frame, now: float) -> None:
+        if self._message is not None:
+            self._message.frame(frame, None)
         if self._side is not None:
             self._side.ear(frame, now)
         elif self._session is not None and self._talking:
@@ -343,6 +367,7 @@ class Bridge:
             self._stream.close()
         if self._recorder is not None:
             self._recorder.close()
+        self.end_message()
         self._rtp.close()
         self._rtcp.close()
         self._send(CallFinished(call_id=self.call_id, media=media))

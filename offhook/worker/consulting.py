@@ -158,6 +158,12 @@ class Line:
         """Keys in a menu on the way to them."""
         self.stream.send_digits(digits)
 
+    def start_message(self) -> str:
+        return ""
+
+    def end_message(self) -> float:
+        return 0.0
+
     async def hold(self) -> bool:
         return False
 

@@ -56,8 +56,20 @@ def resume_recording(context: RunContext) -> str:
     return "Recording." if context.session.resume_recording() else "This call is not recorded."
 
 
+@function_tool(timeout_s=None)
+async def take_message(context: RunContext) -> str:
+    """Let the caller leave a message for somebody after a beep. Say so in the same answer, before."""
+    taken = await context.session.take_message()
+    if taken is None:
+        raise ToolError("No message can be recorded on this call. Tell the caller.")
+    if not taken.spoken:
+        return "The caller said nothing after the beep. Ask whether they want to try again."
+    return f"A message of {taken.seconds:.0f} seconds was recorded. Thank the caller and say goodbye."
+
+
 PHONE_TOOLS = {
-    tool.spec.name: tool for tool in (hold, resume, send_digits, pause_recording, resume_recording)
+    tool.spec.name: tool
+    for tool in (hold, resume, send_digits, pause_recording, resume_recording, take_message)
 }
 """What a plan may grant by name."""
 

@@ -24,6 +24,7 @@ BUILT_IN_TOOLS = (
     "send_digits",
     "pause_recording",
     "resume_recording",
+    "take_message",
 )
 SLOTS = ("digits", "yes_no", "date", "number", "time")  # what a phrase leaves open; `{digits:4}` wants four
 

@@ -80,6 +80,11 @@ class Talker:
             await self._next_tick()
         return found[0]
 
+    async def until_ticks(self, count: int) -> None:
+        """Wait until that many 20 ms were heard in all."""
+        while len(self.heard) < count:
+            await self._next_tick()
+
     async def _next_tick(self) -> None:
         self._ticked.clear()
         await self._ticked.wait()

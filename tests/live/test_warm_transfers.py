@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.live.peers import PjsipPhone
@@ -26,8 +28,8 @@ agents:
   switchboard:
     voice: en-us+f3
     greeting: Hello. Press one for the desk.
-    keys: {{"1": the desk please}}
-    tools: [transfer, hang_up]
+    keys: {{"1": the desk please, "2": leave a message}}
+    tools: [transfer, take_message, hang_up]
     transfer_to:
       desk: {{target: "{target}", {how}}}
     script:
@@ -37,6 +39,10 @@ agents:
           say: One moment, please.
           transfer: desk
           then_say: I am sorry, nobody is there.
+        - name: message
+          phrases: [leave a message]
+          say: Please speak after the beep.
+          tool: take_message
         - name: hours
           phrases: [what are your opening hours]
           say: We are open all day.
@@ -196,3 +202,28 @@ async def test_pjsip_is_briefed_says_yes_and_hears_the_caller(tmp_path: Path, re
     assert call.facts["cause"] == "transferred", call.story()
     for name, path in heard.items():
         assert loudest_second(path) > AUDIBLE, name
+
+
+async def test_a_message_after_the_beep_is_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """The beep is heard, the caller's sound is kept, `#` ends it, and call.json says where it is."""
+    async with talkers() as (caller, desk), a_switchboard(tmp_path, desk.uri) as server:
+        caller.talk_on(await caller.phone.dial(server.uri()))
+        await caller.until_quiet()
+        assert caller.stream is not None and caller.call is not None
+        caller.stream.send_digits("2")
+        await caller.until_quiet(0.3)  # "after the beep", and the beep
+        caller.talking = True
+        call = await server.last_call()
+        begun = len(caller.heard)
+        await caller.until_ticks(begun + 150)
+        caller.talking = False
+        caller.stream.send_digits("#")
+        await server.until(lambda: bool(call.of("MessageTaken")), "MessageTaken", 10)
+        caller.call.hang_up()
+        facts = await server.finished(call)
+    (message,) = facts["messages"]
+    assert message["file"] == "message-1.wav" and message["seconds"] > 3, call.story()
+    with wave.open(str(call.path / "message-1.wav")) as file:
+        sides = np.frombuffer(file.readframes(file.getnframes()), np.int16).reshape(-1, 2)
+    loud = np.sqrt(np.mean(sides[:, 0].astype(float)[8000:16000] ** 2))
+    assert loud > LOUD and not sides[:, 1].any(), "the caller alone"

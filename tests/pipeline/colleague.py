@@ -73,6 +73,12 @@ class Colleague:
     def send_digits(self, digits: str) -> None:
         self.log.append(digits)
 
+    def start_message(self) -> str:
+        return ""
+
+    def end_message(self) -> float:
+        return 0.0
+
     async def hold(self) -> bool:
         return False
 

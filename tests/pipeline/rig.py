@@ -82,6 +82,14 @@ class Rig:
     def send_digits(self, digits: str) -> None:
         self.dialled += digits
 
+    def start_message(self) -> str:
+        self.control.append("beep")
+        return "message-1.wav" if self.recorded else ""
+
+    def end_message(self) -> float:
+        self.control.append("message over")
+        return 7.0
+
     async def hold(self) -> bool:
         self.control.append("hold")
         return True

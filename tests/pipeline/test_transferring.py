@@ -28,7 +28,10 @@ from tests.pipeline.colleague import Colleague
 from tests.pipeline.rig import Rig
 
 DESK = Destination("sip:desk@pbx.example", attended=True)
-ASK = {"tools": [{"name": "transfer", "arguments": {"target": "desk"}}], "text": "One moment."}
+ASK: dict[str, Any] = {
+    "tools": [{"name": "transfer", "arguments": {"target": "desk"}}],
+    "text": "One moment.",
+}
 
 
 def play(rig: Coroutine[Any, Any, Rig]) -> Rig:
@@ -46,12 +49,12 @@ async def transferred(
 ) -> Rig:
     """The caller speaks once at 1 s; the model asks for a transfer to the desk."""
     agent = Agent(name="reception", greeting="Hello.", transfers={"desk": to}, silence={"after_s": 0.0})
-    steps = (
-        script
-        if script is not None
-        else [ASK, "Ms Weber wants a refund. May I connect her?", "Nobody is there."]
-    )
-    rig = Rig(agent, speech=[(1.5, 2.5)], stt=FakeStt(texts), llm=FakeLlm(script=steps))
+    default: list[str | dict[str, Any]] = [
+        ASK,
+        "Ms Weber wants a refund. May I connect her?",
+        "Nobody is there.",
+    ]
+    rig = Rig(agent, speech=[(1.5, 2.5)], stt=FakeStt(texts), llm=FakeLlm(script=script or default))
     rig.colleague = colleague
     if refused is not None:
         rig.transfer_result = refused
@@ -124,9 +127,9 @@ def test_a_reason_in_words_reaches_the_caller_s_agent() -> None:
     declines = {"tools": [{"name": "decline_transfer", "arguments": {"reason": "in a meeting until four"}}]}
 
     async def call() -> Rig:
-        script = [ASK, "A caller for you.", declines, "She is in a meeting."]
+        script: list[str | dict[str, Any]] = [ASK, "A caller for you.", declines, "She is in a meeting."]
         return await transferred(
-            Colleague(speech=[(4.0, 5.0)]), script=list(script), texts=("tell her that I am in a meeting",)
+            Colleague(speech=[(4.0, 5.0)]), script=script, texts=("tell her that I am in a meeting",)
         )
 
     rig = run(call)
