@@ -204,6 +204,54 @@ async def test_pjsip_is_briefed_says_yes_and_hears_the_caller(tmp_path: Path, re
         assert loudest_second(path) > AUDIBLE, name
 
 
+async def test_a_phone_that_refuses_refer_is_connected_by_us(tmp_path: Path) -> None:
+    """RFC 3515 §2.4.2: 603 to our REFER. With `fallback: bridge` we phone the desk ourselves, without a briefing."""
+    async with (
+        talkers() as (caller, desk),
+        a_switchboard(tmp_path, desk.uri, "fallback: bridge") as server,
+    ):
+        answering = asyncio.create_task(desk.answer())
+        await asks_for_the_desk(caller, server)
+        await answering
+        caller.talking = desk.talking = True
+        async with asyncio.timeout(10):
+            await asyncio.gather(caller.until_loud(), desk.until_loud())
+        assert caller.call is not None and desk.call is not None
+        caller.call.hang_up()
+        await desk.call.ended()
+        call = await record_of(server)
+    assert call.facts["cause"] == "transferred", call.story()
+    assert [event["ok"] for event in call.of("TransferFinished")] == [True]
+    assert not [event for event in call.of("AgentSpoke") if event.get("line")], "nobody was briefed"
+
+
+async def test_a_released_transfer_leaves_the_phones_to_themselves(tmp_path: Path, recordings: Path) -> None:
+    """RFC 5589 §7: once the desk agrees, the caller's phone is sent to it with Replaces, and we are out of it."""
+    async with (
+        PjsipPhone(answer_with=200) as desk,
+        PjsipPhone() as caller,
+        a_switchboard(tmp_path, f"sip:desk@127.0.0.1:{desk.port}", "attended: yes, release: yes") as server,
+    ):
+        await caller.call(server.uri())
+        await caller.event("confirmed", timeout=20)
+        await caller.event("media")
+        await caller.listen()
+        await caller.dtmf("1")
+        await desk.event("confirmed", timeout=20)
+        await desk.event("media")
+        await desk.listen()
+        await desk.dtmf("1")
+        moved = await caller.event("transfer", timeout=20)
+        await caller.event("confirmed", call=moved["followed_by"])
+        await desk.event("replaced")
+        call = await server.last_call()
+        await server.finished(call)
+        await caller.say(recordings / "opening_hours.wav", timeout=None)
+        await desk.event("voice", timeout=20, seconds=0)
+    assert call.facts["cause"] == "transferred", call.story()
+    assert call.facts["transferred_to"].endswith(str(desk.port))
+
+
 async def test_a_message_after_the_beep_is_in_a_file_of_its_own(tmp_path: Path) -> None:
     """The beep is heard, the caller's sound is kept, `#` ends it, and call.json says where it is."""
     async with talkers() as (caller, desk), a_switchboard(tmp_path, desk.uri) as server:
