@@ -28,7 +28,7 @@ from pipeline.errors import ConfigError
 from pipeline.events import Event
 from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import AudioOut, CallControl, Llm, Stt, Tts, TurnModel, Voice
+from pipeline.ports import AudioOut, CallControl, Destination, Llm, Stt, Tts, TurnModel, Voice
 from pipeline.providers import registry
 from pipeline.providers.resilient import (
     FallbackLlm,
@@ -42,6 +42,7 @@ from pipeline.providers.resilient import (
 from pipeline.providers.script_model import phrases_of
 from pipeline.session import Services, Session
 from pipeline.speaking import numerals
+from telephony.dialplan.model import Destination as PlanDestination
 from telephony.dialplan.model import McpChoice, Persona, ProviderChoice, Route
 
 log = structlog.get_logger()
@@ -78,7 +79,7 @@ class Casting:
 
         Raises ConfigError for a provider, tool or class that cannot be had, naming the agent.
         """
-        self._vad(8000)
+        self.vad(8000)
         self._turn_model()
         for name, persona in personas.items():
             try:
@@ -116,7 +117,7 @@ class Casting:
         """The conversation of one call. Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
         agent = self.agent(route.agents, route.agent, emit)
-        services = Services(vad=self._vad(start.rate_hz), turn_model=self._turn_model())
+        services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[route.agent]
         options = TurnHandling.model_validate(persona.turn_handling)
         announces = route.recording == "announce" and start.state is None
@@ -155,7 +156,7 @@ class Casting:
         agent.tts = agent.tts or self._persona_tts(persona, emit)
         agent.may(
             handoffs={other: self._maker(personas, other, emit) for other in persona.handoff},
-            transfers=persona.transfer_to,
+            transfers={name: _destination(place) for name, place in persona.transfer_to.items()},
             phone=persona.tools,
         )
         return agent
@@ -253,9 +254,14 @@ class Casting:
             return None
         return _cached(self._turn_models, choice.name, choice.options, registry.create_turn)
 
-    def _vad(self, rate_hz: int) -> Any:
+    def vad(self, rate_hz: int) -> Any:
+        """Voice activity for one call at that rate."""
         choice = self._defaults.vad
         return registry.create_vad(choice.name, {"rate_hz": rate_hz, **choice.options})
+
+
+def _destination(place: PlanDestination) -> Destination:
+    return Destination(place.target, place.attended, place.ring, place.release, place.fallback)
 
 
 def _check(part: str, model: type[BaseModel], values: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ from pipeline.providers.script_model import (
 __all__ = ["ScriptedLlm", "phrases_of"]
 
 HAND_OVER = "hand_over"
+BRIEFING = "connect_caller"  # a tool that is offered only while a colleague is asked to take a caller over
 TEXT_SHARE = 0.34  # so much of what was said must belong to the phrase: "no, my bill ..." is not a "no"
 LONGEST_SLOT = 12  # words
 
@@ -105,6 +106,8 @@ class ScriptedLlm:
 
     def reply(self, messages: Sequence[Message], offered: set[str]) -> Iterator[LlmDelta]:
         """As chat, all at once. offered: names of the tools that may be called."""
+        if BRIEFING in offered:
+            return  # the lines are for callers; to a colleague the briefing has its own
         state = self._state(messages)
         if messages and messages[-1].role == "tool":
             yield from self._after_tool(messages, state)

@@ -13,7 +13,17 @@ from itertools import islice, takewhile
 
 from telephony.dialplan.document import Loc, nearest
 from telephony.dialplan.match import Index, Rule
-from telephony.dialplan.model import SLOTS, Defaults, DialPlan, GiveUp, Intent, McpChoice, Persona, Script
+from telephony.dialplan.model import (
+    SLOTS,
+    Defaults,
+    Destination,
+    DialPlan,
+    GiveUp,
+    Intent,
+    McpChoice,
+    Persona,
+    Script,
+)
 from telephony.dialplan.number import narrower, overlap, parse_pattern, uncovered
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -77,10 +87,24 @@ def _persona(name: str, persona: Persona, agents: Collection[str]) -> Iterator[F
             )
     if "transfer" in persona.tools and not persona.transfer_to:
         yield Finding((*loc, "tools"), "`transfer` is granted but there is no target. Add `transfer_to`.")
+    for place_name, place in persona.transfer_to.items():
+        yield from _destination((*loc, "transfer_to", place_name), place)
     yield from _secrets(loc, persona.model_dump(exclude={"script"}))
     yield from _providers(loc, persona)
     if persona.script:
         yield from _script((*loc, "script"), persona, persona.script)
+
+
+def _destination(loc: Loc, place: Destination) -> Iterator[Finding]:
+    """Keys that mean something together only."""
+    if place.release and not place.attended:
+        yield Finding(
+            (*loc, "release"), "`release` needs `attended: yes`: nobody was spoken to. Add it.", key=True
+        )
+    useless = "blind" if not place.attended else "bridge"
+    if place.fallback == useless:
+        does = "is attended and bridged" if place.attended else "is blind"
+        yield Finding((*loc, "fallback"), f"this transfer {does} anyway. Remove `fallback: {useless}`.")
 
 
 def _server(name: str, server: McpChoice) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ BUILT_IN_TOOLS = (
     "send_digits",
     "pause_recording",
     "resume_recording",
+    "take_message",
 )
 SLOTS = ("digits", "yes_no", "date", "number", "time")  # what a phrase leaves open; `{digits:4}` wants four
 
@@ -99,6 +100,11 @@ def _target(text: str) -> str:
             f"{text!r} is no transfer target. Write a SIP address (sip:desk@pbx.example.com) or a number."
         )
     return text
+
+
+def _destination(value: Any) -> Any:
+    """`sip:desk@pbx.example.com`, or `{target: ..., attended: yes}`."""
+    return {"target": value} if isinstance(value, str) else value
 
 
 def _uri(text: str) -> str:
@@ -314,11 +320,25 @@ class Defaults(PlanModel):
     announcement: Text = "This call is recorded."
 
 
+class Destination(PlanModel):
+    """Somebody a caller may be transferred to.
+
+    attended: the agent speaks to them first, and joins the two calls when they agree; ring: how long they may ring, s.
+    release: then the far sides connect the calls without us (REFER with Replaces), if they will. fallback: what is
+    done when that does not work: a blind transfer refused is bridged, an attended one nobody answered is blind."""
+
+    target: Annotated[str, AfterValidator(_target)]
+    attended: bool = False
+    ring: Duration = 25.0
+    release: bool = False
+    fallback: Literal["none", "bridge", "blind"] = "none"
+
+
 class Persona(PlanModel):
     """One agent. python: a class `package.module:Class` is the agent; then the file only adds to it.
 
     greeting: what it says first. tools: `package.module:function`, `hang_up`, `transfer`. handoff: agents it
-    may hand over to. transfer_to: name → SIP address it may transfer to. transfer_headers: lines of the REFER
+    may hand over to. transfer_to: name → whom it may transfer to. transfer_headers: lines of the REFER
     there. phrases: what else callers say, for the recogniser. pronounce: words its voice gets wrong → how they
     sound. silence: when the caller says nothing. fillers: said when an answer takes long. keys: a menu, key → what
     the caller means by it. expects: what the greeting asks for, such as `digits 4`.
@@ -335,7 +355,7 @@ class Persona(PlanModel):
     mcp: Annotated[dict[str, McpChoice | None], BeforeValidator(_servers)] = {}
     handoff: Names = ()
     python: Annotated[str, AfterValidator(_python)] | None = None
-    transfer_to: dict[str, Annotated[str, AfterValidator(_target)]] = {}
+    transfer_to: dict[str, Annotated[Destination, BeforeValidator(_destination)]] = {}
     transfer_headers: Annotated[dict[str, str], AfterValidator(_header_lines)] = {}
     turn_handling: dict[str, Tuning] = {}
     silence: dict[str, Tuning] = {}
