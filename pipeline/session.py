@@ -181,6 +181,7 @@ class Session:
                 tasks.create_task(self._begin(), name="enter")
                 await self._closed
                 listening.cancel()
+                self._succession.close()
                 self._speeches.close()
                 if self._ending is not None:
                     self._ending.cancel()
@@ -264,7 +265,7 @@ class Session:
         self._turn.endpointing.expectation = expectation
 
     def mask_keys(self, masked: bool) -> None:
-        """Keys pressed from now on are secret."""
+        """What is keyed and said from now on is secret."""
         self._answering.masked = masked
 
     async def run_task(self, task: Any) -> Any:
@@ -389,7 +390,7 @@ class Session:
             or stage.speeches is None
             or stage.speeches.busy
             or self._ending is not None
-            or (stage.tools is not None and stage.tools.running)
+            or (stage.tools is not None and stage.tools.running and not self._succession.in_task)
         ):
             patience.not_waiting()
             return
@@ -439,7 +440,8 @@ class Session:
     def _is_idle(self) -> bool:
         """Nobody speaks and nobody is owed an answer."""
         busy = self._speeches is not None and self._speeches.busy
-        return self._turn.floor is Floor.LISTENING and not busy and self._ending is None
+        listening = self._turn.floor is Floor.LISTENING and not self._succession.in_task
+        return listening and not busy and self._ending is None
 
     # ------------------------------------------------------------ comings and goings
 

@@ -73,8 +73,8 @@ class Speeches:
 
     @property
     def busy(self) -> bool:
-        """Is anything being said or about to be?"""
-        return bool(self._tasks)
+        """Is anything being said or about to be? A reply in which a task talks is not."""
+        return any(not reply.aside for reply in self._tasks)
 
     @property
     def paused(self) -> bool:
@@ -248,7 +248,7 @@ class Speeches:
 
     def wants_ahead(self, words: str, tries: int) -> bool:
         """Is there anything to gain from an answer to these words now?"""
-        if self._tasks or not words.strip():
+        if self.busy or not words.strip():
             return False
         if self._ahead is not None and same_words(self._ahead.words, words):
             return False

@@ -23,6 +23,19 @@ class Succession:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._handovers = 0
+        self._tasks: list[AgentTask[Any]] = []  # those that talk, the innermost last
+        self._over = False
+
+    @property
+    def in_task(self) -> bool:
+        """Does a task talk, and somebody wait for its result?"""
+        return bool(self._tasks)
+
+    def close(self) -> None:
+        """The call is over: no task will have a result."""
+        self._over = True
+        for task in self._tasks:
+            task.result.cancel()
 
     def caller_spoke(self) -> None:
         """A turn of the caller: agents may hand over again."""
@@ -69,23 +82,32 @@ class Succession:
         if stage.speeches is None:
             raise TaskFailed("The call is over.")
         asker, asking = stage.agent, stage.speeches.current
+        task.sent_by(asker, stage.services.llm)
         result = task.begin(stage.loop)
         if asking is not None:
             await stage.speeches.lend(asking)
+        self._tasks.append(task)
         try:
-            await self.enter(task, asker.name)
             stage.conversation.expect(task.expectation)
             stage.conversation.mask_keys(task.masked)
+            await self.enter(task, asker.name)
             return await result
         finally:
-            stage.conversation.mask_keys(False)
-            stage.conversation.expect(None)
-            async with stage.speeches.mouth.turn():  # what the task says is heard to its end
-                await task.on_exit()
-                await self._seat(asker)
-                stage.emit(AgentEntered(stage.now(), asker.name, task.name))
-            if asking is not None:
-                await stage.speeches.take_back(asking)
+            self._tasks.remove(task)
+            self._expect_again()
+            if not self._over:
+                async with stage.speeches.mouth.turn():  # what the task says is heard to its end
+                    await task.on_exit()
+                    await self._seat(asker)
+                    stage.emit(AgentEntered(stage.now(), asker.name, task.name))
+                if asking is not None:
+                    await stage.speeches.take_back(asking)
+
+    def _expect_again(self) -> None:
+        """What the task around the one that ended wants to hear, nothing if there is none."""
+        outer = self._tasks[-1] if self._tasks else None
+        self._stage.conversation.expect(outer.expectation if outer is not None else None)
+        self._stage.conversation.mask_keys(outer is not None and outer.masked)
 
     async def _seat(self, agent: Agent) -> None:
         """Have ears, voice and manners of this agent."""

@@ -83,6 +83,7 @@ class ScriptedLlm:
     """
 
     name = "scripted"
+    improvises = False  # it knows its lines and nothing else: tasks understand by rules alone
 
     def __init__(self, script: Mapping[str, Any] | Script | None = None, *, threshold: float = 0.75) -> None:
         self._script = read_script(script)
