@@ -16,6 +16,7 @@ from pipeline.agent.tasks import parse
 from pipeline.agent.tools import StopResponse, function_tool
 from pipeline.errors import ToolError
 from pipeline.hearing.expectation import Expectation
+from pipeline.hearing.numerals import words_of
 
 T = TypeVar("T")
 By: TypeAlias = Literal["voice", "keys"]
@@ -62,7 +63,7 @@ class Ask(AgentTask[T], Generic[T]):
     question, again: how it is asked first, and when that did not help, in turn. confirm: read the answer back and ask
     whether it is right; None: what was said, not what was keyed in. tries: so many answers that cannot be taken or were
     not right, then TaskFailed. check: a reason why a value cannot be taken, None if it can. keys_timeout_s: the pause
-    that ends an entry. The rest: see Agent.
+    that ends an entry. label: what callers call it. The rest: see Agent.
     """
 
     label = "answer"  # what it is about, in the caller's words
@@ -84,8 +85,10 @@ class Ask(AgentTask[T], Generic[T]):
         instructions: str = "",
         turn_handling: dict[str, Any] | None = None,
         silence: dict[str, Any] | None = None,
+        label: str = "",
         **options: Any,
     ) -> None:
+        self.label = label or self.label
         handling: dict[str, Any] = {"preemptive": False}  # rules answer at once
         if keys_timeout_s is not None:
             handling["keys_timeout_ms"] = round(keys_timeout_s * 1000)
@@ -287,7 +290,7 @@ class Ask(AgentTask[T], Generic[T]):
 
     def _other_topic(self, text: str) -> str | None:
         """Which other task of the group do these words want back to?"""
-        said = f" {' '.join(parse.words_of(text, 'en'))} "
+        said = f" {' '.join(words_of(text, 'en'))} "
         if not any(f" {word} " in said for word in CHANGES):
             return None
         named = [topic for topic, names in self.topics.items() if any(f" {name} " in said for name in names)]

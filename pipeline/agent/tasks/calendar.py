@@ -58,7 +58,7 @@ class _Dated(Ask[T], Generic[T]):
 
 
 class AskDate(_Dated[date]):
-    """A day: "next Friday", "the third of March", "in two weeks"; by keys, month and day (day and month with day_first).
+    """A day: "next Friday", "the third of March", "in two weeks"; by keys, month and day, or day and month.
 
     with_year: have the year said, as for dates of birth (`past=True, with_year=True`)."""
 
@@ -151,7 +151,7 @@ class AskTime(_Dated[time]):
 
 
 class AskMoment(_Dated[datetime]):
-    """A day and a time of day, said together or one after the other. The value is aware of the time zone if tz is given.
+    """A day and a time of day, together or one after the other. The value is aware of the time zone if tz is given.
 
     opens, closes: the hours that may be had."""
 

@@ -62,7 +62,7 @@ class AskDigits(Ask[str]):
         return self._counted(parse.digits(text), self._begun)
 
     def read_keys(self, keys: str) -> str | More | Wrong | None:
-        return self._counted(keys, "")
+        return self._counted(keys, self._begun)
 
     def _counted(self, found: str, begun: str) -> str | More | Wrong | None:
         if not found:
@@ -187,7 +187,9 @@ class AskPhoneNumber(Ask[str]):
         """Note the telephone number.
 
         number: its digits, with a leading + if the caller named a country code."""
-        return self.offer(self._number(re.sub(r"\D", "", number), number.strip().startswith("+")))
+        reading = self._number(re.sub(r"\D", "", number), number.strip().startswith("+"))
+        self.forget()
+        return self.offer(Wrong("That number is too short.") if isinstance(reading, More) else reading)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

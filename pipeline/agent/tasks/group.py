@@ -10,6 +10,7 @@ from pipeline.agent.task import TaskFailed
 from pipeline.agent.tasks import parse
 from pipeline.agent.tasks.ask import CONFIRMING, Ask, GoBack, More, Wrong
 from pipeline.agent.tools import FunctionTool, RunContext, StopResponse, function_tool
+from pipeline.hearing.numerals import words_of
 
 T = TypeVar("T")
 MOST_ROUNDS = 20  # tasks in one group, those that are done again included
@@ -18,9 +19,9 @@ MOST_ROUNDS = 20  # tasks in one group, those that are done again included
 class TaskGroup(Generic[T]):
     """Tasks by name. `await TaskGroup(Booking, name=AskName, phone=AskPhoneNumber).run(context)` gives a Booking.
 
-    into: made of the results, a dataclass or a TypedDict for instance; `dict` will do. Each task is a class or a function
-    that makes one: it is made anew when the caller goes back to it. A label of its own (`Ask.label`) and its name are
-    what callers call it by. summary: read everything back at the end and ask whether it is right."""
+    into: made of the results, a dataclass or a TypedDict for instance; `dict` will do. Each task is a class or a
+    function that makes one: it is made anew when the caller goes back to it. Callers call it by its `label` and by its
+    name here. summary: read everything back at the end and ask whether it is right."""
 
     def __init__(
         self, into: Callable[..., T], /, *, summary: bool = True, **tasks: Callable[[], Ask[Any]]
@@ -89,7 +90,7 @@ class _Summary(Ask[bool]):
         self.tools["go_back"] = _go_back(self)
 
     def read(self, text: str) -> bool | More | Wrong | None:
-        said = f" {' '.join(parse.words_of(text, 'en'))} "
+        said = f" {' '.join(words_of(text, 'en'))} "
         named = [topic for topic, names in self.topics.items() if any(f" {name} " in said for name in names)]
         answer = parse.yes_no(text)
         if named and answer is not True:
@@ -103,7 +104,7 @@ class _Summary(Ask[bool]):
         return answer
 
     def read_keys(self, keys: str) -> bool | More | Wrong | None:
-        return {"1": True, "2": More(self._which)}.get(keys)
+        return self.read({"1": "yes", "2": "no"}.get(keys, ""))
 
     @function_tool
     def record(self) -> str:
@@ -128,4 +129,4 @@ def _go_back(task: Ask[Any]) -> FunctionTool:
 
 
 def _plain(text: str) -> str:
-    return " ".join(parse.words_of(text.replace("_", " "), "en"))
+    return " ".join(words_of(text.replace("_", " "), "en"))

@@ -11,10 +11,31 @@ from collections.abc import Iterable, Sequence
 from pipeline.hearing.numerals import digit_groups, words_of
 from pipeline.hearing.spelling import ALPHABETS, DOUBLES, LINKS, spelled
 
-YES = (
-    "yes yeah yep yup ok okay correct right exactly sure absolutely definitely perfect fine indeed certainly aye"
-).split(" ")
-NO = "no nope nah wrong incorrect not never".split(" ")
+
+def _words(text: str) -> list[str]:
+    return text.split(" ")
+
+
+YES = [
+    "yes",
+    "yeah",
+    "yep",
+    "yup",
+    "ok",
+    "okay",
+    "correct",
+    "right",
+    "exactly",
+    "sure",
+    "absolutely",
+    "definitely",
+    "perfect",
+    "fine",
+    "indeed",
+    "certainly",
+    "aye",
+]
+NO = _words("no nope nah wrong incorrect not never")
 YES_PHRASES = (
     "that's it",
     "that is it",
@@ -36,8 +57,8 @@ NO_PHRASES = (
 )
 ONLY_NO = ("not right", "not correct", "that's not", "that is not", "is not")  # "right" in them is no yes
 CORRECTION = re.compile(
-    r"^.*(?:\bno,? (?:sorry|wait|i mean|it's|it is|make that)|\bsorry,? i mean\b|\bi mean\b|\bcorrection\b|\bmake that\b"
-    r"|\bactually\b|\bscratch that\b|\brather\b|\bno,?(?= \S)|\bsorry\b|\bwait\b)",
+    r"^.*(?:\bno,? (?:sorry|wait|i mean|it's|it is|make that)|\bsorry,? i mean\b|\bi mean\b|\bcorrection\b"
+    r"|\bmake that\b|\bactually\b|\bscratch that\b|\brather\b|\bno,?(?= \S)|\bsorry\b|\bwait\b)",
     re.IGNORECASE | re.DOTALL,
 )
 DECLINES = (
@@ -49,8 +70,8 @@ CANCELS = (
     "cancel", "cancel that", "cancel it", "cancel please", "please cancel", "never mind", "nevermind", "forget it",
     "forget about it", "stop", "stop it", "stop that", "i want to cancel", "i changed my mind", "let's stop",
 )  # fmt: skip
-FILLERS = frozenset("um uh er erm hmm well so okay ok sure yes yeah hello hi alright oh and".split(" "))
-POLITE = frozenset("please thanks thank you bye".split(" "))
+FILLERS = frozenset(_words("um uh er erm hmm well so okay ok sure yes yeah hello hi alright oh and"))
+POLITE = frozenset(_words("please thanks thank you bye"))
 
 _NAME_TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _NAME_LEADS = (
@@ -60,11 +81,74 @@ _NAME_LEADS = (
     "first name", "last name", "surname", "name", "of course",
 )  # fmt: skip
 _NO_NAMES = frozenset(
-    "a an the i you he she we they what why how who when where which no not can could would do does did is are was"
-    " my your me it to for with about because want need have has please sorry don't know said that this there here"
-    " yes wrong correct right nothing none speak talk person help question repeat again pardon hold wait change".split(
-        " "
-    )
+    [
+        "a",
+        "an",
+        "the",
+        "i",
+        "you",
+        "he",
+        "she",
+        "we",
+        "they",
+        "what",
+        "why",
+        "how",
+        "who",
+        "when",
+        "where",
+        "which",
+        "no",
+        "not",
+        "can",
+        "could",
+        "would",
+        "do",
+        "does",
+        "did",
+        "is",
+        "are",
+        "was",
+        "my",
+        "your",
+        "me",
+        "it",
+        "to",
+        "for",
+        "with",
+        "about",
+        "because",
+        "want",
+        "need",
+        "have",
+        "has",
+        "please",
+        "sorry",
+        "don't",
+        "know",
+        "said",
+        "that",
+        "this",
+        "there",
+        "here",
+        "yes",
+        "wrong",
+        "correct",
+        "right",
+        "nothing",
+        "none",
+        "speak",
+        "talk",
+        "person",
+        "help",
+        "question",
+        "repeat",
+        "again",
+        "pardon",
+        "hold",
+        "wait",
+        "change",
+    ]
 )
 _EMAIL = re.compile(r"[a-z0-9][a-z0-9._%+-]{0,63}@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
 _EMAIL_LEADS = (
@@ -124,7 +208,11 @@ def cancels(text: str) -> bool:
 
 def digits(text: str, language: str = "en-US") -> str:
     """All digits that were read out or written, "" if there are none; those before a correction do not count."""
-    return "".join(group.digits for group in digit_groups(words_of(corrected(text), language), language))
+    words = words_of(corrected(text), language)
+    groups = digit_groups(words, language)
+    found = "".join(group.digits for group in groups)
+    others = len(words) - sum(group.end - group.start for group in groups)
+    return "" if len(found) < 3 and others >= 2 * len(found) else found  # "the usual one"
 
 
 def letters(text: str, language: str = "en-US") -> str:

@@ -285,15 +285,10 @@ def _spoken_clock(words: Sequence[str]) -> tuple[int, int] | None:
             return int(group.digits[:-2]), int(group.digits[-2:])
         if len(group.digits) > 2 or int(group.digits) > 23:
             continue
-        minutes = "".join(
-            other.digits for other in groups[at + 1 :] if other.start == _next(groups, at, other)
-        )
-        return int(group.digits), int(minutes[:2]) if len(minutes) == 2 and int(minutes) < 60 else 0
+        said, end = "", group.end
+        for other in groups[at + 1 :]:
+            if other.start != end:
+                break
+            said, end = said + other.digits, other.end
+        return int(group.digits), int(said) if len(said) == 2 and int(said) < 60 else 0
     return None
-
-
-def _next(groups: Sequence[object], at: int, other: object) -> int:
-    """Where the group behind this one begins, if nothing is between them."""
-    ends = [getattr(group, "end", 0) for group in groups]
-    place = groups.index(other)
-    return ends[place - 1]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.agent.agent import Agent
-
 from pipeline.agent.task import AgentTask, TaskFailed
 from pipeline.agent.tasks import TaskGroup
 from pipeline.ports import Final, Frame, Hints, Llm, Partial, SttEvent
@@ -106,13 +105,20 @@ async def _call(make: Callable[[], Made], lines: Sequence[str], llm: Llm | None,
                 outcome[1] = failed
             self.session.end_call("done")
 
+    rig = await call(Desk(), lines, llm=llm, seconds=seconds)
+    return Outcome(outcome[0], outcome[1], rig)
+
+
+async def call(agent: Agent, lines: Sequence[str], *, llm: Llm | None = None, seconds: float = 120.0) -> Rig:
+    """One call with this agent, until it hangs up."""
     stt = StreamingStt()
+    agent.stt = stt
     speech: list[tuple[float, float]] = []
-    rig = Rig(Desk(), stt=stt, llm=llm or ScriptedLlm(), tts=FakeTts(RATE, 15.0), speech=speech)
+    rig = Rig(agent, stt=stt, llm=llm or ScriptedLlm(), tts=FakeTts(RATE, 15.0), speech=speech)
     caller = asyncio.create_task(_talk(rig, stt, speech, list(lines)))
     await rig.run(seconds)
     caller.cancel()
-    return Outcome(outcome[0], outcome[1], rig)
+    return rig
 
 
 async def _talk(rig: Rig, stt: StreamingStt, speech: list[tuple[float, float]], lines: list[str]) -> None:

@@ -39,7 +39,7 @@ def _right(make: Callable[[], Made], table: Table) -> None:
         value = outcome.why if outcome.failed is not None else outcome.value
         if value != wanted:
             missed.append(f"{lines} gave {value!r}, not {wanted!r}")
-    assert len(missed) <= len(table) * (1 - ENOUGH), "\n".join(missed)
+    assert len(table) - len(missed) >= ENOUGH * len(table), "\n".join(missed)
 
 
 def test_names_are_understood_by_voice() -> None:
@@ -207,7 +207,8 @@ def test_a_day_and_an_hour_come_together_or_one_by_one() -> None:
 
 
 def test_addresses_are_understood_by_voice() -> None:
-    home = Address("Main Street", "12", "62704", "Springfield")
+    street = "Main Street"
+    home = Address(street, "12", "62704", "Springfield")
     table: Table = [
         (["twelve main street", "six two seven zero four", "springfield", "yes"], home),
         (["12 Main Street, Springfield, 62704", "yes"], home),
@@ -217,7 +218,7 @@ def test_addresses_are_understood_by_voice() -> None:
         (["twelve main street", "six two seven", "six two seven zero four", "springfield", "yes"], home),
         (["ten oak road", "six two seven zero four", "springfield", "no",
           "twelve main street", "six two seven zero four", "springfield", "yes"], home),
-        (["twelve b main street", "62704", "springfield", "yes"], Address("Main Street", "12b", "62704", "Springfield")),
+        (["twelve b main street", "62704", "springfield", "yes"], Address(street, "12b", "62704", "Springfield")),
         (["i'd rather not"], "declined"),
     ]  # fmt: skip
     _right(AskAddress, table)
