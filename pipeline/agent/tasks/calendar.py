@@ -112,7 +112,7 @@ class AskDate(_Dated[date]):
 
 
 class AskTime(_Dated[time]):
-    """A time of day. earliest, latest: the hours that may be had; they also tell whether "four" is in the morning."""
+    """A time of day. opens, closes: the hours that may be had; they also tell whether "four" is in the morning."""
 
     label = "time"
     takes_keys = True

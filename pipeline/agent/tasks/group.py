@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from pipeline.agent.conversation import Conversation
 from pipeline.agent.task import TaskFailed
 from pipeline.agent.tasks import parse
-from pipeline.agent.tasks.ask import CONFIRMING, Ask, GoBack, More, Wrong
+from pipeline.agent.tasks.ask import CHANGES, CONFIRMING, Ask, GoBack, More, Wrong
 from pipeline.agent.tools import FunctionTool, RunContext, StopResponse, function_tool
 from pipeline.hearing.numerals import words_of
 
@@ -43,7 +43,7 @@ class TaskGroup(Generic[T]):
                 await self._run(topic, words, where)
                 words, topic = "", self._next()
             except GoBack as back:
-                topic, words = back.topic, parse.behind_answer(back.text)
+                topic, words = back.topic, self._new_value(back)
             if topic is None and not self._summary:
                 return self._into(**self._results)
         raise TaskFailed("The caller went round and round.", "not_understood")
@@ -62,6 +62,17 @@ class TaskGroup(Generic[T]):
         value = await task.run(where)
         self._results[topic] = value
         self._said[topic] = task.read_back(value).removesuffix(" Is that right?").rstrip(". ")
+
+    def _new_value(self, back: GoBack) -> str:
+        """What the caller said behind "the name is wrong", "change my name to": perhaps the right value."""
+        words = words_of(back.text, "en")
+        said = f" {' '.join(words)} "
+        marks = (*CHANGES, *self._names.get(back.topic, ()), "is", "it's", "to", "be", "should be")
+        end = max(
+            (said.rfind(f" {mark} ") + len(mark) + 1 for mark in marks if f" {mark} " in said), default=0
+        )
+        behind = len(said[end:].split())
+        return " ".join(back.text.split()[-behind:]) if behind else ""
 
     def _ask_summary(self) -> Ask[bool]:
         return _Summary(self._said, self._names)

@@ -280,7 +280,19 @@ def test_a_caller_may_go_back_to_what_was_said_before() -> None:
         [*GROUP_LINES, "no", "the name", "peter smith", "yes", "yes"],
     ]  # fmt: skip
     for lines in calls:
-        assert ask(_group, lines).value == wanted, lines
+        outcome = ask(_group, lines)
+        assert outcome.value == wanted, lines
+        assert _spoken(outcome).count("What is your name, please?") == 2, "nothing else was taken for a name"
+
+
+def test_a_new_value_may_come_with_the_wish_to_change_it() -> None:
+    for words in (
+        "no change my name to peter smith",
+        "the name should be peter smith",
+        "no the name is peter smith",
+    ):
+        outcome = ask(_group, [*GROUP_LINES, words, "yes", "yes"])
+        assert outcome.value.name == Name("Peter", "Smith"), words
 
 
 def test_a_correction_that_holds_the_right_value_needs_no_second_question() -> None:

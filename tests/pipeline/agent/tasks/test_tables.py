@@ -101,7 +101,7 @@ def test_phone_numbers_are_understood_by_voice_and_keys() -> None:
 
 def test_german_phone_numbers_belong_to_germany() -> None:
     table: Table = [
-        (["zero three zero two five nine three oh two four six", "yes"], "+49302593 0246".replace(" ", "")),
+        (["zero three zero two five nine three oh two four six", "yes"], "+493025930246"),
         (["keys 030901820#"], "+4930901820"),
         (["plus one four one five five five five two six seven one", "yes"], "+14155552671"),
     ]
