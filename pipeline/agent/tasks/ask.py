@@ -300,6 +300,6 @@ class Ask(AgentTask[T], Generic[T]):
 
 
 CHANGES = (
-    "wrong", "change", "correct the", "correct my", "go back", "wait", "mistake", "incorrect", "not right", "isn't right",
-    "fix", "back", "different", "again",
+    "wrong", "change", "correct the", "correct my", "go back", "wait", "mistake", "incorrect", "not right",
+    "isn't right", "fix", "back", "different", "again",
 )  # fmt: skip
