@@ -109,6 +109,11 @@ class Answering:
             self._decided = self._stage.now()
             self._commit(kept, True, 1.0, self._stage.now())
 
+    def typed(self, text: str, now: float) -> None:
+        """The caller wrote a whole turn."""
+        self._decided = now
+        self._commit(text, True, 1.0, now, by="text")
+
     # ------------------------------------------------------------ keys
 
     def key(self, digit: str, now: float) -> None:
@@ -180,6 +185,8 @@ class Answering:
         stage = self._stage
         self._owed, self._carried = False, ""
         self._committed()
+        if stage.asked_once:
+            stage.turn.endpointing.expectation, stage.asked_once = None, False
         stage.happened(Understood(), now)
         clock = ResponseClock(stage.turn.spoke_until, self._decided, max(now, self._decided))
         waited_ms = round((clock.decided - clock.spoke_until) * 1000, 1)

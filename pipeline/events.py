@@ -73,7 +73,7 @@ class UserTurnCommitted(Event):
     """The caller said something and is owed an answer.
 
     spoke_until: their last speech. waited_ms: from there to the decision that the turn is over.
-    stt_ms: from the decision to the recogniser's last word. by: "voice" or "keys".
+    stt_ms: from the decision to the recogniser's last word. by: "voice", "keys" or "text".
     """
 
     text: str

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History
+from pipeline.agent.task import TaskFailed
 from pipeline.answering import HIDDEN, Answering
 from pipeline.canned import lines
 from pipeline.errors import ProviderError
@@ -123,6 +124,22 @@ class Session:
         """The one that talks."""
         return self._stage.agent
 
+    @property
+    def at_rest(self) -> bool:
+        """It is the caller's turn: nobody speaks, answers or takes over. Tools may still run that reported so."""
+        talking = self._speeches is not None and self._speeches.talking
+        return (
+            self._turn.floor is Floor.LISTENING
+            and not talking
+            and self._ending is None
+            and not self._succession.moving
+        )
+
+    @property
+    def tools_running(self) -> int:
+        """How many tools run now."""
+        return self._stage.tools.running if self._stage.tools is not None else 0
+
     # ------------------------------------------------------------ on the clock
 
     def hear(self, frame: Frame, now: float) -> None:
@@ -158,6 +175,12 @@ class Session:
         self._happened(Keyed(), now)
         self._answering.key(digit, now)
 
+    def typed(self, text: str, now: float) -> None:
+        """The caller wrote this instead of saying it: a turn, complete."""
+        self._patience.heard()
+        self._happened(Keyed(), now)
+        self._answering.typed(text, now)
+
     def caller_held(self, held: bool, now: float) -> None:
         """The caller's phone asks us to wait, or is back."""
         self._waiting.caller_held(held, now)
@@ -181,7 +204,6 @@ class Session:
                 tasks.create_task(self._begin(), name="enter")
                 await self._closed
                 listening.cancel()
-                self._succession.close()
                 self._speeches.close()
                 if self._ending is not None:
                     self._ending.cancel()
@@ -202,6 +224,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._closed.set_result(reason)
+        self._succession.close()
 
     def checkpoint(self) -> dict[str, Any]:
         """What another process would need to go on with this conversation. Plain values."""
@@ -210,7 +233,11 @@ class Session:
     async def _begin(self) -> None:
         self._show_state("listening")
         await self._waiting.announce()
-        await self._succession.enter(self.agent, "")
+        try:
+            await self._succession.enter(self.agent, "")
+        except TaskFailed:
+            if not self._closed.done():
+                raise
 
     def _outside(self, tasks: asyncio.TaskGroup) -> Outside:
         return Outside(
@@ -262,7 +289,7 @@ class Session:
 
     def expect(self, expectation: Expectation | None) -> None:
         """What the caller has been asked for."""
-        self._turn.endpointing.expectation = expectation
+        self._turn.endpointing.expectation, self._stage.asked_once = expectation, False
 
     def mask_keys(self, masked: bool) -> None:
         """What is keyed and said from now on is secret."""
@@ -388,7 +415,7 @@ class Session:
             deaf
             or self._turn.floor is not Floor.LISTENING
             or stage.speeches is None
-            or stage.speeches.busy
+            or stage.speeches.talking
             or self._ending is not None
             or (stage.tools is not None and stage.tools.running and not self._succession.in_task)
         ):

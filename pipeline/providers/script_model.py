@@ -43,6 +43,7 @@ class Intent(Step):
     then_say: once the tool has answered; `{result}` is its answer, `{result.name}` a field of a JSON answer.
     collect: has the caller asked for something first; what they say is `{result}` in the tool's arguments, or in
     then_say if there is no tool. else_say: if it could not be had.
+    expects: what its last words ask for, as in Expectation.parse.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Intent(Step):
     then_say: Texts = ()
     collect: dict[str, Any] | None = None
     else_say: Texts = ()
+    expects: str = ""
 
 
 class Script(_Lines):

@@ -13,6 +13,7 @@ from pipeline.agent.tasks import TaskGroup
 from pipeline.ports import Final, Frame, Hints, Llm, Partial, SttEvent
 from pipeline.providers.fake import FakeTts
 from pipeline.providers.scripted import ScriptedLlm
+from pipeline.testing.caller import Says
 from pipeline.testing.virtual_clock import run
 from tests.pipeline.rig import RATE, Rig
 
@@ -113,15 +114,14 @@ async def call(agent: Agent, lines: Sequence[str], *, llm: Llm | None = None, se
     """One call with this agent, until it hangs up."""
     stt = StreamingStt()
     agent.stt = stt
-    speech: list[tuple[float, float]] = []
-    rig = Rig(agent, stt=stt, llm=llm or ScriptedLlm(), tts=FakeTts(RATE, 15.0), speech=speech)
-    caller = asyncio.create_task(_talk(rig, stt, speech, list(lines)))
+    rig = Rig(agent, stt=stt, llm=llm or ScriptedLlm(), tts=FakeTts(RATE, 15.0))
+    caller = asyncio.create_task(_talk(rig, stt, list(lines)))
     await rig.run(seconds)
     caller.cancel()
     return rig
 
 
-async def _talk(rig: Rig, stt: StreamingStt, speech: list[tuple[float, float]], lines: list[str]) -> None:
+async def _talk(rig: Rig, stt: StreamingStt, lines: list[str]) -> None:
     loop = asyncio.get_running_loop()
     spoken_since = 0  # ticks of the agent's speech after this one count
     while lines:
@@ -135,8 +135,7 @@ async def _talk(rig: Rig, stt: StreamingStt, speech: list[tuple[float, float]], 
         if line.startswith(KEYS):
             await _press(rig.session, line.removeprefix(KEYS))
         else:
-            now = loop.time()
-            speech.append((now, now + SPEAKS_S))
+            rig.call.add(Says("", loop.time(), SPEAKS_S))
             stt.say(line.removeprefix(OVER))
             await asyncio.sleep(SPEAKS_S)
         spoken_since = len(rig.heard)
