@@ -20,15 +20,16 @@ class AskingAgain:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def look(self, now: float, *, otherwise_busy: bool) -> None:
-        """Is it the caller's turn, and do they say nothing? otherwise_busy: nobody listens, or the call is ending."""
+    def look(self, now: float, *, otherwise_busy: bool, in_task: bool) -> None:
+        """Is it the caller's turn, and do they say nothing? otherwise_busy: nobody listens, or the call is ending.
+        in_task: a task talks, and the tool that waits for it does no work."""
         stage, patience = self._stage, self._stage.patience
         if (
             otherwise_busy
             or stage.turn.floor is not Floor.LISTENING
             or stage.speeches is None
-            or stage.speeches.busy
-            or (stage.tools is not None and stage.tools.running)
+            or stage.speeches.talking
+            or (stage.tools is not None and stage.tools.running and not in_task)
         ):
             patience.not_waiting()
             return

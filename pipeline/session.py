@@ -159,7 +159,8 @@ class Session:
             self._happened(voice, now)
         self._time_up(now)
         self._answering.keys_due(now)
-        self._asking_again.look(now, otherwise_busy=deaf or self._ending is not None)
+        busy = deaf or self._ending is not None
+        self._asking_again.look(now, otherwise_busy=busy, in_task=self._succession.in_task)
 
     def speak(self, now: float) -> Frame | None:
         """The next 20 ms for the phone, None while there is nothing to say."""
@@ -297,7 +298,7 @@ class Session:
         self._turn.endpointing.expectation, self._stage.asked_once = expectation, False
 
     def mask_keys(self, masked: bool) -> None:
-        """Keys pressed from now on are secret."""
+        """What is keyed and said from now on is secret."""
         self._answering.masked = masked
 
     async def run_task(self, task: Any) -> Any:
@@ -451,7 +452,8 @@ class Session:
     def _is_idle(self) -> bool:
         """Nobody speaks and nobody is owed an answer."""
         busy = self._speeches is not None and self._speeches.busy
-        return self._turn.floor is Floor.LISTENING and not busy and self._ending is None
+        listening = self._turn.floor is Floor.LISTENING and not self._succession.in_task
+        return listening and not busy and self._ending is None
 
     # ------------------------------------------------------------ comings and goings
 

@@ -259,7 +259,7 @@ class Speeches:
 
     def wants_ahead(self, words: str, tries: int) -> bool:
         """Is there anything to gain from an answer to these words now?"""
-        if self._tasks or not words.strip():
+        if self.talking or not words.strip():
             return False
         if self._ahead is not None and same_words(self._ahead.words, words):
             return False

@@ -28,12 +28,18 @@ class Succession:
         self._handovers = 0
         self._changing: set[asyncio.Task[Any] | None] = set()  # tasks that bring somebody in
         self._mouth_with: asyncio.Task[Any] | None = None  # the one of those that keeps everybody silent
-        self._asking: list[AgentTask[Any]] = []  # they wait for the caller
+        self._asking: list[AgentTask[Any]] = []  # they wait for the caller, the innermost last
+        self._over = False
 
     @property
     def moving(self) -> bool:
         """Is somebody taking over right now? Not while a task waits for the caller."""
         return bool(self._changing)
+
+    @property
+    def in_task(self) -> bool:
+        """Does a task talk, and somebody wait for its result?"""
+        return bool(self._asking)
 
     def caller_spoke(self) -> None:
         """A turn of the caller: agents may hand over again."""
@@ -41,6 +47,7 @@ class Succession:
 
     def close(self) -> None:
         """The call is over: nobody will answer."""
+        self._over = True
         for task in self._asking:
             task.fail("The call is over.")
 
@@ -95,9 +102,10 @@ class Succession:
     async def run_task(self, task: AgentTask[Any]) -> Any:
         """Let a task talk until it has its result. Raises TaskFailed if it cannot be had."""
         stage = self._stage
-        if stage.speeches is None:
+        if stage.speeches is None or self._over:
             raise TaskFailed("The call is over.")
         asker, asking = stage.agent, stage.speeches.current
+        task.sent_by(asker, stage.services.llm)
         result = task.begin(stage.loop)
         self._asking.append(task)
         if asking is not None:
@@ -107,15 +115,14 @@ class Succession:
             self._mouth_with = None
             stage.speeches.mouth.give()
         try:
-            await self.enter(task, asker.name)
             stage.conversation.expect(task.expectation)
             stage.conversation.mask_keys(task.masked)
+            await self.enter(task, asker.name)
             with self._change_of_agents(False):
                 return await result
         finally:
             self._asking.remove(task)
-            stage.conversation.mask_keys(False)
-            stage.conversation.expect(None)
+            self._expect_again()
             with self._change_of_agents():
                 async with stage.speeches.mouth.turn():  # what the task says is heard to its end
                     await task.on_exit()
@@ -126,6 +133,12 @@ class Succession:
                 if entering is not None:
                     await stage.speeches.mouth.take()
                     self._mouth_with = entering
+
+    def _expect_again(self) -> None:
+        """What the task around the one that ended wants to hear, nothing if there is none."""
+        outer = self._asking[-1] if self._asking else None
+        self._stage.conversation.expect(outer.expectation if outer is not None else None)
+        self._stage.conversation.mask_keys(outer is not None and outer.masked)
 
     @contextmanager
     def _change_of_agents(self, now: bool = True) -> Iterator[None]:

@@ -15,6 +15,7 @@ from offhook.switch.metrics import Metrics
 from pipeline.events import EVENTS
 from pipeline.options import Silence, TurnHandling
 from telephony.dialplan.model import (
+    Collect,
     Defaults,
     Destination,
     DialPlan,
@@ -50,7 +51,19 @@ def test_every_setting_is_in_the_reference_and_its_default_in_the_shipped_file(n
 
 @pytest.mark.parametrize(
     "model",
-    [DialPlan, Defaults, Destination, McpChoice, Persona, NumberRoute, Script, Intent, TurnHandling, Silence],
+    [
+        DialPlan,
+        Defaults,
+        Destination,
+        McpChoice,
+        Persona,
+        NumberRoute,
+        Script,
+        Intent,
+        Collect,
+        TurnHandling,
+        Silence,
+    ],
 )
 def test_every_key_of_the_dial_plan_is_in_the_reference(model: type[BaseModel]) -> None:
     assert set(model.model_fields) - NAMED == set()

@@ -23,6 +23,7 @@ from offhook.models.client import HostedStt
 from offhook.settings import Providers, ProviderSettings
 from pipeline.agent.agent import Agent
 from pipeline.agent.mcp import McpServer
+from pipeline.agent.tasks.collect import collect_tool
 from pipeline.agent.tools import FunctionTool, function_tool
 from pipeline.errors import ConfigError
 from pipeline.events import Event
@@ -151,6 +152,8 @@ class Casting:
         agent.pronounce = agent.pronounce.with_words(persona.pronounce)
         for server, choice in persona.mcp.items():
             agent.tools.add(self._server(server, choice))
+        if steps := _collected(persona):
+            agent.tools["collect"] = collect_tool(steps)
         agent.stt = agent.stt or self._persona_stt(persona, emit)
         agent.llm = agent.llm or self._persona_llm(persona, emit)
         agent.tts = agent.tts or self._persona_tts(persona, emit)
@@ -325,6 +328,12 @@ def _scripted(choice: Choice, persona: Persona) -> Choice:
 
 def _script(persona: Persona) -> dict[str, Any]:
     return persona.script.model_dump(mode="json") if persona.script else {}
+
+
+def _collected(persona: Persona) -> dict[str, dict[str, Any]]:
+    """What its intents ask callers for: intent → arguments of `make_task`."""
+    intents = persona.script.intents if persona.script else ()
+    return {intent.name: intent.collect.model_dump() for intent in intents if intent.collect}
 
 
 def _voice(persona: Persona, tts_name: str) -> Voice:

@@ -60,7 +60,8 @@ class Conversation(Protocol):
         """What the caller has been asked for: the turn ends when that is complete, and waits while it is not."""
 
     def mask_keys(self, masked: bool) -> None:
-        """Keys pressed from now on are secret: they are in no event, history, log or prompt."""
+        """What the caller keys in and says from now on is secret: it is in no event, history, log or prompt. Only the
+        agent's own `on_keys` and `on_user_turn_completed` get it."""
 
     async def run_task(self, task: Any) -> Any:
         """Let an AgentTask talk to the caller until it has its result; `task.run(session)` says it with types."""

@@ -141,6 +141,13 @@ def _script(loc: Loc, persona: Persona, script: Script) -> Iterator[Finding]:
             )
         if intent.arguments and not intent.tool:
             yield Finding((*here, "arguments"), "arguments without a `tool`. Add the tool or remove them.")
+        if intent.else_say and not intent.collect:
+            yield Finding(
+                (*here, "else_say"), "else_say without `collect`. Add what to collect or remove it."
+            )
+        if intent.collect and intent.collect.what.startswith("yes_no") and not intent.collect.question:
+            fact = "yes or no to what? Write collect: {what: yes_no, question: Is it urgent?}."
+            yield Finding((*here, "collect"), fact)
         yield from _actions(here, persona, intent)
         yield from _placeholders(here, intent)
     if script.give_up:
@@ -156,6 +163,8 @@ def _actions(loc: Loc, persona: Persona, step: Intent | GiveUp) -> Iterator[Find
         if value
     ]
     done += ["hang_up"] if step.hang_up else []
+    if isinstance(step, Intent) and step.collect and not tool:
+        done.insert(0, "collect")
     if len(done) > 1:
         yield Finding(
             (*loc, done[-1]), f"one step does one thing, here {' and '.join(done)}. Keep one.", key=True
@@ -185,8 +194,10 @@ def _placeholders(loc: Loc, intent: Intent) -> Iterator[Finding]:
     """A `{slot}` in what is said or passed on must be heard in every phrase; `{result}` needs a tool."""
     slots = set.intersection(*(_slots(phrase) for phrase in intent.phrases))
     texts = [((*loc, "say", at), text, slots) for at, text in enumerate(intent.say)]
-    texts += [((*loc, "arguments", key), text, slots) for key, text in intent.arguments.items()]
-    answered = slots | {"result"} if intent.tool or intent.transfer else slots
+    passed = {"result"} if intent.collect else slots
+    texts += [((*loc, "arguments", key), text, passed) for key, text in intent.arguments.items()]
+    answered = slots | {"result"} if intent.tool or intent.transfer or intent.collect else slots
+    answered = {"result"} if intent.collect else answered
     texts += [((*loc, "then_say", at), text, answered) for at, text in enumerate(intent.then_say)]
     for place, text, known in texts:
         for inner in _BRACES.findall(text):

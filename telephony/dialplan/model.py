@@ -28,6 +28,11 @@ BUILT_IN_TOOLS = (
 )
 SLOTS = ("digits", "yes_no", "date", "number", "time")  # what a phrase leaves open; `{digits:4}` wants four
 
+COLLECTED = (
+    "name", "phone_number", "email", "address", "date", "date_of_birth", "time", "date_and_time", "digits", "yes_no",
+    "choice",
+)  # fmt: skip
+
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _PYTHON = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)", re.ASCII)
@@ -134,6 +139,30 @@ def _phrase(text: str) -> str:
     return _filled(text)
 
 
+def _collected(text: str) -> str:
+    kind, _, rest = text.strip().partition(" ")
+    rest = rest.strip()
+    if kind not in COLLECTED:
+        raise ValueError(f"there is nothing to collect named {kind!r}.{nearest(kind, COLLECTED)}")
+    if kind == "digits":
+        found = re.fullmatch(r"(\d{1,2})(?:\s*-\s*(\d{1,2}))?", rest)
+        if rest and (found is None or not 1 <= int(found[1]) <= int(found[2] or found[1]) <= 32):
+            raise ValueError(f"{rest!r} is no count. Write digits 4 or digits 4-8, from 1 to 32.")
+    elif kind in ("phone_number", "address"):
+        if rest and not re.fullmatch("[A-Za-z]{2}", rest):
+            raise ValueError(f"{rest!r} is no country. Write its two letters: {kind} de.")
+    elif kind == "choice":
+        if len([part for part in rest.split(",") if part.strip()]) < 2:
+            raise ValueError("there is nothing to choose. Write choice sales, support.")
+    elif rest:
+        raise ValueError(f"nothing may follow {kind}. Remove {rest!r}.")
+    return text
+
+
+def _what(value: Any) -> Any:
+    return {"what": value} if isinstance(value, str) else value
+
+
 def _pronounced(words: dict[str, str]) -> dict[str, str]:
     for written, said in words.items():
         if not any(map(str.isalnum, written)) or not said.strip():
@@ -210,11 +239,22 @@ Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right
 # ---------------------------------------------------------------- what the embedded language model answers
 
 
+class Collect(PlanModel):
+    """What the caller is asked for. what: one of COLLECTED, with a count, a country or the choices. confirm: read it
+    back and ask whether it is right; without, what was said and not what was keyed in."""
+
+    what: Annotated[str, AfterValidator(_collected)]
+    question: str = ""
+    confirm: bool | None = None
+
+
 class Intent(PlanModel):
     """One thing callers want. phrases: how they say it, with slots. after: only right after that intent.
 
-    say: one text, or several taken in turn. then_say: once the tool has answered; `{result}` is its answer. expects:
-    what its last words ask for, such as `digits 4` or `yes_no`.
+    say: one text, or several taken in turn. then_say: once the tool has answered; `{result}` is its answer.
+    collect: asks the caller for something first; the tool's arguments, or then_say, have it as `{result}`. else_say: if
+    the caller would not or could not say it.
+    expects: what its last words ask for, such as `digits 4` or `yes_no`.
     """
 
     name: Text
@@ -224,6 +264,8 @@ class Intent(PlanModel):
     tool: str = ""
     arguments: dict[str, str] = {}
     then_say: Texts = ()
+    collect: Annotated[Collect | None, BeforeValidator(_what)] = None
+    else_say: Texts = ()
     handoff: str = ""
     transfer: str = ""
     hang_up: bool = False
