@@ -38,6 +38,7 @@ class Rig:
         tts: Tts | None = None,
         options: TurnHandling | None = None,
         announcement: str = "",
+        silence: Silence | None = None,
     ) -> None:
         self.events: list[Event] = []
         self.saved: list[dict[str, Any]] = []
@@ -59,7 +60,7 @@ class Rig:
             emit=self.events.append,
             save=self.saved.append,
             options=options,
-            silence=Silence(after_s=0.0),
+            silence=silence or Silence(after_s=0.0),
             userdata={},
             announcement=announcement,
         )
@@ -112,10 +113,18 @@ class Rig:
     def _tick(self, now: float) -> None:
         while self._keys and self._keys[0][0] <= now:
             self.session.key(self._keys.pop(0)[1], now)
-        speaking = any(start <= now < end for start, end in self._speech)
         self.session.caller_held(any(start <= now < end for start, end in self.held), now)
-        self.session.hear(VOICE if speaking else SILENCE, now)
-        self.heard.append(self.session.speak(now) is not None)
+        self.session.hear(self.line(now), now)
+        frame = self.session.speak(now)
+        self.left(frame)
+        self.heard.append(frame is not None)
+
+    def line(self, now: float) -> Frame:
+        """20 ms of what the caller's phone sends."""
+        return VOICE if any(start <= now < end for start, end in self._speech) else SILENCE
+
+    def left(self, frame: Frame | None) -> None:
+        """20 ms of what the caller's phone gets."""
 
     # ------------------------------------------------------------ what happened
 
