@@ -1,4 +1,4 @@
-"""What an agent says when there is nobody to make up words: apologies, fillers, questions to a silent caller.
+"""What an agent says when there is nobody to make up words: apologies, fillers, questions to a silent caller, farewells.
 
 Pure. By language; agents and plans may say it otherwise."""
 
@@ -15,6 +15,7 @@ class Canned:
     still_there: str
     goodbye: str
     noise: str
+    failed: str
     fillers: tuple[str, ...]
 
 
@@ -23,6 +24,7 @@ ENGLISH = Canned(
     "Are you still there?",
     "I cannot hear you, so I will hang up now. Goodbye.",
     "I am sorry, I cannot understand you: there is too much noise on the line.",
+    "I am sorry, I cannot go on because of a fault on my side. Please call again later. Goodbye.",
     ("One moment, please.", "I am still working on it.", "Thank you for waiting."),
 )
 LINES = {
@@ -32,6 +34,7 @@ LINES = {
         "Sind Sie noch da?",
         "Ich kann Sie nicht hören und lege jetzt auf. Auf Wiederhören.",
         "Entschuldigung, ich kann Sie nicht verstehen: In der Leitung ist zu viel Lärm.",
+        "Entschuldigung, wegen einer Störung kann ich nicht weitermachen. Bitte rufen Sie später noch einmal an. Auf Wiederhören.",
         ("Einen Moment, bitte.", "Ich bin noch dabei.", "Danke, dass Sie warten."),
     ),
     "fr": Canned(
@@ -39,6 +42,7 @@ LINES = {
         "Vous êtes toujours là ?",
         "Je ne vous entends pas, je vais donc raccrocher. Au revoir.",
         "Excusez-moi, je ne vous comprends pas : il y a trop de bruit sur la ligne.",
+        "Excusez-moi, une panne m'empêche de continuer. Rappelez plus tard, s'il vous plaît. Au revoir.",
         ("Un instant, s'il vous plaît.", "Je m'en occupe.", "Merci de patienter."),
     ),
     "es": Canned(
@@ -46,6 +50,7 @@ LINES = {
         "¿Sigue usted ahí?",
         "No le oigo, así que voy a colgar. Adiós.",
         "Perdone, no le entiendo: hay demasiado ruido en la línea.",
+        "Perdone, no puedo continuar por una avería. Llame más tarde, por favor. Adiós.",
         ("Un momento, por favor.", "Sigo en ello.", "Gracias por esperar."),
     ),
     "it": Canned(
@@ -53,6 +58,7 @@ LINES = {
         "È ancora in linea?",
         "Non la sento, quindi ora chiudo. Arrivederci.",
         "Mi scusi, non la capisco: c'è troppo rumore sulla linea.",
+        "Mi scusi, un guasto mi impedisce di continuare. Richiami più tardi, per favore. Arrivederci.",
         ("Un momento, per favore.", "Ci sto lavorando.", "Grazie per l'attesa."),
     ),
     "nl": Canned(
@@ -60,6 +66,7 @@ LINES = {
         "Bent u er nog?",
         "Ik hoor u niet, dus ik hang nu op. Tot ziens.",
         "Sorry, ik kan u niet verstaan: er is te veel lawaai op de lijn.",
+        "Sorry, door een storing kan ik niet verder. Belt u later alstublieft terug. Tot ziens.",
         ("Een ogenblik, alstublieft.", "Ik ben er nog mee bezig.", "Dank u voor het wachten."),
     ),
     "pt": Canned(
@@ -67,6 +74,7 @@ LINES = {
         "Ainda está aí?",
         "Não o consigo ouvir, por isso vou desligar. Adeus.",
         "Desculpe, não consigo perceber: há demasiado ruído na linha.",
+        "Desculpe, não posso continuar por causa de uma avaria. Ligue mais tarde, por favor. Adeus.",
         ("Um momento, por favor.", "Ainda estou a tratar disso.", "Obrigado por esperar."),
     ),
 }

@@ -56,6 +56,7 @@ LEAD_S = (
 TIMER_GRAIN_S = 0.001  # loops with millisecond timers call a little before their time
 SILENT = "The caller has said nothing for a while. Ask, in a few words, whether they are still there."
 
+MAYBE_NOISE = (Floor.CALLER_SPEAKING, Floor.MAYBE_DONE, Floor.COMMITTED)
 STATES = {
     Floor.LISTENING: "listening",
     Floor.CALLER_SPEAKING: "listening",
@@ -115,6 +116,7 @@ class Session:
         self._closed: asyncio.Future[str] = self._loop.create_future()
         self._ending: asyncio.Task[None] | None = None
         self._state = "initializing"
+        self._ducked = False
         self._timer: asyncio.TimerHandle | None = None  # for the turn's deadline
         self._timer_due: float | None = None
 
@@ -217,7 +219,7 @@ class Session:
             self._emit,
             self._stage.now,
             self._happened,
-            gave_up=self.end_call,
+            gave_up=self._give_up,
             stumbled=self._apologise,
             over=self._reply_over,
             performed=self._waiting.performed,
@@ -354,10 +356,13 @@ class Session:
                 self._listening.end_turn(now, overlap=True)
             case Decision.DUCK:
                 self._out.duck(True)
+                self._ducked = True
                 self._emit(AgentDucked(now))
             case Decision.UNDUCK:
                 self._out.duck(False)
-                self._emit(AgentUnducked(now))
+                if self._ducked:
+                    self._emit(AgentUnducked(now))
+                self._ducked = False
             case _ if self._speeches is not None:
                 self._stop_or_go(decision, self._speeches, now)
 
@@ -371,7 +376,7 @@ class Session:
 
     def _interrupted(self, speeches: Speeches, now: float) -> None:
         """The caller has the floor: silence within a frame, and nothing that was not heard was said."""
-        since = self._turn.spoke_since
+        since, self._ducked = self._turn.spoke_since, False
         speeches.cut(told=lambda heard_ms: self._emit(CallerInterrupted(now, since, heard_ms)))
         self._answering.interrupted()
         if self._ending is not None:
@@ -383,6 +388,8 @@ class Session:
     def _be_patient(self, now: float, deaf: bool) -> None:
         """Is it the caller's turn, and do they say nothing?"""
         stage, patience = self._stage, self._patience
+        if self._turn.floor in MAYBE_NOISE:
+            return  # if it brings words, an answer follows; if not, nobody has said anything
         if (
             deaf
             or self._turn.floor is not Floor.LISTENING
@@ -417,8 +424,13 @@ class Session:
     def _ears_failed(self, error: ProviderError, gave_up: bool) -> None:
         self._emit(ProviderFailed(self._loop.time(), error.provider, "stt", error.cause, str(error)))
         if gave_up:
-            self._apologise()
-            self.end_call("stt_failed")
+            self._give_up("stt_failed")
+
+    def _give_up(self, reason: str) -> None:
+        """A provider has failed too often: say so, to whoever talks into it, and hang up."""
+        if self._ending is None or self._ending.done():
+            self.say(lines(self.agent.voice.language).failed, allow_interruptions=False)
+            self.end_call(reason)
 
     def _apologise(self) -> None:
         self.say(self._apology or lines(self.agent.voice.language).apology)
@@ -443,9 +455,9 @@ class Session:
 
     # ------------------------------------------------------------ comings and goings
 
-    def _reply_over(self) -> None:
+    def _reply_over(self, reply: Reply) -> None:
         self._emit_and_save(None)
-        self._answering.reply_over()
+        self._answering.reply_over(reply)
 
     async def _hang_up(self, reason: str) -> None:
         if self._speeches is not None:

@@ -58,6 +58,11 @@ class EchoGuard:
         level_db = 10 * log10(float(level)) + self._spread_db
         return level_db if level_db >= WEAKEST_DB else None
 
+    @property
+    def may_return(self) -> bool:
+        """Have we spoken so lately that an echo may come?"""
+        return self._silent_frames * STEPS < DELAYS
+
     def sent(self, frame: Frame | None) -> None:
         """20 ms that leave for the phone; None for silence."""
         if frame is None and self._silent_frames > DELAYS:
@@ -76,7 +81,7 @@ class EchoGuard:
 
     def masks(self, power: float) -> bool:
         """Is a frame of that power (mean square) no louder than our echo may be?"""
-        if self._silent_frames * STEPS >= DELAYS:
+        if not self.may_return:
             self._background = max(1.0, min(power, self._background * BACKGROUND_RISES))
             return False
         self._measure(power)
