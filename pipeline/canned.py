@@ -1,4 +1,4 @@
-"""What an agent says when there is nobody to make up words: apologies, fillers, questions to a silent caller, farewells.
+"""What an agent says when there is nobody to make up words: apologies, fillers, questions to the silent, farewells.
 
 Pure. By language; agents and plans may say it otherwise."""
 
@@ -34,7 +34,7 @@ LINES = {
         "Sind Sie noch da?",
         "Ich kann Sie nicht hören und lege jetzt auf. Auf Wiederhören.",
         "Entschuldigung, ich kann Sie nicht verstehen: In der Leitung ist zu viel Lärm.",
-        "Entschuldigung, wegen einer Störung kann ich nicht weitermachen. Bitte rufen Sie später noch einmal an. Auf Wiederhören.",
+        "Entschuldigung, wegen einer Störung geht es hier nicht weiter. Bitte rufen Sie später an. Auf Wiederhören.",
         ("Einen Moment, bitte.", "Ich bin noch dabei.", "Danke, dass Sie warten."),
     ),
     "fr": Canned(

@@ -123,6 +123,7 @@ class Reply:
         self.aside = False  # a task talks in the middle of it; it goes on afterwards
         self.failure: PipelineError | None = None  # met while it was made ahead
         self.tts_name = means.tts.name
+        self.canned = bool(text)  # no model had to find the words
         self._text, self._instructions = text, instructions
         self._add_to_history = add_to_history
         self._means = means
@@ -222,7 +223,7 @@ class Reply:
     async def fill(self, text: str) -> None:
         """Say this while the model or a tool takes its time. Ignored once it is all said."""
         if self._working and self._adopted.is_set() and not self.written:
-            await self._speak(text)
+            await self._speak(f"{text} ")
 
     def sounded(self, now: float) -> bool:
         """A packet leaves now. Returns True if it is the first of this reply."""

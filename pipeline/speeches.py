@@ -119,7 +119,8 @@ class Speeches:
                     await reply.run()
                 else:
                     await self._go_on(ahead)
-                self._failures = 0
+                if not reply.canned:  # an apology that was heard mends nothing
+                    self._failures = 0
                 if self.current is reply:  # it made no sound, or the clock has not seen its end
                     self._ended(reply, self._outside.now())
         except PipelineError as error:

@@ -14,12 +14,19 @@ import numpy as np
 
 from pipeline.agent.agent import Agent
 from pipeline.errors import ProviderError
-from pipeline.events import AgentStateChanged, CallerPartlyHeard, Event, ModelUsed
+from pipeline.events import (
+    AgentSpoke,
+    AgentStateChanged,
+    CallerPartlyHeard,
+    Event,
+    ModelUsed,
+    UserTurnCommitted,
+)
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import Final, Frame, Hints, Llm, Partial, SttEvent, Tts
-from pipeline.providers.fake import FakeLlm, FakeTts
+from pipeline.ports import Final, Frame, Hints, Llm, Partial, SpeechChunk, SttEvent, Tts, Voice
+from pipeline.providers.fake import FakeLlm, FakeTts, FakeTtsStream
 from pipeline.testing.virtual_clock import run
-from tests.pipeline.rig import RATE, SILENCE, VOICE, Rig
+from tests.pipeline.rig import RATE, SILENCE, Rig
 
 FRAME_S = 0.02
 PREROLL_S = 0.4  # a recogniser is given so much of the sound before speech was noticed
@@ -66,6 +73,7 @@ class Scene:
     tts: Callable[[], Tts] = lambda: FakeTts(RATE, 50.0, delay_s=0.1)
     options: TurnHandling | None = None
     silence: Silence | None = None
+    hangs_up_at: float | None = None  # the caller, loop time
     seconds: float = 6.0
     echo: float = 0.0  # of our voice, as a share of its level, after echo_s
     echo_s: float = 0.06
@@ -137,6 +145,34 @@ class WordsStream:
         self._events.put_nowait(None)
 
 
+class SyllablesTts(FakeTts):
+    """A voice that rises and falls as speech does: an echo of it can be told from anything else."""
+
+    async def open(self, voice: Voice) -> FakeTtsStream:
+        return _Syllables(await super().open(voice), self.rate_hz)
+
+
+class _Syllables(FakeTtsStream):
+    def __init__(self, stream: FakeTtsStream, rate_hz: int) -> None:
+        self._stream, self._rate_hz, self._at = stream, rate_hz, 0
+
+    def say(self, text: str) -> None:
+        self._stream.say(text)
+
+    def finish(self) -> None:
+        self._stream.finish()
+
+    async def __anext__(self) -> SpeechChunk:
+        chunk = await anext(self._stream)
+        at = (self._at + np.arange(len(chunk.pcm))) / self._rate_hz
+        self._at += len(chunk.pcm)
+        swell = 0.15 + 0.85 * np.sin(np.pi * 3.1 * at) ** 2 * np.cos(np.pi * 0.7 * at) ** 2
+        return SpeechChunk((chunk.pcm * swell).astype(np.int16), chunk.piece, chunk.words, chunk.last)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class SceneRig(Rig):
     """A call whose line brings our own voice back."""
 
@@ -152,16 +188,27 @@ class SceneRig(Rig):
             options=scene.options,
             silence=scene.silence,
         )
+        self._hangs_up_at = scene.hangs_up_at
         self._gain = np.float32(scene.echo)
         self._returning: deque[Frame] = deque([SILENCE] * round(scene.echo_s / FRAME_S))
 
     def line(self, now: float) -> Frame:
+        if self._hangs_up_at is not None and now >= self._hangs_up_at:
+            self.session.close("caller_hung_up")
         frame = super().line(now)
         return frame + self._returning.popleft() if self._gain else frame
 
     def left(self, frame: Frame | None) -> None:
         if self._gain:
             self._returning.append(SILENCE if frame is None else (frame * self._gain).astype(np.int16))
+
+    def spoken(self) -> list[str]:
+        """What the agent said, as far as it was heard."""
+        return [event.text for event in self.of(AgentSpoke)]
+
+    def turns(self) -> list[str]:
+        """What the caller was understood to say; "?" for a turn that was not understood."""
+        return [event.text if event.understood else "?" for event in self.of(UserTurnCommitted)]
 
     def story(self) -> list[str]:
         """The kinds of events, in order."""
@@ -195,6 +242,3 @@ def _told(event: Event) -> str:
     kind, _, facts = repr(event).partition("(at=")
     at, _, rest = facts.rstrip(")").partition(", ")
     return f"{float(at):7.2f} {kind} {rest}"
-
-
-__all__ = ["VOICE", "Ear", "Say", "Scene", "SceneRig", "play"]
