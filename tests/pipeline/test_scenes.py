@@ -167,7 +167,7 @@ SCENES = [
         AgentSpoke SessionClosed
         """,
         says=(Say(1, 2, "how are you"),),
-        seconds=6.2,
+        seconds=3.5,
         checks=both(turns=["how are you"], spoken=["That is fine."]),
     ),
     Scene(
@@ -178,7 +178,7 @@ SCENES = [
         """,
         agent=greeter,
         says=(Say(1.5, 2.6, "no wait I want to pay"),),
-        seconds=6.2,
+        seconds=4.1,
         checks=both(
             turns=["no wait I want to pay"], spoken=["Our offices are open from Monday", "That is fine."]
         ),
@@ -193,7 +193,7 @@ SCENES = [
         agent=greeter,
         says=(Say(1.5, 2.1, "no wait"), Say(2.35, 3.0, "the other one")),
         ear=MUTE,
-        seconds=7.2,
+        seconds=4.9,
         checks=both(turns=["no wait the other one"]),
     ),
     Scene(
@@ -207,7 +207,7 @@ SCENES = [
         agent=greeter,
         says=(Say(1.5, 1.75, "I want"), Say(1.95, 2.25, "to pay")),
         ear=Ear(partials=False, delay_s=0.2),
-        seconds=7.2,
+        seconds=4.2,
         checks=both(turns=["I want to pay"]),
     ),
     Scene(
@@ -218,7 +218,7 @@ SCENES = [
         """,
         agent=greeter,
         says=(Say(1.5, 2.1, "mm-hmm okay"),),
-        seconds=6.2,
+        seconds=4.1,
         checks=unhurt,
     ),
     Scene(
@@ -230,7 +230,7 @@ SCENES = [
         agent=greeter,
         says=(Say(1.5, 2.1, "mm-hmm okay"),),
         ear=MUTE,
-        seconds=7.2,
+        seconds=5.0,
         checks=resumed,
     ),
     Scene(
@@ -241,7 +241,7 @@ SCENES = [
         """,
         agent=greeter,
         says=(Say(1.5, 1.62),),
-        seconds=6.2,
+        seconds=4.1,
         checks=unhurt,
     ),
     Scene(
@@ -252,7 +252,7 @@ SCENES = [
         """,
         agent=greeter,
         says=(Say(1.5, 2.2),),
-        seconds=7.2,
+        seconds=5.0,
         checks=resumed,
     ),
     Scene(
@@ -263,7 +263,7 @@ SCENES = [
         """,
         agent=greeter,
         says=(Say(1.5, 3.5),),
-        seconds=8.2,
+        seconds=6.4,
         checks=resumed,
     ),
     Scene(
@@ -274,7 +274,7 @@ SCENES = [
         SessionClosed
         """,
         says=(Say(1, 1.2, "I"), Say(1.45, 2.5, "I want to pay")),
-        seconds=6.2,
+        seconds=4.0,
         checks=both(turns=["I I want to pay"], spoken=["That is fine."]),
     ),
     Scene(
@@ -285,7 +285,7 @@ SCENES = [
         SessionClosed
         """,
         says=(Say(1, 2, "I would like"), Say(3.2, 4, "to pay it")),
-        seconds=6.2,
+        seconds=5.5,
         checks=both(turns=["I would like to pay it"], spoken=["That is fine."]),
     ),
     Scene(
@@ -297,7 +297,7 @@ SCENES = [
         """,
         says=(Say(1, 2, "I would like to"), Say(3.2, 4, "pay it")),
         ear=MUTE,
-        seconds=6.2,
+        seconds=5.9,
         checks=both(turns=["I would like to pay it"], spoken=["That is fine."]),
     ),
     Scene(
@@ -310,7 +310,7 @@ SCENES = [
         """,
         agent=Asking,
         says=(Say(1.5, 2, "one"), Say(3, 3.3, "two"), Say(4.3, 4.6, "three"), Say(5.6, 5.9, "four")),
-        seconds=8.2,
+        seconds=7.5,
         checks=whole_number,
     ),
     Scene(
@@ -324,7 +324,7 @@ SCENES = [
         agent=Asking,
         says=(Say(1.5, 2, "one"), Say(3, 3.3, "two"), Say(4.3, 4.6, "three"), Say(5.6, 5.9, "four")),
         ear=MUTE,
-        seconds=9.2,
+        seconds=7.8,
         checks=whole_number,
     ),
     Scene(
@@ -335,7 +335,7 @@ SCENES = [
         agent=greeter,
         tts=lambda: SyllablesTts(8000, 50.0),
         echo=0.1,
-        seconds=6.2,
+        seconds=4.0,
         checks=unhurt,
     ),
     Scene(
@@ -348,7 +348,7 @@ SCENES = [
         tts=lambda: SyllablesTts(8000, 50.0),
         echo=0.1,
         says=(Say(1.5, 2.6, "no wait I want to pay"),),
-        seconds=6.2,
+        seconds=4.1,
         checks=both(turns=["no wait I want to pay"]),
     ),
     Scene(
@@ -361,7 +361,7 @@ SCENES = [
         agent=greeter,
         says=(Say(1, 61),),
         silence=Silence(),
-        seconds=70.2,
+        seconds=65.1,
         checks=music,
     ),
     Scene(
@@ -373,7 +373,7 @@ SCENES = [
         """,
         says=(Say(1, 2, "how are you"), Say(7, 8, "are you there")),
         ear=Ear(unanswered=frozenset({0})),
-        seconds=11.2,
+        seconds=9.5,
         checks=both(turns=["how are you", "are you there"]),
     ),
     Scene(
@@ -385,7 +385,7 @@ SCENES = [
         """,
         says=(Say(1, 2, "how are you"), Say(7, 8, "are you there")),
         ear=Ear(partials=False, unanswered=frozenset({0})),
-        seconds=11.2,
+        seconds=9.8,
         checks=both(turns=["?", "are you there"]),
     ),
     Scene(
@@ -398,7 +398,7 @@ SCENES = [
         """,
         says=(Say(1, 2, "hello"), Say(7, 8, "hello"), Say(13, 14, "hello you")),
         ear=Ear(partials=False, unanswered=frozenset({0, 1})),
-        seconds=17.2,
+        seconds=15.8,
         checks=reopened,
     ),
     Scene(
@@ -410,7 +410,7 @@ SCENES = [
         """,
         says=(Say(1, 2, "how are you"), Say(7, 8, "are you there")),
         ear=Ear(partials=False, late={0: 2.6}),
-        seconds=11.2,
+        seconds=9.8,
         checks=both(turns=["?", "are you there"]),
     ),
     Scene(
@@ -422,7 +422,7 @@ SCENES = [
         """,
         says=(Say(1, 2, "how are you"), Say(2.7, 3.5, "and the weather")),
         llm=lambda: FakeLlm("Fine.", delay_s=1.5),
-        seconds=7.2,
+        seconds=5.7,
         checks=both(turns=["how are you", "and the weather"], spoken=["Fine."]),
     ),
     Scene(
@@ -433,7 +433,7 @@ SCENES = [
         """,
         says=(Say(1, 2, "how are you"), Say(2.7, 3.1, "mm-hmm")),
         llm=lambda: FakeLlm("Fine.", delay_s=1.5),
-        seconds=7.2,
+        seconds=4.2,
         checks=both(turns=["how are you"], spoken=["Fine."]),
     ),
     Scene(
@@ -445,7 +445,7 @@ SCENES = [
         """,
         says=(Say(1, 2, "how are you"), Say(2.5, 3.3, "and the weather")),
         ear=Ear(delay_s=0.3),
-        seconds=6.2,
+        seconds=4.9,
         checks=both(turns=["how are you and the weather"], spoken=["That is fine."]),
     ),
     Scene(
@@ -459,7 +459,7 @@ SCENES = [
         llm=lambda: FakeLlm("Fine.", delay_s=0.35),
         options=TurnHandling(preemptive=False),
         ear=MUTE,
-        seconds=6.2,
+        seconds=5.0,
         checks=waits,
     ),
     Scene(
@@ -470,7 +470,7 @@ SCENES = [
         """,
         agent=greeter,
         keys=((1.51, "1"),),
-        seconds=6.2,
+        seconds=2.9,
         checks=both(turns=["opening hours"], spoken=["Our offices are open from Monday", "That is fine."]),
     ),
     Scene(
@@ -483,7 +483,7 @@ SCENES = [
         agent=greeter,
         keys=((1.51, "1"),),
         says=(Say(1.4, 2.0),),
-        seconds=6.2,
+        seconds=3.5,
         checks=both(turns=["opening hours"]),
     ),
     Scene(
@@ -494,7 +494,7 @@ SCENES = [
         """,
         agent=greeter,
         says=(Say(0.3, 1.0, "hello I want to pay"),),
-        seconds=6.2,
+        seconds=2.5,
         checks=early,
     ),
     Scene(
@@ -505,7 +505,7 @@ SCENES = [
         """,
         agent=Notary,
         says=(Say(1, 1.8, "I want to pay"),),
-        seconds=6.2,
+        seconds=3.7,
         checks=both(turns=["I want to pay"], spoken=[NOTICE, "That is fine."]),
     ),
     Scene(
@@ -517,7 +517,7 @@ SCENES = [
         """,
         agent=Notary,
         says=(Say(1, 1.4, "I want"), Say(1.9, 3.0, "to pay it")),
-        seconds=7.2,
+        seconds=4.5,
         checks=both(turns=["I want to pay it"], spoken=[NOTICE, "That is fine."]),
     ),
     Scene(
@@ -529,7 +529,7 @@ SCENES = [
         agent=Notary,
         says=(Say(0.1, 1.4, "hello is anybody there"),),
         tts=lambda: FakeTts(8000, 50.0, delay_s=0.5),
-        seconds=7.2,
+        seconds=4.5,
         checks=both(turns=["hello is anybody there"], spoken=[NOTICE, "That is fine."]),
     ),
     Scene(
@@ -542,7 +542,7 @@ SCENES = [
         agent=lambda: greeter("There is a table for two. Would you like to have it?"),
         says=(Say(1.7, 1.95, "yes"),),
         ear=Ear(delay_s=0.1),
-        seconds=6.2,
+        seconds=4.0,
         checks=both(turns=["yes"]),
     ),
     Scene(
@@ -553,7 +553,7 @@ SCENES = [
         UserTurnCommitted AgentStartedSpeaking AgentSpoke SessionClosed
         """,
         says=(Say(1, 1.6, "one thing"), Say(2.2, 2.8, "two things")),
-        seconds=6.2,
+        seconds=4.2,
         checks=both(turns=["one thing", "two things"]),
     ),
     Scene(
@@ -595,7 +595,7 @@ SCENES = [
         agent=lambda: Agent(tools=[book]),
         llm=booking,
         says=(Say(1, 2, "book it"), Say(3.9, 4.8, "and for two")),
-        seconds=8.2,
+        seconds=6.7,
         checks=tool_kept,
     ),
     Scene(
@@ -609,7 +609,7 @@ SCENES = [
         agent=switchboard,
         llm=moving,
         says=(Say(1, 2, "billing please"), Say(3.0, 4.2, "are you still there")),
-        seconds=7.2,
+        seconds=5.2,
         checks=both(turns=["billing please", "are you still there"]),
     ),
     Scene(
@@ -621,7 +621,7 @@ SCENES = [
         """,
         says=(Say(1, 2.5, "how are you today my friend"), Say(6, 7, "hello")),
         ear=Ear(dies_at=1.81),
-        seconds=9.2,
+        seconds=8.4,
         checks=both(turns=["how are you friend", "hello"]),
     ),
     Scene(
@@ -633,7 +633,7 @@ SCENES = [
         """,
         says=(Say(1, 2, "how are you today"), Say(6, 7, "hello")),
         ear=Ear(partials=False, dies_at=1.81),
-        seconds=9.2,
+        seconds=8.8,
         checks=both(turns=["?", "hello"]),
     ),
     Scene(
@@ -645,7 +645,7 @@ SCENES = [
         """,
         says=(Say(1, 2, "how are you"),),
         llm=lambda: FlakyLlm("m", "Fine.", "hangs", "well"),
-        seconds=15.2,
+        seconds=13.9,
         checks=filled,
     ),
     Scene(
@@ -670,7 +670,7 @@ SCENES = [
         says=(Say(1, 2, "how are you"),),
         llm=lambda: FakeLlm("This is a long answer that goes on for quite a while.", delay_s=0.3),
         tts=lambda: FlakyTts("v", "dies", "well", after=5),
-        seconds=9.2,
+        seconds=7.4,
         checks=broken_voice,
     ),
 ]
