@@ -1,6 +1,6 @@
 """What a caller would hate, as a table: situations of turn-taking, the order in which things must happen, and a few
-facts. Each is played a hundred times (on pipeline/testing/virtual_clock.py), the caller a fifth of a millisecond later each time, and must always go the same
-way."""
+facts. Each is played a hundred times on the virtual clock (pipeline/testing/virtual_clock.py), the caller a fifth of a
+millisecond later each time, and must always go the same way."""
 
 from __future__ import annotations
 
