@@ -19,11 +19,15 @@ from pipeline.hearing.keys import KeyEntry
 from pipeline.hearing.progress import Progress
 from pipeline.listening import Utterance
 from pipeline.ports import FRAME_MS, Frame, Partial, TurnModel
-from pipeline.replying import ResponseClock
+from pipeline.replying import Reply, ResponseClock
 from pipeline.stage import Stage
-from pipeline.turn import Floor, NothingSaid, ReplyOver, Understood, WordsOver
+from pipeline.turn import Floor, MoreToCome, NothingSaid, ReplyOver, Understood, WordsOver
 
 MODEL_HEARS_S = 8.0  # of the newest sound
+LOST_S = 0.3  # so much speech was more than a click: if it never became words, the caller is told
+LATE_YES_S = 1.0  # a "yes" over the last words of a question is its answer
+TICK_S = 0.02
+NOT_THE_CALLERS = (Floor.THINKING, Floor.SPEAKING, Floor.DUCKED, Floor.PAUSED)
 HIDDEN = "•"  # in the place of a secret key
 
 
@@ -41,6 +45,7 @@ class Answering:
         self._owed = False  # the agent was cut short: an answer is due even if no words come
         self._carried = ""  # words said before the turn that is going on now
         self._kept = ""  # words said over speech that could not be interrupted
+        self._nodded = (float("-inf"), "")  # when a listening noise was heard over the agent, and which
         self._sound: deque[Frame] = deque(maxlen=round(MODEL_HEARS_S * 1000) // FRAME_MS)
 
     # ------------------------------------------------------------ what comes in
@@ -55,7 +60,7 @@ class Answering:
         stage, now = self._stage, self._stage.now()
         self._partial = partial
         stage.emit(CallerPartlyHeard(now, self._shown(partial.text)))
-        stage.turn.heard(partial.text, partial.complete)
+        stage.turn.heard(f"{self._carried} {partial.text}".strip(), partial.complete)
         if stage.turn.floor in (Floor.DUCKED, Floor.PAUSED):
             enough = len(partial.text.split()) >= stage.turn.options.interrupt_words
             listening = self._only_listens(partial.text)
@@ -88,26 +93,38 @@ class Answering:
     def heard(self, said: Utterance) -> None:
         """The recogniser's last word of a turn, or of what was said over the agent."""
         stage, now = self._stage, self._stage.now()
+        self._partial = Partial("")
         if said.overlap:
             self._over_agent(said, now)
         elif stage.turn.floor in (Floor.CALLER_SPEAKING, Floor.MAYBE_DONE):
             self._carried = f"{self._carried} {said.text}".strip()  # they went on: it is one turn
         elif said.text or self._carried:
-            self._commit(f"{self._carried} {said.text}".strip(), said.understood, said.confidence, now)
+            self._turn_is(f"{self._carried} {said.text}".strip(), said, now)
         elif stage.turn.caller_speaks:
             self._exceeded(now)
         elif self._owed:
             self._answer_anyway(now)
+        elif said.lost and self._spoke_for() >= LOST_S:
+            self._commit("", False, 0.0, now)
         else:
             stage.emit(NothingHeard(now, "no words"))
             stage.happened(NothingSaid(), now)
 
-    def reply_over(self) -> None:
-        """A speech has ended: words said over one that could not be interrupted get their answer now."""
+    def reply_over(self, reply: Reply) -> None:
+        """A speech has ended: words said over one that could not be interrupted, and a yes that came before its
+        question was all said, get their answer now."""
+        now, (at, nodded) = self._stage.now(), self._nodded
         kept, self._kept = self._kept, ""
-        if kept:
-            self._decided = self._stage.now()
-            self._commit(kept, True, 1.0, self._stage.now())
+        if not kept and reply.asks and now - at <= LATE_YES_S:
+            kept = nodded
+        self._nodded = (float("-inf"), "")
+        if not kept:
+            return
+        if self._stage.turn.floor is not Floor.LISTENING:  # they are speaking again: it is one turn
+            self._carried = f"{kept} {self._carried}".strip()
+            return
+        self._decided = now
+        self._commit(kept, True, 1.0, now)
 
     def typed(self, text: str, now: float) -> None:
         """The caller wrote a whole turn."""
@@ -139,23 +156,53 @@ class Answering:
 
     # ------------------------------------------------------------ turns
 
+    def _turn_is(self, text: str, said: Utterance, now: float) -> None:
+        """These are its words, unless they tell that there are more to come: only now we know them."""
+        turn = self._stage.turn
+        if said.text and said.understood and turn.floor is Floor.COMMITTED:
+            turn.heard(text, None)
+            if now < turn.spoke_until + turn.endpointing.delay_s() - TICK_S:
+                self._carried = text
+                self._stage.happened(MoreToCome(), now)
+                return
+        if said.text:
+            self._commit(text, said.understood, said.confidence, now)
+        else:
+            self._commit(text, True, 1.0, now)
+
     def _over_agent(self, said: Utterance, now: float) -> None:
         stage = self._stage
         floor = stage.turn.floor
-        audible = floor in (Floor.SPEAKING, Floor.DUCKED, Floor.PAUSED)
-        if not (said.text and said.understood) or (audible and self._only_listens(said.text)):
-            stage.emit(NothingHeard(now, "backchannel" if said.text else "no words"))
+        if not (said.text and said.understood) and not self._carried:
+            self._nothing_over_agent(said, now)
+            return
+        text, self._carried = f"{self._carried} {said.text}".strip(), ""
+        if floor in NOT_THE_CALLERS and self._only_listens(text):
+            self._nodded = now, text
+            stage.emit(NothingHeard(now, "backchannel"))
             stage.happened(NothingSaid(), now)
         elif stage.turn.protected:
             if stage.turn.options.uninterruptible_words == "keep":
-                self._kept = f"{self._kept} {said.text}".strip()
-        elif floor is Floor.PAUSED and stage.turn.caller_speaks:
-            self._carried = said.text
+                self._kept = f"{self._kept} {text}".strip()
+        elif stage.turn.caller_speaks or floor in (Floor.MAYBE_DONE, Floor.COMMITTED):
+            self._carried = text
             stage.happened(WordsOver(True), now)
-        elif floor in (Floor.CALLER_SPEAKING, Floor.MAYBE_DONE, Floor.DUCKED):
-            self._carried = said.text
         else:
-            self._commit(said.text, said.understood, said.confidence, now)
+            self._commit(text, True, said.confidence, now)
+
+    def _nothing_over_agent(self, said: Utterance, now: float) -> None:
+        """Nothing was understood of what was said over the agent. Was it speech?"""
+        turn = self._stage.turn
+        speech = bool(said.text) or said.lost
+        if speech and not turn.protected and self._spoke_for() >= turn.options.interrupt_surely_ms / 1000:
+            self._commit("", False, 0.0, now)
+            return
+        self._stage.emit(NothingHeard(now, "no words"))
+        self._stage.happened(NothingSaid(), now)
+
+    def _spoke_for(self) -> float:
+        turn = self._stage.turn
+        return turn.spoke_until - turn.spoke_since
 
     def _answer_anyway(self, now: float) -> None:
         """The agent was interrupted but no words came: answer what is open, or say that nothing was understood."""

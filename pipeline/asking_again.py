@@ -11,6 +11,7 @@ from pipeline.silence import Due
 from pipeline.stage import Stage
 from pipeline.turn import Floor
 
+MAYBE_NOISE = (Floor.CALLER_SPEAKING, Floor.MAYBE_DONE, Floor.COMMITTED)
 SILENT = "The caller has said nothing for a while. Ask, in a few words, whether they are still there."
 
 
@@ -24,6 +25,8 @@ class AskingAgain:
         """Is it the caller's turn, and do they say nothing? otherwise_busy: nobody listens, or the call is ending.
         in_task: a task talks, and the tool that waits for it does no work."""
         stage, patience = self._stage, self._stage.patience
+        if stage.turn.floor in MAYBE_NOISE:
+            return  # if it brings words, an answer follows; if not, nobody has said anything
         if (
             otherwise_busy
             or stage.turn.floor is not Floor.LISTENING

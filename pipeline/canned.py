@@ -1,4 +1,4 @@
-"""What an agent says when there is nobody to make up words: apologies, fillers, questions to a silent caller.
+"""What an agent says when there is nobody to make up words: apologies, fillers, questions to the silent, farewells.
 
 Pure. By language; agents and plans may say it otherwise."""
 
@@ -16,6 +16,7 @@ class Canned:
     still_there: str
     goodbye: str
     noise: str
+    failed: str
     fillers: tuple[str, ...]
     caller_for_you: str
     may_i_connect: str
@@ -26,6 +27,7 @@ ENGLISH = Canned(
     "Are you still there?",
     "I cannot hear you, so I will hang up now. Goodbye.",
     "I am sorry, I cannot understand you: there is too much noise on the line.",
+    "I am sorry, I cannot go on because of a fault on my side. Please call again later. Goodbye.",
     ("One moment, please.", "I am still working on it.", "Thank you for waiting."),
     "I have a caller on the line for you.",
     "May I connect you? Say yes or press one, say no or press two.",
@@ -37,6 +39,7 @@ LINES = {
         "Sind Sie noch da?",
         "Ich kann Sie nicht hören und lege jetzt auf. Auf Wiederhören.",
         "Entschuldigung, ich kann Sie nicht verstehen: In der Leitung ist zu viel Lärm.",
+        "Entschuldigung, wegen einer Störung geht es hier nicht weiter. Bitte rufen Sie später an. Auf Wiederhören.",
         ("Einen Moment, bitte.", "Ich bin noch dabei.", "Danke, dass Sie warten."),
         "Ich habe einen Anruf für Sie.",
         "Darf ich verbinden? Sagen Sie ja oder drücken Sie die Eins, nein oder die Zwei.",
@@ -46,6 +49,7 @@ LINES = {
         "Vous êtes toujours là ?",
         "Je ne vous entends pas, je vais donc raccrocher. Au revoir.",
         "Excusez-moi, je ne vous comprends pas : il y a trop de bruit sur la ligne.",
+        "Excusez-moi, une panne m'empêche de continuer. Rappelez plus tard, s'il vous plaît. Au revoir.",
         ("Un instant, s'il vous plaît.", "Je m'en occupe.", "Merci de patienter."),
         "J'ai un appel pour vous.",
         "Puis-je vous le passer ? Dites oui ou tapez un, non ou tapez deux.",
@@ -55,6 +59,7 @@ LINES = {
         "¿Sigue usted ahí?",
         "No le oigo, así que voy a colgar. Adiós.",
         "Perdone, no le entiendo: hay demasiado ruido en la línea.",
+        "Perdone, no puedo continuar por una avería. Llame más tarde, por favor. Adiós.",
         ("Un momento, por favor.", "Sigo en ello.", "Gracias por esperar."),
         "Tengo una llamada para usted.",
         "¿Se la paso? Diga sí o pulse uno, no o pulse dos.",
@@ -64,6 +69,7 @@ LINES = {
         "È ancora in linea?",
         "Non la sento, quindi ora chiudo. Arrivederci.",
         "Mi scusi, non la capisco: c'è troppo rumore sulla linea.",
+        "Mi scusi, un guasto mi impedisce di continuare. Richiami più tardi, per favore. Arrivederci.",
         ("Un momento, per favore.", "Ci sto lavorando.", "Grazie per l'attesa."),
         "Ho una chiamata per lei.",
         "Posso passarla? Dica sì o prema uno, no o prema due.",
@@ -73,6 +79,7 @@ LINES = {
         "Bent u er nog?",
         "Ik hoor u niet, dus ik hang nu op. Tot ziens.",
         "Sorry, ik kan u niet verstaan: er is te veel lawaai op de lijn.",
+        "Sorry, door een storing kan ik niet verder. Belt u later alstublieft terug. Tot ziens.",
         ("Een ogenblik, alstublieft.", "Ik ben er nog mee bezig.", "Dank u voor het wachten."),
         "Ik heb een beller voor u aan de lijn.",
         "Mag ik doorverbinden? Zeg ja of toets een, nee of toets twee.",
@@ -82,6 +89,7 @@ LINES = {
         "Ainda está aí?",
         "Não o consigo ouvir, por isso vou desligar. Adeus.",
         "Desculpe, não consigo perceber: há demasiado ruído na linha.",
+        "Desculpe, não posso continuar por causa de uma avaria. Ligue mais tarde, por favor. Adeus.",
         ("Um momento, por favor.", "Ainda estou a tratar disso.", "Obrigado por esperar."),
         "Tenho uma chamada para si.",
         "Posso passar? Diga sim ou prima um, não ou prima dois.",

@@ -19,17 +19,21 @@ Opener: TypeAlias = Callable[[Stt, int], Awaitable[SttStream]]
 
 REOPEN_AFTER_S = 0.5
 CLOSE_AFTER_S = 3.0  # a hold this long closes the recogniser, which costs money or drops a silent line itself
+UNANSWERED = 2  # turns in a row: the recogniser hangs
+GUESSED = 0.5  # confidence in words that were never confirmed
 MAX_FAILURES = 3  # in a row; then the session is told that nobody listens any more
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What the caller said in one turn. overlap: it was said over the agent and did not interrupt it."""
+    """What the caller said in one turn. overlap: it was said over the agent and did not interrupt it. lost: the
+    recogniser did not hear all of it, or never told; text is what is known."""
 
     text: str
     understood: bool
     confidence: float
     overlap: bool = False
+    lost: bool = False
 
 
 @dataclass(slots=True)
@@ -70,6 +74,9 @@ class Listening:
         self._stream: SttStream | None = None
         self._hints = Hints()
         self._texts: list[Final] = []
+        self._guess = ""  # the newest partial, until a final says it better
+        self._torn = False  # the recogniser failed in the middle of this turn
+        self._unanswered = 0
         self._owed: list[_Owed] = []
         self._next_due = float("inf")
         self._failures = 0
@@ -114,8 +121,10 @@ class Listening:
         return self._activity.voiced
 
     def start_turn(self) -> None:
-        """The caller began to speak."""
+        """The caller began to speak. A last word that is overdue is not waited for any longer."""
         self._in_turn = True
+        self._guess = ""
+        self._owed = [owed for owed in self._owed if not owed.expired]
         if self._stream is not None:
             self._stream.start_turn()
 
@@ -126,6 +135,8 @@ class Listening:
         self._next_due = min(self._next_due, now + self._timeout_s)
         if self._stream is not None:
             self._stream.end_turn()
+        else:
+            self._drop_stream()
 
     def expect(self, hints: Hints) -> None:
         """Another agent listens, or something else was asked."""
@@ -157,6 +168,8 @@ class Listening:
             except ProviderError as error:
                 self._failures += 1
                 gave_up = self._failures >= MAX_FAILURES
+                self._torn = self._in_turn
+                self._settle_guess()
                 self._drop_stream()
                 self._on_failed(error, gave_up)
                 if gave_up:
@@ -166,7 +179,7 @@ class Listening:
             self._swapped = False
 
     async def _read_while_awake(self) -> None:
-        """Read until the stream ends, or a long hold closes it."""
+        """Read until the stream ends, or a long hold closes it. Raises ProviderError, also when it hangs."""
         reading = self._reading = asyncio.timeout(None)
         try:
             async with reading:
@@ -174,6 +187,10 @@ class Listening:
         except TimeoutError:
             if not reading.expired():
                 raise
+            if self._unanswered >= UNANSWERED:
+                self._unanswered = 0
+                fact = f"no answer to {UNANSWERED} turns in a row. It is opened anew."
+                raise ProviderError(self._stt.name, "timeout", fact) from None
         finally:
             self._reading = None
 
@@ -187,8 +204,9 @@ class Listening:
         assert stream is not None
         try:
             async for event in stream:
-                self._failures = 0
+                self._failures = self._unanswered = 0
                 if isinstance(event, Partial):
+                    self._guess = event.text
                     self._on_partial(event)
                 else:
                     self._take(event)
@@ -197,27 +215,41 @@ class Listening:
             await stream.aclose()
 
     def _take(self, final: Final) -> None:
+        self._guess = ""
         if final.text:
             self._texts.append(final)
-        if final.ends_turn and self._owed:
-            owed = self._owed.pop(0)
-            if not owed.expired:
-                self._deliver(owed)
-            self._texts.clear()
+        if not final.ends_turn:
+            return
+        owed = self._owed.pop(0) if self._owed else None
+        if owed is not None and not owed.expired:
+            self._deliver(owed)
+        self._texts.clear()  # those of a last word that came too late as well
 
-    def _deliver(self, owed: _Owed) -> None:
+    def _deliver(self, owed: _Owed, *, lost: bool = False) -> None:
+        if lost:
+            self._settle_guess()
+        lost, self._torn = lost or self._torn, False
         finals, self._texts = self._texts, []
         text = " ".join(final.text for final in finals)
         understood = bool(finals) and all(final.understood for final in finals)
         confidence = min((final.confidence for final in finals), default=0.0)
-        self._on_utterance(Utterance(text, understood, confidence, owed.overlap))
+        self._on_utterance(Utterance(text, understood, confidence, owed.overlap, lost))
+
+    def _settle_guess(self) -> None:
+        """The recogniser will not say it better: what it seemed to hear is what was heard."""
+        guess, self._guess = self._guess, ""
+        if guess:
+            self._texts.append(Final(guess, GUESSED))
 
     def _expire(self, now: float) -> None:
         """The recogniser owes its last word for too long: go on with what there is, ignore it when it comes."""
         for owed in self._owed:
             if not owed.expired and now >= owed.due:
                 owed.expired = True
-                self._deliver(owed)
+                self._unanswered += 1
+                self._deliver(owed, lost=True)
+        if self._unanswered >= UNANSWERED and self._reading is not None:
+            self._reading.reschedule(now)
         self._next_due = min((owed.due for owed in self._owed if not owed.expired), default=float("inf"))
 
     def _drop_stream(self) -> None:
@@ -225,4 +257,4 @@ class Listening:
         owed, self._owed = self._owed, []
         for debt in owed:
             if not debt.expired:
-                self._deliver(debt)
+                self._deliver(debt, lost=True)

@@ -62,7 +62,8 @@ class TurnHandling(BaseModel):
     interrupt_words: int = Field(default=1, ge=1, le=10)
     """Words over the agent that stop it at once, unless they are only listening noises (yes, mm-hmm)."""
     interrupt_surely_ms: int = Field(default=1200, ge=100, le=10_000)
-    """Speech over the agent that takes the floor for good, words or not."""
+    """Speech over the agent that stops it although it began with listening noises. So much speech, when no words come
+    of it or none that are understood, is asked for again; less is forgotten."""
     resume_after_ms: int = Field(default=1000, ge=100, le=10_000)
     """Silence after which an agent that stopped for nothing goes on from the word at which it stopped."""
     allow_interruptions: bool = True

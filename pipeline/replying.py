@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -132,9 +132,11 @@ class Reply:
         self.audible = False
         self.written = False  # every sample is in the playout
         self.interrupted = False
+        self.broken = False  # its model or its voice failed in the middle of it
         self.aside = False  # a task talks in the middle of it; it goes on afterwards
         self.failure: PipelineError | None = None  # met while it was made ahead
         self.tts_name = means.tts.name
+        self.canned = bool(text)  # no model had to find the words
         self._text, self._instructions = text, instructions
         self._add_to_history = add_to_history
         self._means = means
@@ -196,15 +198,35 @@ class Reply:
             self.written = True
             if not self._all_heard():
                 await self._over
+        except ProviderError:
+            await self._break_off()
+            raise
         finally:
             await self._stop_voice()
             self._resolve()
+
+    async def _break_off(self) -> None:
+        """The model or the voice failed: what there is of it is heard, and no more than that was said."""
+        if not self._adopted.is_set():
+            return
+        with suppress(ProviderError):  # the model's last words may still become sound
+            await self._finish()
+        self.broken = True
+        if self._ledger.begins is not None:
+            while self._means.out.queued:
+                await self.wait_until_quiet()
+        self.cut(self._means.out.played)
 
     def adopt(self, clock: ResponseClock) -> None:
         """The turn ended with the words that it answers: it may be heard."""
         self.clock = clock
         self._ahead_of = None
         self._adopted.set()
+
+    @property
+    def asks(self) -> bool:
+        """Does it end with a question?"""
+        return self._ledger.text().endswith(("?", "？"))
 
     @property
     def tokens(self) -> int:
@@ -214,7 +236,7 @@ class Reply:
     async def fill(self, text: str) -> None:
         """Say this while the model or a tool takes its time. Ignored once it is all said."""
         if self._working and self._adopted.is_set() and not self.written:
-            await self._speak(text)
+            await self._speak(f"{text} ")
 
     def sounded(self, now: float) -> bool:
         """A packet leaves now. Returns True if it is the first of this reply."""
@@ -398,7 +420,7 @@ class Reply:
             await asyncio.gather(self._pump, return_exceptions=True)
 
     def _all_heard(self) -> bool:
-        return self._means.out.queued == 0 and self._ledger.placed_all
+        return self._means.out.queued == 0 and (self.broken or self._ledger.placed_all)
 
     def _resolve(self) -> None:
         self._resolve_quiet()

@@ -118,6 +118,7 @@ class Session:
         self._closed: asyncio.Future[str] = self._loop.create_future()
         self._ending: asyncio.Task[None] | None = None
         self._state = "initializing"
+        self._ducked = False
         self._timer: asyncio.TimerHandle | None = None  # for the turn's deadline
         self._timer_due: float | None = None
 
@@ -251,7 +252,7 @@ class Session:
             self._emit,
             self._stage.now,
             self._happened,
-            gave_up=self.end_call,
+            gave_up=self._give_up,
             stumbled=self._apologise,
             over=self._reply_over,
             performed=self._waiting.performed,
@@ -397,10 +398,13 @@ class Session:
                 self._listening.end_turn(now, overlap=True)
             case Decision.DUCK:
                 self._out.duck(True)
+                self._ducked = True
                 self._emit(AgentDucked(now))
             case Decision.UNDUCK:
                 self._out.duck(False)
-                self._emit(AgentUnducked(now))
+                if self._ducked:
+                    self._emit(AgentUnducked(now))
+                self._ducked = False
             case _ if self._speeches is not None:
                 self._stop_or_go(decision, self._speeches, now)
 
@@ -414,7 +418,7 @@ class Session:
 
     def _interrupted(self, speeches: Speeches, now: float) -> None:
         """The caller has the floor: silence within a frame, and nothing that was not heard was said."""
-        since = self._turn.spoke_since
+        since, self._ducked = self._turn.spoke_since, False
         speeches.cut(told=lambda heard_ms: self._emit(CallerInterrupted(now, since, heard_ms)))
         self._answering.interrupted()
         if self._ending is not None:
@@ -430,8 +434,13 @@ class Session:
     def _ears_failed(self, error: ProviderError, gave_up: bool) -> None:
         self._emit(ProviderFailed(self._loop.time(), error.provider, "stt", error.cause, str(error)))
         if gave_up:
-            self._apologise()
-            self.end_call("stt_failed")
+            self._give_up("stt_failed")
+
+    def _give_up(self, reason: str) -> None:
+        """A provider has failed too often: say so, to whoever talks into it, and hang up."""
+        if self._ending is None or self._ending.done():
+            self.say(lines(self.agent.voice.language).failed, allow_interruptions=False)
+            self.end_call(reason)
 
     def _apologise(self) -> None:
         self.say(self._apology or lines(self.agent.voice.language).apology)
@@ -457,9 +466,9 @@ class Session:
 
     # ------------------------------------------------------------ comings and goings
 
-    def _reply_over(self) -> None:
+    def _reply_over(self, reply: Reply) -> None:
         self._emit_and_save(None)
-        self._answering.reply_over()
+        self._answering.reply_over(reply)
 
     async def _hang_up(self, reason: str) -> None:
         if self._speeches is not None:

@@ -31,7 +31,7 @@ MAX_FAILURES = 3  # replies in a row that could not be made; then the call ends
 class Outside:
     """What speeches need of their session.
 
-    gave_up(reason): replies have failed too often. stumbled(): one failed: apologise. over(): a reply was heard to its
+    gave_up(reason): replies have failed too often. stumbled(): one failed: apologise. over(reply): it was heard to its
     end. performed(reply): it is over, however it ended."""
 
     tasks: asyncio.TaskGroup
@@ -40,7 +40,7 @@ class Outside:
     happened: Callable[[TurnEvent | None, float], None]
     gave_up: Callable[[str], None]
     stumbled: Callable[[], object]
-    over: Callable[[], None]
+    over: Callable[[Reply], None]
     performed: Callable[[Reply], None]
 
 
@@ -130,7 +130,8 @@ class Speeches:
                     await reply.run()
                 else:
                     await self._go_on(ahead)
-                self._failures = 0
+                if not reply.canned:  # an apology that was heard mends nothing
+                    self._failures = 0
                 if self.current is reply:  # it made no sound, or the clock has not seen its end
                     self._ended(reply, self._outside.now())
         except PipelineError as error:
@@ -179,19 +180,25 @@ class Speeches:
         """Drop what is said and waits. What may not be interrupted stays, unless forced.
 
         told: hears first how much of the current reply was heard, in ms."""
-        position = self._out.flush()
+        current = self.current
+        if current is not None and not (current.allow_interruptions or force):
+            current = None  # it is about to be heard, and will be
+            position = self._out.played
+            if self._paused_at is not None:
+                self._out.resume(self._paused_at)
+        else:
+            position = self._out.flush()
+            self.current = None
         self._paused_at = None
         self._out.duck(False)
-        current = self.current
         told(current.heard_ms(position) if current is not None else 0)
         for reply, task in list(self._tasks.items()):
-            if reply.aside or not (reply.allow_interruptions or force or reply is current):
+            if reply.aside or not (reply.allow_interruptions or force):
                 continue
             reply.cut(position)
             task.cancel()
         if current is not None and current.audible:
             current.report(position, self._outside.now())
-        self.current = None
 
     def stop(self, reply: Reply) -> None:
         """Its handle was told to interrupt."""
@@ -215,8 +222,8 @@ class Speeches:
         self.current = None
         if reply.audible:
             reply.report(self._out.played, now)
-        self._outside.over()
         self._outside.happened(ReplyOver(), now)
+        self._outside.over(reply)
 
     def _failed(self, reply: Reply, error: PipelineError) -> None:
         """The model or the voice failed: apologise, and after the third time in a row give up."""
@@ -226,6 +233,8 @@ class Speeches:
             provider, cause = error.provider, error.cause
         kind = "tts" if provider == reply.tts_name else "llm"
         self._outside.emit(ProviderFailed(now, provider, kind, cause, str(error)))
+        if self.current is reply and reply.audible:
+            reply.report(self._out.played, now)
         self.current = None
         self._outside.happened(ReplyOver(), now)
         self._failures += 1

@@ -56,6 +56,11 @@ class Understood:
 
 
 @dataclass(frozen=True, slots=True)
+class MoreToCome:
+    """The recogniser's last word is there, and it tells that the caller is not done."""
+
+
+@dataclass(frozen=True, slots=True)
 class NothingSaid:
     """What sounded like speech brought no words, or only a listening noise."""
 
@@ -75,6 +80,7 @@ TurnEvent = (
     | Keyed
     | WordsOver
     | Understood
+    | MoreToCome
     | NothingSaid
     | TimeUp
 )
@@ -100,13 +106,14 @@ NEXT: dict[tuple[Floor, type[TurnEvent]], tuple[Floor, tuple[Decision, ...]]] = 
     (_F.LISTENING, ReplyAudible): (_F.SPEAKING, ()),
     (_F.LISTENING, Understood): (_F.THINKING, ()),
     (_F.CALLER_SPEAKING, VoiceStopped): (_F.MAYBE_DONE, ()),
-    (_F.CALLER_SPEAKING, ReplyAudible): (_F.DUCKED, (_D.DUCK,)),
+    (_F.CALLER_SPEAKING, ReplyAudible): (_F.PAUSED, (_D.PAUSE,)),  # nobody begins while somebody speaks
     (_F.CALLER_SPEAKING, TimeUp): (_F.COMMITTED, (_D.END_TURN,)),
     (_F.MAYBE_DONE, VoiceStarted): (_F.CALLER_SPEAKING, ()),
     (_F.MAYBE_DONE, TimeUp): (_F.COMMITTED, (_D.END_TURN,)),
-    (_F.MAYBE_DONE, ReplyAudible): (_F.SPEAKING, (_D.END_OVERLAP,)),
+    (_F.MAYBE_DONE, ReplyAudible): (_F.PAUSED, (_D.PAUSE,)),
     (_F.COMMITTED, VoiceStarted): (_F.CALLER_SPEAKING, (_D.START_TURN,)),
     (_F.COMMITTED, Understood): (_F.THINKING, ()),
+    (_F.COMMITTED, MoreToCome): (_F.MAYBE_DONE, ()),
     (_F.COMMITTED, NothingSaid): (_F.LISTENING, ()),
     (_F.COMMITTED, ReplyAudible): (_F.SPEAKING, ()),
     (_F.COMMITTED, Keyed): (_F.LISTENING, ()),
@@ -119,22 +126,24 @@ NEXT: dict[tuple[Floor, type[TurnEvent]], tuple[Floor, tuple[Decision, ...]]] = 
     (_F.SPEAKING, ReplyOver): (_F.LISTENING, ()),
     (_F.SPEAKING, Keyed): (_F.LISTENING, (_D.INTERRUPT,)),
     (_F.SPEAKING, Understood): (_F.THINKING, (_D.INTERRUPT,)),
-    (_F.DUCKED, ReplyAudible): (_F.DUCKED, (_D.DUCK,)),
+    (_F.DUCKED, ReplyAudible): (_F.PAUSED, (_D.PAUSE,)),
     (_F.DUCKED, ReplyOver): (_F.CALLER_SPEAKING, (_D.UNDUCK,)),
     (_F.DUCKED, VoiceStopped): (_F.SPEAKING, (_D.UNDUCK, _D.END_OVERLAP)),
     (_F.DUCKED, WordsOver): (_F.CALLER_SPEAKING, (_D.INTERRUPT,)),
     (_F.DUCKED, TimeUp): (_F.PAUSED, (_D.PAUSE,)),
     (_F.DUCKED, Keyed): (_F.CALLER_SPEAKING, (_D.INTERRUPT,)),
-    (_F.PAUSED, VoiceStarted): (_F.PAUSED, (_D.START_TURN,)),
-    (_F.PAUSED, VoiceStopped): (_F.PAUSED, (_D.END_OVERLAP,)),
+    (_F.PAUSED, VoiceStarted): (_F.PAUSED, ()),
+    (_F.PAUSED, VoiceStopped): (_F.PAUSED, ()),
     (_F.PAUSED, WordsOver): (_F.CALLER_SPEAKING, (_D.INTERRUPT,)),
-    (_F.PAUSED, TimeUp): (_F.SPEAKING, (_D.RESUME,)),  # or the floor is theirs, see receive()
+    (_F.PAUSED, TimeUp): (_F.SPEAKING, (_D.RESUME,)),  # not at first, see _paused()
     (_F.PAUSED, NothingSaid): (_F.SPEAKING, (_D.RESUME,)),
     (_F.PAUSED, Understood): (_F.THINKING, (_D.INTERRUPT,)),
     (_F.PAUSED, Keyed): (_F.LISTENING, (_D.INTERRUPT,)),
     (_F.PAUSED, ReplyOver): (_F.LISTENING, ()),
 }
-"""What is not listed changes nothing: sound keeps no order. SPEAKING is THINKING as long as nothing is audible."""
+"""What is not listed changes nothing: sound keeps no order. SPEAKING is THINKING as long as nothing is audible. A
+caller who goes on after the recogniser was asked for its last word starts a turn of the recogniser, whatever is
+listed."""
 
 
 class Turn:
@@ -147,6 +156,7 @@ class Turn:
         self.spoke_since = 0.0  # loop time: the caller's current or last speech began
         self.spoke_until = 0.0  # and ended
         self._voiced = False
+        self._taken_down = False  # the recogniser listens to a turn that has not ended
         self._audible = self._protected = False
         self._only_listening = False  # the words over the agent were no claim to the floor
         self._deadline: float | None = None
@@ -172,15 +182,39 @@ class Turn:
         if step is None or self._passes_over(event):
             return ()
         floor, decisions = step
-        if isinstance(event, WordsOver) and self.floor is Floor.PAUSED and not self._voiced:
-            floor = Floor.MAYBE_DONE
-        elif isinstance(event, TimeUp) and self.floor is Floor.PAUSED and self._voiced:
-            floor, decisions = Floor.CALLER_SPEAKING, (Decision.INTERRUPT,)
-        elif isinstance(event, ReplyOver) and self.floor is Floor.PAUSED and self._voiced:
-            floor = Floor.CALLER_SPEAKING
-        elif isinstance(event, VoiceStarted) and self._protected and self._audible:
+        if self.floor is Floor.PAUSED:
+            floor, decisions = self._paused(event, floor, decisions)
+        elif self.protected and isinstance(event, VoiceStarted):
             decisions = (Decision.START_TURN,)
+        elif isinstance(event, ReplyAudible) and Decision.PAUSE in decisions:
+            floor, decisions = self._begins(floor, decisions)
+        if isinstance(event, VoiceStarted) and not (self._taken_down or Decision.START_TURN in decisions):
+            decisions = (Decision.START_TURN, *decisions)
         return self._enter(floor, decisions, now)
+
+    def _paused(
+        self, event: TurnEvent, floor: Floor, decisions: tuple[Decision, ...]
+    ) -> tuple[Floor, tuple[Decision, ...]]:
+        """Somebody makes the agent wait. Only words take the floor from it: a dog that barks for long does not."""
+        match event:
+            case WordsOver() if not self._voiced:
+                return Floor.MAYBE_DONE, decisions
+            case ReplyOver() | Keyed() if self._voiced:
+                return Floor.CALLER_SPEAKING, decisions
+            case ReplyOver() | Keyed() if self._taken_down:
+                return Floor.MAYBE_DONE, decisions
+            case TimeUp() if self._voiced:  # for as long as a turn may last
+                return Floor.CALLER_SPEAKING, (Decision.INTERRUPT,)
+            case TimeUp() if self._taken_down:
+                return Floor.PAUSED, (Decision.END_OVERLAP,)
+        return floor, decisions
+
+    def _begins(self, floor: Floor, decisions: tuple[Decision, ...]) -> tuple[Floor, tuple[Decision, ...]]:
+        """A reply begins while the caller speaks, or has paused. What must be heard does not wait."""
+        ends = self.floor is Floor.MAYBE_DONE and (self.protected or not self._taken_down)
+        if self.protected:
+            floor, decisions = Floor.DUCKED if self._voiced else Floor.SPEAKING, ()
+        return floor, (*decisions, Decision.END_OVERLAP) if ends else decisions
 
     def heard(self, text: str, complete: bool | None) -> None:
         """The recogniser's words so far, and whether they could stand as a whole turn."""
@@ -199,7 +233,9 @@ class Turn:
             case VoiceStarted():
                 if self.floor in (Floor.MAYBE_DONE, Floor.COMMITTED):
                     self.endpointing.went_on(event.at - self.spoke_until)
-                if self.floor is not Floor.MAYBE_DONE:
+                if self.floor is not Floor.MAYBE_DONE and not (
+                    self.floor is Floor.PAUSED and self._taken_down
+                ):
                     self.spoke_since = event.at
                 self._voiced = True
             case VoiceStopped():
@@ -240,7 +276,9 @@ class Turn:
             self._audible = self._protected = False
         if Decision.START_TURN in decisions:
             self.endpointing.began()
-            self._only_listening = False
+            self._only_listening, self._taken_down = False, True
+        elif Decision.END_TURN in decisions or Decision.END_OVERLAP in decisions:
+            self._taken_down = False
         self._deadline = self._due(floor, now)
         self.floor = floor
         return decisions
@@ -256,7 +294,9 @@ class Turn:
                 ms = options.interrupt_surely_ms if self._only_listening else options.interrupt_after_ms
                 return max(now, self.spoke_since + ms / 1000)
             case Floor.PAUSED if self._voiced:
-                return max(now, self.spoke_since + options.interrupt_surely_ms / 1000)
+                return max(now, self.spoke_since + options.max_turn_s)
+            case Floor.PAUSED if self._taken_down:
+                return max(now, self.spoke_until + self.endpointing.delay_s())
             case Floor.PAUSED:
-                return max(now, self.spoke_until + options.resume_after_ms / 1000)
+                return now + options.resume_after_ms / 1000
         return None

@@ -66,6 +66,7 @@ class VoiceActivity:
         self._back_s = FRAME_S + reaction_ms / 1000
         self._frames = 0  # while silent: with speech, in a row; while speaking: without
         self._began = 0.0
+        self._came_first = False
         self._ended = float("-inf")
         self._power = self._loudest = 0.0  # of the newest frame, and of this speech so far
         self._floor = float("inf")  # of the noise before it
@@ -75,7 +76,7 @@ class VoiceActivity:
         samples = frame.astype(np.float32)
         self._power = float(samples @ samples) / len(samples) if len(samples) else 0.0
         score = self._vad.probability(frame)
-        if self._echo is not None and self._echo.masks(self._power):
+        if self._echo is not None and self._echo.masks(self._power) and not self._goes_on():
             score = 0.0
         self.score = score
         return self._still_speaking(score, now) if self.speaking else self._still_silent(score, now)
@@ -98,6 +99,10 @@ class VoiceActivity:
         """Level of the newest frame in dB below full scale, -96.0 for silence."""
         return max(10 * log10(self._power) - FULL_SCALE_DB, SILENCE_DB) if self._power > 0 else SILENCE_DB
 
+    def _goes_on(self) -> bool:
+        """Could this frame belong to speech that began when there was nothing of ours to come back?"""
+        return self.speaking and self._came_first and self._power > self._loudest * HARDLY_LESS
+
     def _still_silent(self, score: float, now: float) -> VoiceStarted | None:
         if score < (self._deactivation if self._frames else self._activation):
             self._frames = 0
@@ -110,6 +115,7 @@ class VoiceActivity:
         if self._frames < self._start_frames:
             return None
         self.speaking, self._frames, self._ended = True, 0, now
+        self._came_first = self._echo is not None and not self._echo.may_return
         return VoiceStarted(self._began)
 
     def _still_speaking(self, score: float, now: float) -> VoiceStopped | None:

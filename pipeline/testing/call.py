@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from pipeline.agent.agent import Agent
 from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, UserTurnCommitted
@@ -31,11 +31,21 @@ MS_PER_CHAR = 50.0  # of the agent's voice
 E = TypeVar("E", bound=Event)
 
 
+class Line(Protocol):
+    """What happens to sound between the caller's phone and us: noise, echo."""
+
+    def sends(self, frame: Frame, now: float) -> Frame:
+        """What becomes of 20 ms of the caller. now: loop time, s."""
+
+    def gets(self, frame: Frame | None) -> None:
+        """20 ms that leave for the caller's phone, None for silence."""
+
+
 class VirtualCall:
     """One call. `VirtualCall(agent, [Says("hello", at=2.0)]).play()` in a plain test.
 
     acts: what the caller does. stt: instead of one that understands what the caller says. llm: unless the agent has
-    its own. out, phone: instead of fakes.
+    its own. out, phone: instead of fakes. line: between the caller and us, None for a perfect one.
     Afterwards: events; heard, per tick of 20 ms: did sound leave for the phone? saved: the checkpoints; phone: what the
     agent did to the call; result: what happened, to be asserted.
     """
@@ -56,6 +66,7 @@ class VirtualCall:
         rate_hz: int = 8000,
         out: AudioOut | None = None,
         phone: FakePhone | None = None,
+        line: Line | None = None,
     ) -> None:
         self.agent = agent
         self.heard: list[bool] = []
@@ -71,6 +82,7 @@ class VirtualCall:
         self._userdata = {} if userdata is None else userdata
         self._announcement = announcement
         self._base = 0.0
+        self._line = line
         self._caller = Caller(acts, Deeds(self._key, self._hang_up, self._words), rate_hz)
 
     @cached_property
@@ -131,8 +143,11 @@ class VirtualCall:
     def _tick(self, now: float) -> None:
         sound = self._caller.frame(now - self._base)
         self.session.caller_held(self._caller.held, now)
-        self.session.hear(sound, now)
-        self.heard.append(self.session.speak(now) is not None)
+        self.session.hear(sound if self._line is None else self._line.sends(sound, now), now)
+        frame = self.session.speak(now)
+        if self._line is not None:
+            self._line.gets(frame)
+        self.heard.append(frame is not None)
         for words in self._out.began():
             self._caller.heard.sentences.append((words, now - self._base))
 

@@ -191,12 +191,28 @@ def _memory(server: Server) -> float:
 
 
 def _tails(call: CallFolder, silenced_at: dict[str, list[float]]) -> list[float]:
-    """From each decision to interrupt (loop time) to the call's last audible packet after it (wall time), in ms."""
+    """From each decision to fall silent (loop time) to the call's last audible packet after it (wall time), in ms."""
     shift = time.time() - time.monotonic()
     silences = silenced_at.get(call.facts["sip_call_id"], [])
-    decisions = [event["at"] + shift for event in call.of("CallerInterrupted")]
+    decisions = [at + shift for at in _decisions(call)]
     pairs = [(at, min(silences, key=lambda silence: abs(silence - at))) for at in decisions if silences]  # noqa: B023
     return [max(0.0, (silence - at) * 1000) for at, silence in pairs if abs(silence - at) < 1.0]
+
+
+def _decisions(call: CallFolder) -> list[float]:
+    """When the agent was told to stop: as a rule it pauses first, and words that come later only settle it."""
+    decisions, paused = [], False
+    for event in call.events:
+        match event["type"]:
+            case "AgentPaused":
+                decisions.append(event["at"])
+                paused = True
+            case "CallerInterrupted":
+                decisions += [] if paused else [event["at"]]
+                paused = False
+            case "AgentResumed":
+                paused = False
+    return decisions
 
 
 def _share(values: Sequence[float], share: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.agent.agent import Agent
 from pipeline.events import Event
-from pipeline.options import TurnHandling
+from pipeline.options import Silence, TurnHandling
 from pipeline.ports import Frame, Llm, Stt, Tts
 from pipeline.providers.fake import FakeStt
 from pipeline.session import Session
@@ -40,6 +40,7 @@ class Rig(FakePhone):
         tts: Tts | None = None,
         options: TurnHandling | None = None,
         announcement: str = "",
+        silence: Silence | None = None,
     ) -> None:
         super().__init__()
         self.held: list[tuple[float, float]] = []  # when the caller's phone holds us, (from, to) in s
@@ -53,6 +54,8 @@ class Rig(FakePhone):
             llm=llm,
             tts=tts,
             options=options,
+            silence=silence,
+            line=self,
             announcement=announcement,
             out=self.out,
             phone=self,
@@ -69,6 +72,15 @@ class Rig(FakePhone):
             self.call.add(Holds(start, end - start))
         await self.call.run(seconds)
         return self
+
+    # ------------------------------------------------------------ the line
+
+    def sends(self, frame: Frame, now: float) -> Frame:
+        """What becomes of 20 ms of the caller on the way to us."""
+        return frame
+
+    def gets(self, frame: Frame | None) -> None:
+        """20 ms of what the caller's phone gets."""
 
     # ------------------------------------------------------------ what happened
 

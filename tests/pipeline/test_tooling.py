@@ -215,7 +215,7 @@ def test_an_interruption_ends_only_a_tool_that_allows_it() -> None:
     rig = _call(clerk, llm, (1.0, 2.0), (2.8, 3.6))
     (finished,) = rig.of(ToolFinished)
     assert finished.result == "browse was stopped: the caller interrupted."
-    assert finished.took_ms < 1500
+    assert finished.took_ms < 2000
     assert clerk.booked == []
     assert _spoken(rig)[-1] == "Fine."
 

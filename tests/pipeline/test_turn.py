@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.hearing.expectation import Expectation
 from pipeline.hearing.vad import VoiceStarted, VoiceStopped
 from pipeline.options import TurnHandling
 from pipeline.turn import (
@@ -11,6 +12,7 @@ from pipeline.turn import (
     Decision,
     Floor,
     Keyed,
+    MoreToCome,
     NothingSaid,
     ReplyAudible,
     ReplyOver,
@@ -84,9 +86,22 @@ def test_speech_over_the_agent_ducks_at_once_and_stops_it_after_the_set_time() -
     assert turn.deadline() == pytest.approx(2.2)
     assert turn.receive(TimeUp(), 2.2) == (Decision.PAUSE,)
     assert turn.floor.name == "PAUSED"
-    assert turn.deadline() == pytest.approx(2.0 + OPTIONS.interrupt_surely_ms / 1000)
-    assert turn.receive(TimeUp(), 3.2) == (Decision.INTERRUPT,), "nobody coughs for so long"
+    assert turn.receive(WordsOver(claims=True), 2.9) == (Decision.INTERRUPT,)
     assert turn.floor is Floor.CALLER_SPEAKING
+
+
+def test_noise_makes_the_agent_wait_but_does_not_take_the_floor_from_it() -> None:
+    turn = _paused()
+    assert turn.deadline() == pytest.approx(2.0 + OPTIONS.max_turn_s), "a dog may bark for long"
+    assert turn.receive(VoiceStopped(8.0), 8.1) == ()
+    assert turn.receive(TimeUp(voiced=False), 8.4) == (Decision.END_OVERLAP,)
+    assert turn.receive(NothingSaid(), 8.5) == (Decision.RESUME,)
+
+
+def test_music_that_never_ends_takes_the_floor_in_the_end() -> None:
+    turn = _paused()
+    assert turn.receive(TimeUp(), 62.0) == (Decision.INTERRUPT,)
+    assert turn.receive(TimeUp(), 62.0) == (Decision.END_TURN,)
 
 
 def test_words_over_the_agent_take_the_floor_at_once() -> None:
@@ -109,16 +124,18 @@ def _paused() -> Turn:
 
 def test_an_agent_that_stopped_for_nothing_goes_on() -> None:
     turn = _paused()
-    assert turn.receive(VoiceStopped(2.5), 2.62) == (Decision.END_OVERLAP,), "were there words in it?"
-    assert turn.receive(NothingSaid(), 2.63) == (Decision.RESUME,)
+    assert turn.receive(VoiceStopped(2.5), 2.62) == (), "was that all?"
+    assert turn.receive(TimeUp(voiced=False), 2.9) == (Decision.END_OVERLAP,), "were there words in it?"
+    assert turn.receive(NothingSaid(), 2.95) == (Decision.RESUME,)
     assert turn.floor is Floor.SPEAKING
 
 
 def test_an_agent_that_stopped_goes_on_when_the_recogniser_says_nothing_at_all() -> None:
     turn = _paused()
     turn.receive(VoiceStopped(2.5), 2.62)
-    assert turn.deadline() == pytest.approx(2.5 + OPTIONS.resume_after_ms / 1000)
-    assert turn.receive(TimeUp(voiced=False), 3.5) == (Decision.RESUME,)
+    turn.receive(TimeUp(voiced=False), 2.9)
+    assert turn.deadline() == pytest.approx(2.9 + OPTIONS.resume_after_ms / 1000)
+    assert turn.receive(TimeUp(voiced=False), 3.9) == (Decision.RESUME,)
 
 
 def test_words_that_come_after_the_agent_stopped_make_it_an_interruption() -> None:
@@ -186,10 +203,35 @@ def test_a_caller_who_goes_on_while_the_agent_thinks_withdraws_the_answer() -> N
     assert turn.floor is Floor.CALLER_SPEAKING
 
 
-def test_a_reply_that_begins_while_the_caller_speaks_begins_ducked() -> None:
+def test_a_reply_that_would_begin_while_the_caller_speaks_waits() -> None:
     turn = _turn((VoiceStarted(1.0), 1.1))
-    assert turn.receive(ReplyAudible(), 1.12) == (Decision.DUCK,)
-    assert turn.deadline() == pytest.approx(1.2)
+    assert turn.receive(ReplyAudible(), 1.12) == (Decision.PAUSE,)
+    assert turn.floor is Floor.PAUSED
+
+
+def test_a_reply_that_would_begin_in_the_callers_pause_waits_for_the_end_of_the_turn() -> None:
+    turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1))
+    assert turn.receive(ReplyAudible(), 2.2) == (Decision.PAUSE,)
+    assert turn.deadline() == pytest.approx(2.4)
+
+
+def test_what_must_be_heard_begins_while_the_caller_speaks() -> None:
+    turn = _turn((VoiceStarted(1.0), 1.1))
+    assert turn.receive(ReplyAudible(protected=True), 1.12) == ()
+    turn.receive(VoiceStopped(2.0), 2.1)
+    turn.receive(ReplyOver(), 3.0)
+    assert turn.floor is Floor.LISTENING
+
+
+def test_the_last_word_may_tell_that_the_caller_is_not_done() -> None:
+    """One digit of four: the recogniser has ended its turn and must begin another when the caller goes on."""
+    turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1), (TimeUp(), 2.4))
+    turn.endpointing.expectation = Expectation.digits(4)
+    turn.heard("one", None)
+    assert turn.receive(MoreToCome(), 2.5) == ()
+    assert turn.floor is Floor.MAYBE_DONE
+    assert turn.deadline() == pytest.approx(2.0 + OPTIONS.incomplete_delay_ms / 1000)
+    assert turn.receive(VoiceStarted(3.0), 3.06) == (Decision.START_TURN,)
 
 
 def test_a_reply_that_ends_while_the_caller_speaks_leaves_the_floor_to_the_caller() -> None:

@@ -180,7 +180,7 @@ def test_the_coupling_of_a_line_can_be_read() -> None:
 
 
 def test_the_guard_fits_between_two_ticks() -> None:
-    """About 14 µs a frame on an idle machine; 0.1 ms allows for a busy one."""
+    """About 10 µs a frame on an idle machine; 0.1 ms allows for a busy one."""
     guard, frame, best = EchoGuard(), np.full(FRAME, 8000, np.int16), float("inf")
     for _ in range(200):
         start = perf_counter()
