@@ -16,7 +16,7 @@ from telephony.media.codecs.g711 import decode_ulaw, encode_ulaw
 from tests.turns.figures import Figure
 from tests.turns.line import CLEAN, Line, steady
 from tests.turns.scenes import OPEN, build, turns
-from tests.turns.sounds import EDGE_DB, FRAME, FULL_SCALE, LEVEL_DB, RATE_HZ, STEP, Sound, agent_track
+from tests.turns.sounds import FRAME, FULL_SCALE, LEVEL_DB, RATE_HZ, STEP, Sound, agent_track
 from tests.turns.texts import Part
 
 NOISES = (
@@ -27,6 +27,7 @@ NOISES = (
     (Line("babble 20 dB", "babble", 20), 0.93),
     (Line("babble 10 dB", "babble", 10), None),
 )
+TRUTH_DB = -35.0
 FILLED = 15  # steps of 10 ms
 Flags = NDArray[np.bool_]
 
@@ -69,7 +70,7 @@ def _speech(part: Part, seed: int, count: int, reader: str) -> Sound:
 
 def _truth(clean: Sound) -> Flags:
     power = (clean[: len(clean) // STEP * STEP].reshape(-1, STEP) ** 2).mean(axis=1)
-    level = FULL_SCALE * 10 ** ((LEVEL_DB + EDGE_DB) / 20)
+    level = FULL_SCALE * 10 ** ((LEVEL_DB + TRUTH_DB) / 20)
     flags: Flags = power > level**2
     edges = np.flatnonzero(np.diff(flags.astype(np.int8)))
     for start, end in zip(edges[:-1], edges[1:], strict=True):

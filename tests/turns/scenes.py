@@ -197,16 +197,17 @@ def _digits(reader: str, text: str, dice: np.random.Generator) -> Clip:
     """A group of digits; the human reader's come from single ones, close together."""
     if reader != HUMAN:
         return say(reader, text)
-    sounds: list[Sound] = []
+    clips = [say(HUMAN, word) for word in text.split()]
+    sound = np.zeros(round(sum(len(clip.sound) / RATE_HZ + 0.1 for clip in clips) * RATE_HZ), np.float32)
     words: list[tuple[str, float]] = []
-    at = 0.0
-    for word in text.split():
-        clip = say(HUMAN, word)
-        gap = np.zeros(int(dice.uniform(0.02, 0.09) * RATE_HZ), np.float32)
-        sounds += [clip.sound, gap]
-        words.append((word, at + clip.seconds))
-        at += clip.seconds + len(gap) / RATE_HZ
-    return Clip(np.concatenate(sounds[:-1]), tuple(words))
+    at = lead = clips[0].lead_s
+    for clip, word in zip(clips, text.split(), strict=True):
+        start = max(0, round((at - clip.lead_s) * RATE_HZ))
+        sound[start : start + len(clip.sound)] += clip.sound
+        words.append((word, at + clip.seconds - lead))
+        over = start + len(clip.sound)
+        at += clip.seconds + float(dice.uniform(0.03, 0.1))
+    return Clip(sound[:over], tuple(words), lead, words[-1][1])
 
 
 def _overlap(spec: Spec, dice: np.random.Generator) -> Scene:
@@ -227,7 +228,7 @@ def _overlap(spec: Spec, dice: np.random.Generator) -> Scene:
             scene.words.clear()
     else:
         sound = cough(dice) if spec.kind == "cough" else click(dice)
-        _lay(scene, Clip(sound, ()), begins, 1.0)
+        _lay(scene, Clip(sound, (), 0.0, len(sound) / RATE_HZ), begins, 1.0)
     ours = [reader for reader in (*readers(), SHIPPED) if reader != spec.reader]
     return _with_agent(scene, ours[int(dice.integers(len(ours)))])
 
@@ -251,7 +252,7 @@ def _gain(spec: Spec, dice: np.random.Generator) -> float:
 
 
 def _lay(scene: Scene, clip: Clip, at: float, gain: float) -> None:
-    start = round(at * RATE_HZ)
+    start = round((at - clip.lead_s) * RATE_HZ)
     scene.clean = clip.sound
     scene.sound[start : start + len(clip.sound)] += clip.sound * np.float32(gain)
     scene.words += [(word, at + end) for word, end in clip.words]

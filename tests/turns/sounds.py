@@ -2,7 +2,7 @@
 
 Three kinds of readers: the clips of tests/recordings, always there; voices of the distribution's flite; the prompts of
 the distribution's asterisk-core-sounds-en-wav, one human reader. Nothing is kept on disk. Every clip is a telephone's:
-8 kHz, 300-3400 Hz, -20 dBFS while there is speech, cut where speech begins and ends."""
+8 kHz, 300-3400 Hz, -20 dBFS while there is speech, cut close to where speech begins and ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ RATE_HZ = 8000
 FRAME = RATE_HZ // 50
 LEVEL_DB = -20.0
 FULL_SCALE = 32768.0
-EDGE_DB = -35.0  # against the clip's level: where speech begins and ends
+EDGE_DB = -25.0  # against the clip's level: where speech begins and ends; what is weaker there is breath and room
+KEPT_S = 0.06  # of that, before and behind
 STEP = RATE_HZ // 100  # edges are found to 10 ms
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -54,14 +55,13 @@ Sound = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Some speech. sound: int16 scale. words: each with its end in s from the clip's first sample."""
+    """Some speech. sound: int16 scale. words: each with its end in s from where speech begins. lead_s: from the first
+    sample to there. seconds: of speech."""
 
     sound: Sound
     words: tuple[tuple[str, float], ...]
-
-    @property
-    def seconds(self) -> float:
-        return len(self.sound) / RATE_HZ
+    lead_s: float
+    seconds: float
 
 
 def readers() -> tuple[str, ...]:
@@ -156,7 +156,10 @@ def _clip(read: tuple[Sound, int], text: str) -> Clip:
     sound = sound * np.float32(FULL_SCALE * 10 ** (LEVEL_DB / 20) / level)
     active = np.flatnonzero(power > level**2 * 10 ** (EDGE_DB / 10))
     first, last = int(active[0]), int(active[-1]) + 1
-    return Clip(sound[first * STEP : last * STEP].copy(), _timed(text, active - first + 1))
+    kept = round(KEPT_S * RATE_HZ)
+    lead = min(kept, first * STEP)
+    cut = sound[first * STEP - lead : last * STEP + kept].copy()
+    return Clip(cut, _timed(text, active - first + 1), lead / RATE_HZ, (last - first) * STEP / RATE_HZ)
 
 
 def _telephone(sound: Sound, rate_hz: int) -> Sound:
