@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ARGS   ?=
+TESTS_AT_ONCE ?= 3
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -37,7 +38,8 @@ serve: $(READY)  ## take calls with config/offhook.yaml
 	@$(BIN)/offhook serve $(ARGS)
 
 test: check  ## all checks, then all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist worksteal -m "not alone" $(ARGS) || test $$? -eq 5
+	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? -eq 5
 
 check: $(READY)  ## style, types and import contracts
 	$(BIN)/ruff check .

@@ -105,7 +105,7 @@ class Bundle:
             self._torn = False
 
     def close(self, outcome: Mapping[str, Any]) -> None:
-        """The call is over. outcome: ended (ISO UTC), duration_s, ended_by, code, cause, media report.
+        """The call is over. outcome: ended (ISO UTC), duration_s, ended_by, ended_reason, code, cause, media report.
 
         Safe to call twice; the first outcome stays."""
         if self._journal.closed:

@@ -186,12 +186,14 @@ class HttpSettings(Part):
 
 
 class Providers(Part):
-    """What speaks and listens where the dial plan does not say. Lists: the others stand in for the first."""
+    """What speaks and listens where the dial plan does not say. Lists: the others stand in for the first. turn:
+    a second opinion on the end of turns, none by default."""
 
     stt: InOrder = (ProviderSettings(name="pocketsphinx"),)
     llm: InOrder = (ProviderSettings(name="scripted"),)
     tts: InOrder = (ProviderSettings(name="espeak"),)
     vad: Provider = ProviderSettings(name="silero")
+    turn: Provider | None = None
 
 
 class LogSettings(Part):

@@ -177,6 +177,8 @@ class Answering:
         stage = self._stage
         self._owed, self._carried = False, ""
         self._committed()
+        if stage.asked_once:
+            stage.turn.endpointing.expectation, stage.asked_once = None, False
         stage.happened(Understood(), now)
         clock = ResponseClock(stage.turn.spoke_until, self._decided, max(now, self._decided))
         waited_ms = round((clock.decided - clock.spoke_until) * 1000, 1)

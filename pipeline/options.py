@@ -6,11 +6,14 @@ hearing/endpointing.py, silence.py and session.py."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Profile = Literal["fast", "balanced", "patient"]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+EVEN = 0.5  # the threshold of a language that has none of its own
 
 PROFILES: dict[str, dict[str, int]] = {
     "fast": {
@@ -46,6 +49,8 @@ class TurnHandling(BaseModel):
     """Silence that ends a turn when the answer that was asked for is complete: all digits, a yes or no, a date."""
     incomplete_delay_ms: int = Field(default=2500, ge=100, le=15_000)
     """Silence that ends a turn when the answer that was asked for has begun and is not complete."""
+    model_threshold: Probability | dict[str, Probability] = 0.5
+    """Probability from which a model is believed that a turn is over; also by language: {en: 0.4, de: 0.6}."""
     preemptive: bool = True
     """Have an answer made while the end of the turn is only likely. It is thrown away if more words come."""
     preemptive_tts: bool = True
@@ -81,6 +86,11 @@ class TurnHandling(BaseModel):
         if not isinstance(given, Mapping):
             return given
         return {**PROFILES.get(str(given.get("profile")), {}), **given}
+
+    def threshold_for(self, language: str) -> float:
+        """The model's threshold for a language. language: the first part of its tag, "en"."""
+        given = self.model_threshold
+        return given.get(language, EVEN) if isinstance(given, dict) else given
 
 
 class Silence(BaseModel):

@@ -217,7 +217,14 @@ class Usage:
     cached_tokens: int = 0
 
 
-LlmDelta: TypeAlias = TextDelta | ToolCall | Usage
+@dataclass(frozen=True, slots=True)
+class Expecting:
+    """The reply asks the caller for this: a line as Expectation.parse takes it, such as "digits 4"."""
+
+    line: str
+
+
+LlmDelta: TypeAlias = TextDelta | ToolCall | Usage | Expecting
 
 
 class Llm(Protocol):

@@ -17,8 +17,20 @@ from pipeline.agent.agent import Agent
 from pipeline.agent.history import History, Message, ToolRequest
 from pipeline.errors import PipelineError, ProviderError
 from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, ModelUsed
+from pipeline.hearing.expectation import Expectation
 from pipeline.mouth import NORMAL
-from pipeline.ports import AudioOut, Llm, LlmDelta, SpeechChunk, TextDelta, ToolCall, Tts, TtsStream, Usage
+from pipeline.ports import (
+    AudioOut,
+    Expecting,
+    Llm,
+    LlmDelta,
+    SpeechChunk,
+    TextDelta,
+    ToolCall,
+    Tts,
+    TtsStream,
+    Usage,
+)
 from pipeline.speaking.ledger import Ledger
 from pipeline.speaking.normalise import speak
 from pipeline.speaking.pace import Pace
@@ -70,7 +82,7 @@ class _Stages:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a reply is made with. stop: called by a handle's `interrupt`."""
+    """What a reply is made with. stop: called by a handle's `interrupt`. expect: told what the reply asks for."""
 
     llm: Llm
     tts: Tts
@@ -80,6 +92,7 @@ class Means:
     emit: Callable[[Event], None]
     now: Callable[[], float]
     stop: Callable[[Reply], None]
+    expect: Callable[[Expectation], None]
     pace: Pace  # of the agent's voice, as this call has taught it
 
 
@@ -288,7 +301,7 @@ class Reply:
         """One request to the model: its words are spoken as they come, its tool calls returned."""
         first = len(self._ledger)
         sentences, calls, text = Sentences(self.agent.voice.language), list[ToolCall](), ""
-        usage = Usage()
+        usage, asked_for = Usage(), None
         self._working = True
         async with aclosing(self._request(final=final)) as deltas:
             while (delta := await _within_time(deltas, self._means.llm.name, "token")) is not None:
@@ -300,12 +313,16 @@ class Reply:
                         await self._speak(piece)
                 elif isinstance(delta, ToolCall):
                     calls.append(delta)
+                elif isinstance(delta, Expecting):
+                    asked_for = Expectation.parse(delta.line)
                 else:
                     usage = delta
         self._working = False
         for piece in sentences.finish():
             await self._speak(piece)
         await self._adopted.wait()
+        if asked_for is not None:
+            self._means.expect(asked_for)
         if usage != Usage():
             counts = usage.input_tokens, usage.output_tokens, usage.cached_tokens
             self._means.emit(ModelUsed(self._means.now(), self._means.llm.name, *counts))

@@ -261,7 +261,7 @@ class Session:
 
     def expect(self, expectation: Expectation | None) -> None:
         """What the caller has been asked for."""
-        self._turn.endpointing.expectation = expectation
+        self._turn.endpointing.expectation, self._stage.asked_once = expectation, False
 
     def mask_keys(self, masked: bool) -> None:
         """Keys pressed from now on are secret."""

@@ -14,6 +14,7 @@ from pipeline.agent.conversation import Conversation
 from pipeline.agent.history import History
 from pipeline.errors import ConfigError
 from pipeline.events import Event
+from pipeline.hearing.expectation import Expectation
 from pipeline.listening import Listening
 from pipeline.options import Silence, TurnHandling
 from pipeline.ports import AudioOut, Llm, Stt, Tts, TurnModel, Vad
@@ -62,6 +63,7 @@ class Stage:
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     listening: Listening = field(init=False)
     patience: Patience = field(init=False)
+    asked_once: bool = False  # what is expected is expected of the next turn only
     tasks: asyncio.TaskGroup | None = None
     tools: ToolRunner | None = None
     speeches: Speeches | None = None
@@ -92,11 +94,24 @@ class Stage:
         voice, tts = self.agent.voice, self.tts
         pace = self.paces.setdefault((tts.name, repr(voice)), Pace(voice.language, voice.speed))
         means = Means(
-            self.llm, tts, self.out, self.history, self.tools, self.emit, self.now, self.speeches.stop, pace
+            self.llm,
+            tts,
+            self.out,
+            self.history,
+            self.tools,
+            self.emit,
+            self.now,
+            self.speeches.stop,
+            self.ask_for,
+            pace,
         )
         if how.get("allow_interruptions") is None:
             how["allow_interruptions"] = self.turn.options.allow_interruptions
         return Reply(self.agent, means, **how)
+
+    def ask_for(self, expectation: Expectation) -> None:
+        """What has just been asked for: it is waited for until the caller has said something."""
+        self.turn.endpointing.expectation, self.asked_once = expectation, True
 
     def queue(self, reply: Reply) -> Reply:
         """Have it said when its turn comes; at once over if the call is."""

@@ -34,6 +34,8 @@ class Succession:
         if self._stage.tools is not None:
             await self._stage.tools.enter(agent)
         self._stage.emit(AgentEntered(self._stage.now(), agent.name, came_from))
+        if agent.expects is not None:
+            self._stage.ask_for(agent.expects)
         await agent.on_enter()
 
     def hand_over(self, agent: Agent) -> None:

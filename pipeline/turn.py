@@ -197,9 +197,9 @@ class Turn:
     def _note(self, event: TurnEvent, now: float) -> None:
         match event:
             case VoiceStarted():
-                if self.floor is Floor.MAYBE_DONE:
+                if self.floor in (Floor.MAYBE_DONE, Floor.COMMITTED):
                     self.endpointing.went_on(event.at - self.spoke_until)
-                else:
+                if self.floor is not Floor.MAYBE_DONE:
                     self.spoke_since = event.at
                 self._voiced = True
             case VoiceStopped():

@@ -267,8 +267,7 @@ class Phone:
         except asyncio.CancelledError:
             _give_up(placed, "cancelled")
             raise
-        if call.leg is Leg.OVER:
-            ended = await call.ended()
+        if call.leg is Leg.OVER and (ended := await call.ended()).code >= 300:
             raise CallFailed(f"{uri}: {ended.code} {ended.reason}".strip(), code=ended.code)
         return call
 

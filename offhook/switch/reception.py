@@ -192,7 +192,10 @@ class Reception:
         call = active.call
         ended = asyncio.ensure_future(call.ended())
         with suppress(OutOfOrder):  # the caller may give up at any moment before the answer
-            call.ring()
+            if active.route.before_answer == "ringing":
+                call.ring()
+            else:
+                call.progress()
             parties = call.parties
             arrived = {"caller": parties.caller.shown, "called": parties.called}
             self._journal(active, {"type": "CallArrived", **arrived})
@@ -272,6 +275,7 @@ class Reception:
                 "ended": _wall().isoformat(),
                 "duration_s": round(duration_s, 3),
                 "ended_by": ended.by,
+                "ended_reason": ended.reason,
                 "code": ended.code,
                 "cause": reason,
                 "media": media,
@@ -325,8 +329,9 @@ class Reception:
                 for digit in event.pii_digits:
                     active.tell(PressKey(call_id=active.id, digit=digit))
             case Ended():
-                said = {"headers": [list(line) for line in event.headers]} if event.headers else {}
-                self._journal(active, {"type": "LegEnded", "by": event.by, "code": event.code, **said})
+                said = {"by": event.by, "code": event.code, "ended_reason": event.reason}
+                lines = {"headers": [list(line) for line in event.headers]} if event.headers else {}
+                self._journal(active, {"type": "LegEnded", **said, **lines})
 
     # ------------------------------------------------------------ what the worker says
 

@@ -26,8 +26,9 @@ from pipeline.agent.mcp import McpServer
 from pipeline.agent.tools import FunctionTool, function_tool
 from pipeline.errors import ConfigError
 from pipeline.events import Event
+from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import AudioOut, CallControl, Llm, Stt, Tts, Voice
+from pipeline.ports import AudioOut, CallControl, Llm, Stt, Tts, TurnModel, Voice
 from pipeline.providers import registry
 from pipeline.providers.resilient import (
     FallbackLlm,
@@ -60,6 +61,7 @@ class Casting:
         self._stt: dict[str, Stt] = {}
         self._llm: dict[str, Llm] = {}
         self._tts: dict[str, Tts] = {}
+        self._turn_models: dict[str, TurnModel] = {}
         self._mcp: dict[str, McpServer] = {}
         self._in_use: list[McpServer] = []
         self._members: dict[
@@ -77,11 +79,14 @@ class Casting:
         Raises ConfigError for a provider, tool or class that cannot be had, naming the agent.
         """
         self._vad(8000)
+        self._turn_model()
         for name, persona in personas.items():
             try:
                 _check("turn_handling", TurnHandling, persona.turn_handling)
                 _check("silence", Silence, persona.silence)
                 agent = self.agent(personas, name)
+                for intent in persona.script.intents if persona.script else ():
+                    _ = intent.expects and Expectation.parse(intent.expects)
                 agent.pronounce.check(agent.voice.language)
                 numerals.warm(agent.voice.language)
             except ConfigError as error:
@@ -111,7 +116,7 @@ class Casting:
         """The conversation of one call. Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
         agent = self.agent(route.agents, route.agent, emit)
-        services = Services(vad=self._vad(start.rate_hz))
+        services = Services(vad=self._vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[route.agent]
         options = TurnHandling.model_validate(persona.turn_handling)
         announces = route.recording == "announce" and start.state is None
@@ -139,6 +144,7 @@ class Casting:
         agent.turn_handling = {**persona.turn_handling, **agent.turn_handling}
         agent.silence = {**persona.silence, **agent.silence}
         agent.keys = {**persona.keys, **agent.keys}
+        agent.expects = Expectation.parse(persona.expects) if persona.expects else agent.expects
         if persona.fillers is not None:
             agent.fillers = persona.fillers
         agent.pronounce = agent.pronounce.with_words(persona.pronounce)
@@ -240,6 +246,12 @@ class Casting:
         if name in HOSTED and self._models_socket:
             return HostedStt(self._models_socket, name, options)
         return registry.create_stt(name, options)
+
+    def _turn_model(self) -> TurnModel | None:
+        choice = self._defaults.turn
+        if choice is None:
+            return None
+        return _cached(self._turn_models, choice.name, choice.options, registry.create_turn)
 
     def _vad(self, rate_hz: int) -> Any:
         choice = self._defaults.vad

@@ -40,6 +40,7 @@ from telephony.media.address import is_numeric, looked_up
 from telephony.media.clock import Clock
 from telephony.media.music import music
 from telephony.media.playout import Playout
+from telephony.media.progress import tone
 from telephony.media.recorder import Recorder
 from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
@@ -80,6 +81,8 @@ class Bridge:
         self._holding: asyncio.Future[bool] | None = None
         self._asked_to_hold = False  # the far side agreed to wait
         self._route = Route.load(start.route)
+        self._media = start.media  # the newest plan that was agreed on
+        self._early = self._route.before_answer != "ringing" and start.state is None
         if self._recorder is not None and self._route.recording == "announce" and start.state is None:
             self._recorder.pause()
         self._loop = asyncio.get_running_loop()
@@ -89,14 +92,19 @@ class Bridge:
     # ------------------------------------------------------------ what the switch says
 
     def prepare(self) -> None:
-        """Get the agent ready; CallReady or CallRefused follows."""
+        """Get the agent ready; CallReady or CallRefused follows. Who rings may be given early media meanwhile."""
+        if self._early and self._media is not None:
+            self.media_changed(self._media)
         self._spawn(self._prepare(), "prepare")
 
     def answered(self) -> None:
         """The 200 left: packets flow from now on, silence included."""
         self._answered = True
-        if self._stream is None and self._start.media is not None:
-            self.media_changed(self._start.media)
+        if self._stream is not None:  # the caller has heard it ring
+            self._stream.stop_background()
+            self._stream.recorder = self._recorder
+        elif self._media is not None:
+            self.media_changed(self._media)
 
     def confirmed(self) -> None:
         """The ACK came: the conversation begins."""
@@ -104,6 +112,7 @@ class Bridge:
 
     def media_changed(self, media: dict[str, Any]) -> None:
         """Another plan: a hold, a moved port, or the answer to our late offer."""
+        self._media = media
         plan = MediaPlan.load(media)
         if is_numeric(plan):
             self._carry(plan)
@@ -121,21 +130,27 @@ class Bridge:
         if self._stream is not None:
             self._stream.update(plan)
             self._heed_hold(plan)
-        elif self._answered:
-            state = StreamState(**self._start.stream)
-            self._stream = Stream(
-                self._rtp,
-                self._rtcp,
-                plan,
-                state=state,
-                rate_hz=self._start.rate_hz,
-                ear=self._hear,
-                mouth=self._speak,
-                on_digit=self._key_pressed,
-                on_tone=self._tone_heard,
-                recorder=self._recorder,
-            )
+        elif self._answered or self._early:
+            self._stream = self._opened(plan)
             self._clock.add(self._stream)
+
+    def _opened(self, plan: MediaPlan) -> Stream:
+        """Early media is not part of the recording, which begins with the call."""
+        stream = Stream(
+            self._rtp,
+            self._rtcp,
+            plan,
+            state=StreamState(**self._start.stream),
+            rate_hz=self._start.rate_hz,
+            ear=self._hear,
+            mouth=self._speak,
+            on_digit=self._key_pressed,
+            on_tone=self._tone_heard,
+            recorder=self._recorder if self._answered else None,
+        )
+        if not self._answered and self._route.before_answer == "ringback":
+            stream.play_background(tone("ringback", self._start.rate_hz, self._route.tones))
+        return stream
 
     def _heed_hold(self, plan: MediaPlan) -> None:
         if self._session is not None and self._talking:
@@ -236,7 +251,7 @@ class Bridge:
             self._session.hear(frame, now)
 
     def _speak(self, now: float) -> Frame | None:
-        return self._session.speak(now) if self._session is not None else None
+        return self._session.speak(now) if self._session is not None and self._answered else None
 
     def _key_pressed(self, digit: str, now: float) -> None:
         if self._session is not None:
@@ -259,7 +274,7 @@ class Bridge:
 
     def silent_for(self, now: float) -> float:
         """Seconds without a packet from the phone; 0.0 while that is as agreed (hold, not answered yet)."""
-        return self._stream.silent_for(now) if self._stream is not None else 0.0
+        return self._stream.silent_for(now) if self._stream is not None and self._answered else 0.0
 
     # ------------------------------------------------------------ tasks
 

@@ -15,6 +15,7 @@ from pipeline.agent.tools import FunctionTool
 from pipeline.agent.toolset import ToolBox, Toolset
 from pipeline.canned import lines
 from pipeline.errors import ConfigError
+from pipeline.hearing.expectation import Expectation
 from pipeline.ports import Hints, Llm, LlmDelta, Stt, SttStream, ToolSpec, Tts, TtsStream, Voice
 from pipeline.speaking.pronounce import Pronunciation
 
@@ -27,8 +28,8 @@ class Agent:
     transfers: people and places a caller may be sent to, name → SIP target. pronounce: words the voice gets wrong →
     how they sound (pipeline/speaking/pronounce.py). stt, llm, tts: instead of the call's.
     turn_handling, silence: instead of the call's, where they say something (options.py). keys: a menu, key → what the
-    caller means by it. fillers: said when an answer takes long; None: those of the language, () for none. toolsets: in
-    use from entering until the call is over.
+    caller means by it. fillers: said when an answer takes long; None: those of the language, () for none. expects:
+    what the greeting asks for. toolsets: in use from entering until the call is over.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Agent:
         turn_handling: Mapping[str, Any] | None = None,
         silence: Mapping[str, Any] | None = None,
         keys: Mapping[str, str] | None = None,
+        expects: Expectation | None = None,
         fillers: Iterable[str] | None = None,
     ) -> None:
         self.name = name or type(self).__name__
@@ -62,6 +64,7 @@ class Agent:
         self.stt, self.llm, self.tts = stt, llm, tts
         self.turn_handling, self.silence = dict(turn_handling or {}), dict(silence or {})
         self.keys = dict(keys or {})
+        self.expects = expects
         self.fillers = lines(self.voice.language).fillers if fillers is None else tuple(fillers)
         self.tools = ToolBox(self._gather(tools), toolsets)
         self._session: Conversation | None = None

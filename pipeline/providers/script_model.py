@@ -39,7 +39,8 @@ class Step(_Lines):
 class Intent(Step):
     """One thing callers want. after: only right after that intent. arguments: of the tool, with `{slot}`s.
 
-    then_say: once the tool has answered; `{result}` is its answer, `{result.name}` a field of a JSON answer.
+    then_say: once the tool has answered; `{result}` is its answer, `{result.name}` a field of a JSON answer. expects:
+    what its last words ask for, as in Expectation.parse.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Intent(Step):
     tool: str = ""
     arguments: dict[str, str] = {}
     then_say: Texts = ()
+    expects: str = ""
 
 
 class Script(_Lines):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pipeline.agent.history import Message, ToolRequest
 from pipeline.hearing import slots
-from pipeline.ports import LlmDelta, TextDelta, ToolCall, ToolSpec
+from pipeline.ports import Expecting, LlmDelta, TextDelta, ToolCall, ToolSpec
 from pipeline.providers.script_model import (
     DEFAULT_GOODBYE,
     DEFAULT_NOT_UNDERSTOOD,
@@ -154,6 +154,8 @@ class ScriptedLlm:
             arguments = {key: _fill(text, values) for key, text in intent.arguments.items()}
             yield _call(messages, intent.tool, arguments)
         else:
+            if intent.expects:
+                yield Expecting(intent.expects)
             yield from _act(messages, intent)
 
     def _not_understood(
@@ -179,6 +181,8 @@ class ScriptedLlm:
             return
         lines = intent.then_say or (("{result}",) if intent.tool else ())
         yield from _say(_in_turn(lines, state.answered[intent.name] - 1), state.values, answer.text)
+        if intent.expects:
+            yield Expecting(intent.expects)
 
     # ------------------------------------------------------------ understanding
 

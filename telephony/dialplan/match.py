@@ -166,6 +166,7 @@ def match(plan: Plan, called: str, caller: str = "") -> Route:
         max_call_s=action.max_call or defaults.max_call,
         hold_music=located(action.hold_music or defaults.hold_music, plan.path),
         tones=action.tones or defaults.tones,
+        before_answer=action.before_answer or defaults.before_answer,
         recording=action.recording or defaults.recording,
         announcement=action.announcement or defaults.announcement,
     )

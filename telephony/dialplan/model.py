@@ -194,6 +194,7 @@ Uris: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_uri)], ...], Be
 Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 Recording: TypeAlias = Literal["on", "off", "announce"]
+BeforeAnswer: TypeAlias = Literal["ringing", "ringback", "silence"]
 Country: TypeAlias = Literal["us", "eu", "de", "uk"]
 Pronounce: TypeAlias = Annotated[dict[str, str], AfterValidator(_pronounced)]
 Key: TypeAlias = Annotated[str, Field(pattern=r"^[0-9*#A-D]$")]
@@ -206,7 +207,8 @@ Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right
 class Intent(PlanModel):
     """One thing callers want. phrases: how they say it, with slots. after: only right after that intent.
 
-    say: one text, or several taken in turn. then_say: once the tool has answered; `{result}` is its answer.
+    say: one text, or several taken in turn. then_say: once the tool has answered; `{result}` is its answer. expects:
+    what its last words ask for, such as `digits 4` or `yes_no`.
     """
 
     name: Text
@@ -219,6 +221,7 @@ class Intent(PlanModel):
     handoff: str = ""
     transfer: str = ""
     hang_up: bool = False
+    expects: str = ""
 
 
 class GiveUp(PlanModel):
@@ -291,6 +294,7 @@ class Defaults(PlanModel):
     """What every agent of this plan has unless it says otherwise; what is missing, the settings decide.
 
     hold_music: `default`, `none`, `ringback` or a WAV file beside the plan. tones: whose ringback and busy.
+    before_answer: `ringing` lets the caller's side make the sound (180); else we do (183, early media).
     recording: `announce` records once the announcement was heard."""
 
     language: Language = "en-US"
@@ -305,6 +309,7 @@ class Defaults(PlanModel):
     max_call: Duration | None = None
     hold_music: Text = "default"
     tones: Country = "us"
+    before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
     announcement: Text = "This call is recorded."
 
@@ -316,7 +321,7 @@ class Persona(PlanModel):
     may hand over to. transfer_to: name → SIP address it may transfer to. transfer_headers: lines of the REFER
     there. phrases: what else callers say, for the recogniser. pronounce: words its voice gets wrong → how they
     sound. silence: when the caller says nothing. fillers: said when an answer takes long. keys: a menu, key → what
-    the caller means by it.
+    the caller means by it. expects: what the greeting asks for, such as `digits 4`.
     """
 
     instructions: str = ""
@@ -336,6 +341,7 @@ class Persona(PlanModel):
     silence: dict[str, Tuning] = {}
     fillers: Texts | None = None
     keys: dict[Key, Text] = {}
+    expects: str = ""
     pronounce: Pronounce = {}
     script: Script | None = None
     phrases: Phrases = ()
@@ -364,7 +370,7 @@ class NumberRoute(PlanModel):
     """One number rule: which agent takes the call, with which SIP status it is refused, or where its callers are
     sent, best first (302).
 
-    hold_music, tones, recording, announcement: None for what the plan's defaults say."""
+    hold_music, tones, before_answer, recording, announcement: None for what the plan's defaults say."""
 
     number: Annotated[str, AfterValidator(_number)]
     name: str = ""
@@ -374,6 +380,7 @@ class NumberRoute(PlanModel):
     max_call: Duration | None = None
     hold_music: Text | None = None
     tones: Country | None = None
+    before_answer: BeforeAnswer | None = None
     recording: Recording | None = None
     announcement: Text | None = None
 
@@ -408,6 +415,7 @@ class Route(PlanModel):
     max_call_s: float | None = None
     hold_music: str = "default"
     tones: Country = "us"
+    before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
     announcement: str = ""
 

@@ -1,7 +1,8 @@
 """How good a call was, as one number: the E-model (ITU-T G.107) from loss, its bursts and delay.
 
-Pure. Everything that a packet network does not tell (echo, noise, loudness) stands at G.107's default. Not the
-measurement (report.py, losses.py) and not its transport to the peer (xr.py).
+Pure. Everything that a packet network does not tell (echo, noise, loudness) stands at G.107's default. A planner's
+estimate, good for comparing calls with each other, not what a caller would say. Not the measurement (report.py,
+losses.py) and not its transport to the peer (xr.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from telephony.media.jitter import MOST_MS
 from telephony.media.losses import LossSummary
 from telephony.media.xr import VoipMetrics
 
-BEST_R: Final = 93.2  # G.107 §7.7: all parameters at their defaults
+BEST_R: Final = 93.2  # G.107: all parameters at their defaults
 ENOUGH_PACKETS: Final = 50  # a second; of less nothing can be said
 
 
@@ -25,10 +26,11 @@ class CodecQuality(NamedTuple):
     robustness: float
 
 
-G711_CONCEALED: Final = CodecQuality(0.0, 25.1)  # G.113 table I.4: G.711 with packet loss concealment
-G711_PLAIN: Final = CodecQuality(0.0, 4.3)  # the same without
-# G.722 and Opus (from 24 kbit/s on) are at least as good as G.711, and their loss is concealed by the same means; on
-# this scale, which is that of narrowband, there is nothing above it. So one row serves all that we speak.
+# G.113 appendix I for G.711 in packets of 10 ms, lost at random, with the concealment of G.711 appendix I (without any,
+# Bpl is 4.3). Our packets have 20 ms and our concealment is another, so this is the nearest row, not ours.
+G711_CONCEALED: Final = CodecQuality(0.0, 25.1)
+# G.722 at 64 kbit/s is rated a little better than G.711, which this scale, that of narrowband, has no room for. For
+# Opus, and for loss in either on this scale, G.113 has no row: that they do no worse than G.711 is our assumption.
 OURS: Final = dict.fromkeys(("PCMU", "PCMA", "G722", "OPUS"), G711_CONCEALED)
 
 

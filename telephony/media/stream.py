@@ -117,7 +117,7 @@ class Stream:
         return self._plan.direction != "sendrecv"
 
     def silent_for(self, now: float) -> float:
-        """Seconds since RTP or RTCP was last heard; 0 while on hold, and before the first tick."""
+        """Seconds since RTP or RTCP of the caller was last heard; 0 while on hold, and before the first tick."""
         if self._started_at is None or self.on_hold:
             return 0.0
         heard = (self._started_at, self._back_at, self._receiver.last_heard, self._last_report_at)
@@ -262,7 +262,7 @@ class Stream:
             elif kind == "rtp":
                 self._receiver.datagram(view, size, source, now)
             elif kind == "rtcp":
-                self._control_datagram(size, None, now)  # muxed (RFC 5761)
+                self._control_datagram(size, source, now, muxed=True)  # RFC 5761
             else:
                 self._not_rtp += 1
 
@@ -334,8 +334,9 @@ class Stream:
             round_trip_ms=0.0 if trip is None else trip * 1000,
         )
 
-    def _control_datagram(self, size: int, source: Source | None, now: float) -> None:
-        """source: None if it came on the RTP port."""
+    def _control_datagram(self, size: int, source: Source, now: float, *, muxed: bool = False) -> None:
+        """muxed: it came on the RTP port. A stranger's reports say nothing and keep no call up: they must have the
+        key, or come from the host that the caller's sound goes to or comes from."""
         packet: Buffer = self._in_view
         if self._guard is not None:
             clear = self._guard.unprotect(bytes(self._in_view[:size]), rtcp=True)
@@ -347,8 +348,10 @@ class Stream:
         except MediaError:
             self._receiver.malformed += 1
             return
-        known = self._guard is not None  # it had the key
-        if source is not None and (known or source[0] == self._receiver.latch.target[0]):
+        if self._guard is None and source[0] != self._receiver.latch.target[0]:
+            self._receiver.foreign += 1
+            return
+        if not muxed:
             self._rtcp_source = source
         self._last_report_at = now
         self._control.receive(reports, now)

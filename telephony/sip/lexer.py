@@ -14,6 +14,12 @@ from telephony.sip.headers import canonical
 from telephony.sip.message import Message, Request, Response
 
 MAX_BYTES = 65536  # no UDP datagram is larger, and no honest message on TCP either
+MAX_HEAD_BYTES = (
+    16384  # start line and headers; an INVITE of an IMS core with its signed identity has a third of it
+)
+MAX_LINE = (
+    8192  # characters of one header line, unfolded: reading a longer one takes time that other calls need
+)
 MAX_HEADERS = 256
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
@@ -35,7 +41,8 @@ def lex(data: bytes) -> Request | Response:
     """Read one datagram.
 
     Without Content-Length the rest is the body; bytes past it are cut (RFC 3261 §18.3).
-    Raises SipSyntaxError: 400 unreadable or body incomplete, 505 other SIP version, 513 too large."""
+    Raises SipSyntaxError: 400 unreadable or body incomplete, 505 other SIP version, 513 too large: the
+    whole, its headers, or one of them."""
     if len(data) > MAX_BYTES:
         raise SipSyntaxError(f"message of {len(data)} bytes is above {MAX_BYTES}. Send less.", code=513)
     data = data.lstrip(b"\r\n")
@@ -71,7 +78,11 @@ def salvage(data: bytes) -> Request | None:
     if len(words) < 2 or not _TOKEN.fullmatch(words[0]) or words[0] == "ACK" or _VERSION.match(first):
         return None
     request = Request(words[0], words[1])
+    room = MAX_HEAD_BYTES - 1024  # for what a refusal adds to the lines that it echoes
     for line in lines[:MAX_HEADERS]:
+        if len(line) > MAX_LINE or (size := len(line.encode("utf-8", "surrogateescape"))) > room:
+            continue
+        room -= size
         name, colon, value = line.partition(":")
         if colon and _NAME.fullmatch(name.strip(" \t")) and "\r" not in value.strip(" \t\r"):
             request.headers.append((canonical(name.strip(" \t")), value.strip(" \t\r")))
@@ -87,8 +98,14 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
 
 def _read_head(head: bytes) -> Request | Response:
     """Start line and header lines; a value keeps its bytes, less the white space around it."""
+    if len(head) > MAX_HEAD_BYTES:
+        raise SipSyntaxError(
+            f"headers of {len(head)} bytes are above {MAX_HEAD_BYTES}. Send fewer.", code=513
+        )
     text = _FOLD.sub(" ", head.decode("utf-8", "surrogateescape"))
     first, *lines = _LINE_END.split(text)
+    if max(map(len, (first, *lines))) > MAX_LINE:
+        raise SipSyntaxError(f"a header line is above {MAX_LINE} characters. Send less in it.", code=513)
     message = _start_line(first.strip(" \t\r"))
     while lines and not lines[-1].strip(" \t\r"):
         lines.pop()
@@ -164,8 +181,8 @@ class Framer:
         end = _END_OF_HEAD.search(buffer, max(0, self.searched - 3))
         if end is None:
             self.searched = len(buffer)
-            if len(buffer) > MAX_BYTES:
-                raise SipSyntaxError(f"no end of headers within {MAX_BYTES} bytes. Send less.", code=513)
+            if len(buffer) > MAX_HEAD_BYTES + 4:
+                raise SipSyntaxError(f"no end of headers within {MAX_HEAD_BYTES} bytes. Send less.", code=513)
             return None
         message = _read_head(bytes(buffer[: end.start()]))
         length = content_length(message) or 0

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from pipeline.agent.agent import Agent
+from pipeline.ports import Hints
+from pipeline.providers.fake import FakeStt, FakeSttStream
 
 HOLD_S = 2.5
+READY_S = 2.5
 ELSEWHERE = "sip:desk@127.0.0.1:5099"
 
 
@@ -25,6 +28,21 @@ class Holder(Agent):
         self.session.pause_recording()
         await self.session.say("Here I am again.")
         self.session.resume_recording()
+
+
+class SlowEar(FakeStt):
+    """A recogniser that takes READY_S to open."""
+
+    async def open(self, *, rate_hz: int, hints: Hints) -> FakeSttStream:
+        await asyncio.sleep(READY_S)
+        return await super().open(rate_hz=rate_hz, hints=hints)
+
+
+class Slow(Agent):
+    """Takes its time before it can be spoken to, as a model that is fetched first would."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions="Answer.", greeting="Hello, here I am.", stt=SlowEar())
 
 
 class Sender(Agent):

@@ -32,7 +32,7 @@ class PjsipPhone:
     record: WAV of what the call hears, from its first packet on; complete after the `async with` block.
     transport: udp, tcp or tls. trust: PEM of the authority that must have signed the far side's certificate.
     prack: 100rel is required, of whoever calls and of whoever is called. srtp: off, optional or
-    required."""
+    required. timer_s: a session timer of so long is required, at least 90."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class PjsipPhone:
         trust: Path | None = None,
         prack: bool = False,
         srtp: str = "off",
+        timer_s: int = 0,
         codecs: Sequence[str] = ("PCMU/8000/1", "PCMA/8000/1"),
     ) -> None:
         self.uri = ""
@@ -63,6 +64,7 @@ class PjsipPhone:
             "trust": str(trust or ""),
             "prack": prack,
             "srtp": srtp,
+            "timer_s": timer_s,
             "codecs": list(codecs),
         }
         self._process: asyncio.subprocess.Process
@@ -121,9 +123,13 @@ class PjsipPhone:
         """Record what the call hears from now on; the file is complete once the phone has ended."""
         await self._do("record", path=str(path))
 
-    async def dtmf(self, digits: str) -> None:
-        """Send digits as RTP events (RFC 4733)."""
-        await self._do("dtmf", digits=digits)
+    async def dtmf(self, digits: str, *, info: bool = False) -> None:
+        """Send digits as RTP events (RFC 4733), or each in an INFO."""
+        await self._do("dtmf", digits=digits, info=info)
+
+    async def refresh(self, by: str) -> None:
+        """Send UPDATE or INVITE within the call; follow it with `event("response", method=by, code=200)`."""
+        await self._do("refresh", by=by)
 
     async def hang_up(self) -> None:
         """BYE, or CANCEL while it rings; follow it with `event("disconnected")`."""

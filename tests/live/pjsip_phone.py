@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import time
 from collections.abc import Iterator
@@ -26,6 +27,11 @@ TRANSPORTS = {
     "tcp": pj.PJSIP_TRANSPORT_TCP,
     "tls": pj.PJSIP_TRANSPORT_TLS,
 }
+TIMERS = {
+    "optional": pj.PJSUA_SIP_TIMER_OPTIONAL,
+    "required": pj.PJSUA_SIP_TIMER_REQUIRED,
+}
+TOLD_OF = ("Session-Expires", "Min-SE", "Require", "Supported", "Allow")  # of a message that came in
 SRTP = {
     "off": pj.PJMEDIA_SRTP_DISABLED,
     "optional": pj.PJMEDIA_SRTP_OPTIONAL,
@@ -129,6 +135,20 @@ class PhoneCall(pj.Call):  # type: ignore[misc]
         """A digit came by RTP event (RFC 4733) or by INFO."""
         method = "rtp" if prm.method == RTP_EVENTS else "info"
         tell("dtmf", call=self.number, digit=prm.digit, method=method, duration=prm.duration)
+
+    def onCallTsxState(self, prm: Any) -> None:  # noqa: N802
+        """A response to what this phone asked, or a request within the call: told as it came in."""
+        body = prm.e.body.tsxState
+        if body.type != pj.PJSIP_EVENT_RX_MSG:
+            return
+        status = re.match(r"SIP/2\.0 (\d+)", message := body.src.rdata.wholeMsg)
+        lines = [line.partition(":") for line in message.partition("\r\n\r\n")[0].split("\r\n")[1:]]
+        headers = {name: value.strip() for name, _, value in lines if name in TOLD_OF}
+        facts = {"call": self.number, "method": body.tsx.method, "headers": headers}
+        if status is not None:
+            tell("response", code=int(status[1]), **facts)
+        else:
+            tell("request", code=0, **facts)
 
     def onCallTransferRequest(self, prm: Any) -> None:  # noqa: N802
         """REFER: follow it with a new call (RFC 3515); its states come as events of that call's number."""
@@ -236,12 +256,14 @@ class Phone:
         trust: str = "",
         prack: bool = False,
         srtp: str = "off",
+        timer_s: int = 0,
     ) -> None:
         """Bind a free port of 127.0.0.1 and tell the phone's URI. answer_with: 0, 200 or a refusal.
 
         codecs: what is offered, best first, as PJSIP writes them: `G722/16000/1`. transport: udp, tcp or tls.
         trust: PEM of the authority that far sides over TLS must have, "" for any. prack: 100rel is required.
-        srtp: off, optional or required, with keys from SDP over any transport."""
+        srtp: off, optional or required, with keys from SDP over any transport. timer_s: a session timer of so
+        long is required, at least 90, which is then also the least that is taken; 0: the usual, optional one."""
         self.answer_with, self.record_to, self.quiet_s = answer_with, record, quiet_s
         config = pj.EpConfig()
         config.uaConfig.threadCnt = 0
@@ -272,6 +294,9 @@ class Phone:
         account.mediaConfig.transportConfig.port = 0
         if prack:
             account.callConfig.prackUse = pj.PJSUA_100REL_MANDATORY
+        account.callConfig.timerUse = TIMERS["required" if timer_s else "optional"]
+        if timer_s:
+            account.callConfig.timerSessExpiresSec, account.callConfig.timerMinSESec = timer_s, 90
         account.mediaConfig.srtpUse = SRTP[srtp]
         account.mediaConfig.srtpSecureSignaling = 0
         self.account.create(account)
@@ -304,9 +329,17 @@ class Phone:
         else:
             self.record_to = path
 
-    def dtmf(self, *, digits: str, call: int = 0) -> None:
-        """Send digits as RTP events (RFC 4733)."""
-        self._of(call).dialDtmf(digits)
+    def dtmf(self, *, digits: str, info: bool = False, call: int = 0) -> None:
+        """Send digits as RTP events (RFC 4733), or each in an INFO (application/dtmf-relay)."""
+        keys = pj.CallSendDtmfParam()
+        keys.digits, keys.duration = digits, 160
+        keys.method = pj.PJSUA_DTMF_METHOD_SIP_INFO if info else RTP_EVENTS
+        self._of(call).sendDtmf(keys)
+
+    def refresh(self, *, by: str, call: int = 0) -> None:
+        """Send UPDATE or a re-INVITE that changes nothing (RFC 4028 §7.4). by: the method."""
+        asked = self._of(call)
+        (asked.update if by == "UPDATE" else asked.reinvite)(pj.CallOpParam(True))
 
     def hangup(self, *, call: int = 0) -> None:
         """BYE when talking, CANCEL while it rings: PJSIP knows which (RFC 3261 §9, §15)."""

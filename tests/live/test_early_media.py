@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from telephony.call.events import Answered, CallEvent, Confirmed, MediaChanged, Ringing
@@ -15,6 +17,7 @@ from telephony.errors import CallFailed
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
 from telephony.sip.uri import Uri
+from tests.live.holding import READY_S
 from tests.live.peers import PjsipPhone
 from tests.live.server import running_server
 from tests.live.sipp import SippPhone, SippRun
@@ -103,6 +106,67 @@ async def test_a_number_of_the_plan_may_send_its_callers_elsewhere(phone: Phone,
             await phone.dial(server.uri("7"), redirect=nowhere)
     assert failed.value.code == 302
     assert asked == ["sip:desk@pbx.example", "sip:night@pbx.example"]
+
+
+RINGBACK = """
+version: 1
+defaults:
+  stt: fake
+  llm: {provider: fake, reply: Yes.}
+  tts: {provider: fake, ms_per_char: 40}
+  tones: de
+agents:
+  slow: {python: "tests.live.holding:Slow"}
+numbers:
+  - {number: 1, agent: slow, before_answer: ringback}
+  - {number: 2, agent: slow, before_answer: silence}
+  - {number: 3, agent: slow}
+"""
+RINGING_HZ = 425
+
+
+def _loud_at(path: Path, hz: int, channel: int = 0) -> list[bool]:
+    """For each tenth of a second of a WAV at 8000 Hz: is this tone most of what is heard?"""
+    with wave.open(str(path)) as file:
+        sound = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+        sound = sound.reshape(-1, file.getnchannels())[:, channel]
+    tenths = sound[: len(sound) // 800 * 800].reshape(-1, 800)
+    wanted = np.exp(-2j * np.pi * hz * np.arange(800) / 8000)
+    power = np.abs(tenths @ wanted) ** 2 * 2 / 800
+    return [bool(each > 0.8 * whole > 0) for each, whole in zip(power, (tenths**2).sum(axis=1), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "rings"), [("1", 183, True), ("2", 183, False), ("3", 180, False)]
+)
+async def test_a_caller_hears_our_ringback_until_the_agent_is_ready(
+    number: str, code: int, rings: bool, tmp_path: Path
+) -> None:
+    """Row 26, RFC 3960 §3.2: 183 with our answer, the country's tone as early media, then the 200 and the agent;
+    the recording begins with the call."""
+    plan, heard = tmp_path / "plan.yaml", tmp_path / "heard.wav"
+    plan.write_text(RINGBACK, encoding="utf-8")
+    async with (
+        running_server(tmp_path, dialplan=plan, workers=1) as server,
+        PjsipPhone(record=heard) as caller,
+    ):
+        await caller.call(server.uri(number))
+        assert (await caller.event("early"))["code"] == code
+        if code == 183:
+            await caller.event("media", timeout=1)
+        await caller.event("confirmed", timeout=6)
+        await asyncio.sleep(1)  # of the greeting
+        await caller.hang_up()
+        await caller.event("disconnected")
+        folder = await server.last_call()
+        facts = await server.finished(folder)
+    assert facts["answered_after_s"] >= READY_S
+    tones = _loud_at(heard, RINGING_HZ)
+    assert 8 <= sum(tones) <= 11 if rings else not any(tones), tones  # a second, then four of silence
+    assert not any(tones[15:]), "it stops with the answer"
+    assert not any(_loud_at(folder.audio, RINGING_HZ, channel=1))
+    with wave.open(str(folder.audio)) as recording:
+        assert recording.getnframes() / 8000 == pytest.approx(facts["duration_s"], abs=0.3)
 
 
 @with_sipp

@@ -4,6 +4,7 @@ it may be transferred to."""
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,24 @@ async def test_a_refusal_over_the_cap_says_when_to_come_back(tmp_path: Path) -> 
         assert rejection is not None and rejection.headers == (("Retry-After", "17"),)
         assert rig.reception.admit(call.request, ("127.0.0.3", 5060), "office") is None
         call.hang_up()
+
+
+@pytest.mark.parametrize(
+    ("why", "written"), [("the lift is here", "the lift is here"), ("", "Normal call clearing")]
+)
+async def test_the_record_says_why_the_caller_left(tmp_path: Path, why: str, written: str) -> None:
+    """Row 32, RFC 3326: the Reason of their BYE, in words, in call.json and in the journal's LegEnded."""
+    async with a_reception(tmp_path, TRUNKS) as rig, a_peer("127.0.0.3") as office:
+        call = await ring(rig, office)
+        call.hang_up(why)
+        while rig.reception.calls:  # noqa: ASYNC110 # its record is written by a task of its own
+            await asyncio.sleep(0)
+    folder = next((tmp_path / "calls").glob("*/*"))
+    facts = json.loads((folder / "call.json").read_text())
+    assert (facts["ended_by"], facts["code"], facts["ended_reason"]) == ("caller", 200, written)
+    journal = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    left = next(event for event in journal if event["type"] == "LegEnded")
+    assert (left["by"], left["ended_reason"]) == ("caller", written)
 
 
 REGISTERED = """

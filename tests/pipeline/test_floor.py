@@ -31,6 +31,7 @@ from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, TurnHandling
 from pipeline.ports import Final, Frame, Hints, Partial, SttEvent
 from pipeline.providers.fake import FakeLlm, FakeStt
+from pipeline.providers.scripted import ScriptedLlm
 from pipeline.testing.virtual_clock import run
 from tests.pipeline.rig import Rig
 
@@ -149,6 +150,26 @@ def test_a_turn_ends_as_soon_as_what_was_asked_for_is_there(heard: str, delay_s:
 
     (turn,) = play(call()).of(UserTurnCommitted)
     assert turn.at - turn.spoke_until == pytest.approx(delay_s, abs=0.07)
+
+
+def test_what_a_scripted_line_asks_for_is_expected_of_the_next_turn_only() -> None:
+    script = {
+        "intents": [
+            {"name": "pay", "phrases": ["i want to pay"], "say": "Your number?", "expects": "digits 4"},
+            {"name": "number", "phrases": ["{digits:4}"], "say": "Thanks."},
+        ]
+    }
+
+    async def call() -> Rig:
+        stt = HearingStt([(1.8, "i want to pay"), (4.8, "one two three four"), (7.8, "one two three four")])
+        speech = [(1.0, 2.0), (4.0, 5.0), (7.0, 8.0)]
+        return await Rig(Agent(), speech=speech, stt=stt, llm=ScriptedLlm(script)).run(11.0)
+
+    turns = play(call()).of(UserTurnCommitted)
+    waited = [turn.at - turn.spoke_until for turn in turns]
+    assert waited[0] == pytest.approx(0.4, abs=0.07)
+    assert waited[1] == pytest.approx(0.2, abs=0.07), "all four are there"
+    assert waited[2] > 1.0, "nobody asked: perhaps more figures follow"
 
 
 # ---------------------------------------------------------------- overlap

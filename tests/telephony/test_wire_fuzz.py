@@ -12,6 +12,7 @@ import pytest
 
 from tests.fuzz.targets import LOUD, Target, call, digest_lines, sound_packets, targets
 from tests.fuzz.wounds import POISON, packed, unpacked
+from tests.telephony.test_sip_fuzz import devour
 
 SEED = 20261121
 INPUTS = {"message": 1000, "stack": 500, "stream": 200}
@@ -126,6 +127,42 @@ def test_64_kib_of_anything_are_read_in_time_that_grows_with_their_length(name: 
                     f"{around!r} of {piece!r}: {large * 1000:.0f} ms, an eighth of it {small * 1000:.1f} ms"
                 )
     assert slow == []
+
+
+HEAD = (
+    b"INVITE sip:100@pbx SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:1@pbx>;tag=1\r\n"
+    b"To: <sip:100@pbx>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n"
+)
+SPOILT = (
+    "Via",
+    "Contact",
+    "Route",
+    "Diversion",
+    "P-Asserted-Identity",
+    "Authorization",
+    "Refer-To",
+    "Reason",
+)
+
+
+@pytest.mark.parametrize("lines", [1, 7])
+def test_64_kib_of_headers_are_refused_before_anything_reads_them(lines: int) -> None:
+    """RFC 3261 §21.5.7: neither one endless header line nor several long ones cost more than 10 ms."""
+    slow = []
+    for name in SPOILT:
+        for piece in PIECES:
+            if b"\n" in piece or not piece:
+                continue
+            line = name.encode() + b": " + piece * (60_000 // lines // len(piece)) + b"\r\n"
+            took = busy_s(devour_whole, HEAD + line * lines + b"\r\n")
+            if took > QUICK_S:
+                slow.append(f"{lines} {name} of {piece[:20]!r}: {took * 1000:.0f} ms")
+    assert slow == []
+
+
+def devour_whole(data: bytes) -> None:
+    """All that reads a datagram."""
+    assert devour(data) == "refused"
 
 
 def test_a_password_is_never_guessed_by_a_line_that_repeats_itself() -> None:

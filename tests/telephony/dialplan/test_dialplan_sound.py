@@ -25,6 +25,7 @@ numbers:
     agent: desk
     hold_music: {own}
     tones: de
+    before_answer: ringback
     recording: announce
     announcement: Das Gespräch wird aufgezeichnet.
 """
@@ -49,6 +50,7 @@ def test_a_number_has_its_own_sound_or_the_plans(tmp_path: Path) -> None:
     general, own = match(plan, "100"), match(plan, "200")
     assert (general.hold_music, general.tones, general.recording) == (str(tmp_path / "waltz.wav"), "us", "on")
     assert (own.hold_music, own.tones, own.recording) == ("none", "de", "announce")
+    assert (general.before_answer, own.before_answer) == ("ringing", "ringback")
     assert own.announcement == "Das Gespräch wird aufgezeichnet."
     assert type(own).load(own.dump()) == own
 

@@ -148,3 +148,25 @@ def test_noise_on_the_rtcp_port_is_not_a_sign_of_life(line: Line) -> None:
         line.phone_control.sendto(noise, line.control_address)
         line.tick(10)
     assert line.stream.silent_for(line.now) == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize("muxed", [False, True])
+def test_a_stranger_s_reports_keep_no_dead_call_up(line: Line, muxed: bool) -> None:
+    """Row 64: good RTCP from a host that is not the caller's is no sign of life, and nothing is learned from it."""
+    line.tick(10, talking=True)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.2", 0))
+        for _ in range(5):
+            report = rtcp.Control(0xCA11).compose(line.now, 0, 1, 1, 0x0FF0, SourceStats())
+            stranger.sendto(report, line.rtp_address if muxed else line.control_address)
+            line.tick(10)
+        assert line.stream.silent_for(line.now) == pytest.approx(1.0)
+        report_of_ours = line.stream.report()
+        assert (report_of_ours.foreign, report_of_ours.remote_loss) == (5, None)
+        line.tick(300)
+        stranger.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            stranger.recv(2048)  # our reports do not go there either
+    line.phone_control.sendto(report, line.control_address)
+    line.tick()
+    assert line.stream.silent_for(line.now) == 0

@@ -11,7 +11,7 @@ from telephony.media.losses import LossPattern, LossSummary
 from telephony.media.quality import (
     BEST_R,
     G711_CONCEALED,
-    G711_PLAIN,
+    CodecQuality,
     HeardQuality,
     delay_impairment,
     effective_impairment,
@@ -105,15 +105,15 @@ def test_the_burst_ratio_is_that_of_the_line() -> None:
 
 
 def test_a_line_with_all_defaults_is_rated_93_2_and_4_41() -> None:
-    """ITU-T G.107 §7.7: R = 93.2 with every parameter at its default; annex B makes 4.41 of it."""
+    """ITU-T G.107: R = 93.2 with every parameter at its default; annex B makes 4.41 of it."""
     rating = rate("PCMU", missing=0, burst_ratio=1, delay_ms=0)
     assert (rating.r, rating.mos, rating.mos_listening) == (93.2, 4.41, 4.41)
 
 
 @pytest.mark.parametrize(("r", "score"), [(90, 4.34), (80, 4.03), (70, 3.60), (60, 3.10), (50, 2.58)])
 def test_ratings_become_scores_as_the_table_says(r: float, score: float) -> None:
-    """ITU-T G.107 annex B, table B.1 (and G.109): the limits between the categories of quality."""
-    assert mos(r) == pytest.approx(score, abs=0.0065)  # the table is rounded upwards
+    """ITU-T G.107 annex B, G.109: the limits between the categories of quality."""
+    assert mos(r) == pytest.approx(score, abs=0.0065)  # the published pairs are rounded, 80 upwards
 
 
 def test_scores_stay_between_1_and_4_5_and_never_fall_while_the_rating_rises() -> None:
@@ -129,9 +129,9 @@ def test_scores_stay_between_1_and_4_5_and_never_fall_while_the_rating_rises() -
     [(0, 0, 0), (1, 17.9, 3.6), (2, 30.2, 7.0), (3, 39.0, 10.1), (5, 51.1, 15.8), (10, 66.4, 27.1)],
 )
 def test_loss_harms_g711_as_g113_says(percent: float, plain: float, concealed: float) -> None:
-    """ITU-T G.107 (7-29) with G.113 table I.4 (G.711: Ie 0, Bpl 4.3; with concealment 25.1), worked out by hand:
+    """ITU-T G.107 (7-29) with G.113 appendix I (G.711: Ie 0, Bpl 4.3; with concealment 25.1), worked out by hand:
     95 * Ppl / (Ppl + Bpl)."""
-    assert effective_impairment(G711_PLAIN, percent / 100) == pytest.approx(plain, abs=0.06)
+    assert effective_impairment(CodecQuality(0.0, 4.3), percent / 100) == pytest.approx(plain, abs=0.06)
     assert effective_impairment(G711_CONCEALED, percent / 100) == pytest.approx(concealed, abs=0.06)
 
 

@@ -6,7 +6,16 @@ import pytest
 
 from telephony.errors import SipSyntaxError
 from telephony.sip.body import find_part
-from telephony.sip.lexer import MAX_HEADERS, Framer, Ping, is_keepalive, lex, salvage
+from telephony.sip.lexer import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_LINE,
+    Framer,
+    Ping,
+    is_keepalive,
+    lex,
+    salvage,
+)
 from telephony.sip.message import Request, Response
 
 INVITE = (
@@ -130,6 +139,12 @@ def test_a_content_length_that_can_be_read_two_ways_is_refused(lines: bytes) -> 
         (with_line(b"X-Split: a\rVia: SIP/2.0/UDP evil\r\n"), 400),
         (with_line(b"X: y\r\n" * (MAX_HEADERS + 1)), 513),
         (INVITE + b"x" * 65536, 513),
+        (with_line(b"X: " + b"y" * MAX_LINE + b"\r\n"), 513),
+        (
+            with_line(b"X: " + b"y\r\n " * (MAX_LINE // 2) + b"\r\n"),
+            513,
+        ),  # folded, it is one line all the same
+        (with_line((b"X: " + b"y" * (MAX_LINE - 3) + b"\r\n") * 2), 513),
     ],
 )
 def test_what_is_no_sip_message_is_refused_with_the_right_status(data: bytes, code: int) -> None:
@@ -137,6 +152,33 @@ def test_what_is_no_sip_message_is_refused_with_the_right_status(data: bytes, co
     with pytest.raises(SipSyntaxError) as caught:
         lex(data)
     assert caught.value.code == code
+
+
+def test_a_line_as_long_as_may_be_is_read() -> None:
+    """A chain of signed identities (RFC 8946) is long; a body may be longer than all headers."""
+    message = lex(with_line(b"Identity: " + b"y" * (MAX_LINE - 10) + b"\r\n") + b"v" * 40_000)
+    assert len(message.get("Identity") or "") == MAX_LINE - 10
+
+
+def test_a_request_with_an_endless_line_is_still_told_so() -> None:
+    """RFC 3261 §8.2.6.2: 513 goes where Via says; a response, or a request without any other Via, is dropped."""
+    long = b"X: " + b"y" * 60_000 + b"\r\n"
+    wreck = salvage(with_line(long))
+    assert wreck is not None and wreck.get("X") is None
+    assert Response.answering(wreck, 513, to_tag="t9").get("Via") == wreck.get("Via")
+    assert (
+        salvage(with_line(long).replace(b"INVITE sip:100@203.0.113.5 SIP/2.0", b"SIP/2.0 200 OK", 1)) is None
+    )
+    assert (
+        salvage(b"INVITE sip:a@b SIP/2.0\r\nVia: " + b"y" * 60_000 + b"\r\nFrom: <sip:a@b>\r\n\r\n") is None
+    )
+
+
+def test_a_stream_whose_headers_do_not_end_is_given_up_early() -> None:
+    """RFC 3261 §18.3: the connection has no beat any more; nobody may fill our memory first."""
+    framer = Framer()
+    with pytest.raises(SipSyntaxError, match="no end of headers"):
+        framer.feed(INVITE.partition(b"\r\n\r\n")[0] + b"\r\nX: " + b"y" * MAX_HEAD_BYTES)
 
 
 @pytest.mark.parametrize("data", [b"", b"\r\n", b"\r\n\r\n", b"\0", b"\0\0\0\0", b"\n"])
