@@ -95,7 +95,7 @@ class _Call:
             silence=Silence(after_s=0.0),
         )
         if scene.asked:
-            self._session.expect(expectation(scene.asked))
+            self._session.expect(Expectation.parse(scene.asked))
 
     async def run(self) -> Played:
         session, loop = self._session, asyncio.get_running_loop()
@@ -145,14 +145,6 @@ class _Call:
 
     def resume_recording(self) -> bool:
         return False
-
-
-def expectation(asked: str) -> Expectation:
-    """digits 4, yes_no or date."""
-    kind, _, count = asked.partition(" ")
-    if kind == "digits":
-        return Expectation("digits", int(count), int(count))
-    return Expectation("yes_no")
 
 
 class KnownWords:
