@@ -25,7 +25,7 @@ from pipeline.testing.virtual_clock import run
 from telephony.media.playout import Playout
 from tests.turns.line import Wire
 from tests.turns.scenes import Scene
-from tests.turns.sounds import FRAME, RATE_HZ, Sound
+from tests.turns.sounds import RATE_HZ, Sound
 
 TICK_S = 0.02
 CHAR_S = 0.06  # of the track for each character of the agent's text
@@ -53,7 +53,11 @@ class Played:
 
 
 def play(
-    scene: Scene, options: TurnHandling, ears: Ears | None = None, rate_hz: int = RATE_HZ, vad: Vad | None = None
+    scene: Scene,
+    options: TurnHandling,
+    ears: Ears | None = None,
+    rate_hz: int = RATE_HZ,
+    vad: Vad | None = None,
 ) -> Played:
     """Play a scene to its end. rate_hz: of the call; above 8000 Hz the line's sound is converted."""
 

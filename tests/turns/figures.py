@@ -86,7 +86,9 @@ def quantile(values: Sequence[float], at: float, seed: int = 0) -> tuple[float, 
 Outcome = tuple[bool, float | None]  # cut, ms late
 
 
-def at_cut_offs(sweep: Mapping[int, Sequence[Outcome]], limit: float, seed: int = 0) -> tuple[float, Interval]:
+def at_cut_offs(
+    sweep: Mapping[int, Sequence[Outcome]], limit: float, seed: int = 0
+) -> tuple[float, Interval]:
     """The lowest median delay with a share of cut-offs no higher than `limit`, between the points of a sweep.
 
     sweep: setting → outcome of each turn, the same turns for each. Infinite where no setting is so polite."""
@@ -171,7 +173,17 @@ def _ends(row: str, what: str, turns: Sequence[TurnEnd], said: str, most: str, l
     slowest = _number(latest)
     return [
         Figure(row, f"{what}: cut off", cut_share, "%", share(cut, n), n, said, most, met),
-        Figure(row, f"{what}: p50", p50, "ms", interval, n, "", latest, None if slowest is None else p50 <= slowest),
+        Figure(
+            row,
+            f"{what}: p50",
+            p50,
+            "ms",
+            interval,
+            n,
+            "",
+            latest,
+            None if slowest is None else p50 <= slowest,
+        ),
         Figure(row, f"{what}: p95", p95, "ms", interval95, n),
         Figure(row, f"{what}: never ended", 100 * never / max(1, n), "%", share(never, n), n),
     ]
@@ -208,7 +220,9 @@ def not_meant(scenes: Sequence[Overlap], what: str, target: str = "") -> list[Fi
         value, interval = quantile(back, 0.5)
         aim = "≤ 500 ms" if target else ""
         met = value <= 500 if target else None
-        found.append(Figure("8", f"{what} over → goes on, p50", value, "ms", interval, len(back), "", aim, met))
+        found.append(
+            Figure("8", f"{what} over → goes on, p50", value, "ms", interval, len(back), "", aim, met)
+        )
     return found
 
 
@@ -220,7 +234,9 @@ def echo(calls: Sequence[Alone], level_db: float, most: float | None) -> list[Fi
     met = None if most is None else stops / hours <= most
     name = f"echo at {level_db:g} dB"
     return [
-        Figure("6", f"{name}: false stops", stops / hours, "/h", rate(stops, hours), len(calls), "", target, met),
+        Figure(
+            "6", f"{name}: false stops", stops / hours, "/h", rate(stops, hours), len(calls), "", target, met
+        ),
         Figure("6", f"{name}: ducks", ducks / hours, "/h", rate(ducks, hours), len(calls)),
     ]
 
@@ -240,7 +256,9 @@ def signals(calls: Sequence[Alone]) -> list[Figure]:
 
 def _share(row: str, what: str, hits: int, n: int, target: str = "") -> Figure:
     value, least = 100 * hits / max(1, n), _number(target)
-    return Figure(row, what, value, "%", share(hits, n), n, "", target, None if least is None else value >= least)
+    return Figure(
+        row, what, value, "%", share(hits, n), n, "", target, None if least is None else value >= least
+    )
 
 
 def _number(target: str) -> float | None:
@@ -256,4 +274,6 @@ def text(value: float, unit: str) -> str:
     """A figure as the table shows it."""
     if not isfinite(value):
         return "not reached" if value == inf else "-"
-    return f"{value:.1f}" if unit in ("%", "/h", "ms/s") else f"{value:.3f}" if unit == "F1" else f"{value:.0f}"
+    return (
+        f"{value:.1f}" if unit in ("%", "/h", "ms/s") else f"{value:.3f}" if unit == "F1" else f"{value:.0f}"
+    )

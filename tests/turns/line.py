@@ -69,9 +69,15 @@ def steady(line: Line, samples: int, dice: np.random.Generator, talkers: tuple[S
         sound += _scaled(_babble(samples, dice, talkers), LEVEL_DB + line.gain_db - line.noise_db)
     if line.hum:
         at = np.arange(samples) / RATE_HZ
-        hum = np.sin(2 * np.pi * 50 * at) + 0.5 * np.sin(2 * np.pi * 150 * at) + 0.2 * np.sin(2 * np.pi * 250 * at)
+        hum = (
+            np.sin(2 * np.pi * 50 * at)
+            + 0.5 * np.sin(2 * np.pi * 150 * at)
+            + 0.2 * np.sin(2 * np.pi * 250 * at)
+        )
         sound += _scaled(hum.astype(np.float32), -36.0)
-    for at_sample in dice.integers(0, max(1, samples - 80), dice.poisson(line.clicks_per_s * samples / RATE_HZ)):
+    for at_sample in dice.integers(
+        0, max(1, samples - 80), dice.poisson(line.clicks_per_s * samples / RATE_HZ)
+    ):
         sound[at_sample : at_sample + 80] += click(dice)
     return sound
 
@@ -95,7 +101,9 @@ def cough(dice: np.random.Generator) -> Sound:
     bursts = []
     for _ in range(2):
         size = int(dice.uniform(0.12, 0.3) * RATE_HZ)
-        rise = np.minimum(1.0, np.arange(size) / (0.01 * RATE_HZ)) * np.exp(-np.arange(size) / (0.09 * RATE_HZ))
+        rise = np.minimum(1.0, np.arange(size) / (0.01 * RATE_HZ)) * np.exp(
+            -np.arange(size) / (0.09 * RATE_HZ)
+        )
         noise = np.convolve(dice.standard_normal(size), np.ones(3) / 3, "same") * rise
         bursts += [noise.astype(np.float32), np.zeros(int(dice.uniform(0.08, 0.2) * RATE_HZ), np.float32)]
     sound = np.concatenate(bursts)

@@ -94,7 +94,8 @@ def overlap(scene: Scene, played: Played) -> Overlap:
 
     found, paused = first(CallerInterrupted), first(AgentPaused)
     resumed = next(
-        (event.at for event in events if isinstance(event, AgentResumed) and paused and event.at > paused), None
+        (event.at for event in events if isinstance(event, AgentResumed) and paused and event.at > paused),
+        None,
     )
     stopped = None if found is None else _last_audible(played.audible, found + 0.03)
     spec = scene.spec

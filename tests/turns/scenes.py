@@ -14,10 +14,23 @@ from telephony.media.progress import tone
 from telephony.media.tones import TONE_TICKS, tone_frame
 from tests.turns import texts
 from tests.turns.line import CLEAN, LINES, Echo, Line, click, cough, steady
-from tests.turns.sounds import FRAME, FULL_SCALE, HUMAN, RATE_HZ, SHIPPED, Clip, Sound, agent_track, knows, prompts, readers, say
+from tests.turns.sounds import (
+    FRAME,
+    FULL_SCALE,
+    HUMAN,
+    RATE_HZ,
+    SHIPPED,
+    Clip,
+    Sound,
+    agent_track,
+    knows,
+    prompts,
+    readers,
+    say,
+)
 from tests.turns.texts import Part, of_part
 
-DIGITS = "zero one two three four five six seven eight nine".split()
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 GROUPS = {4: (2, 2), 5: (2, 3), 6: (3, 3), 7: (3, 4), 8: (3, 2, 3), 10: (3, 3, 4)}
 PAUSE_MEDIAN_S, PAUSE_SIGMA = 0.55, 0.35  # lognormal: between clauses, and between groups of digits
 OPEN = ("sentence", "clauses", "filler", "word")
@@ -218,7 +231,9 @@ def _overlap(spec: Spec, dice: np.random.Generator) -> Scene:
         reader = spec.reader
         able = [text for text in of_part(pool, spec.part) if knows(reader, text)]
         if spec.kind == "interruption" and reader == HUMAN:
-            able = [text for text in of_part(tuple(sorted(prompts())), spec.part) if 2 < len(text.split()) < 12]
+            able = [
+                text for text in of_part(tuple(sorted(prompts())), spec.part) if 2 < len(text.split()) < 12
+            ]
         elif not able and reader == HUMAN:
             reader, able = _stand_in(), of_part(pool, spec.part)
         able = able or (["no thank you"] if spec.kind == "interruption" else ["yes"])

@@ -23,7 +23,9 @@ RATE_HZ = 8000
 FRAME = RATE_HZ // 50
 LEVEL_DB = -20.0
 FULL_SCALE = 32768.0
-EDGE_DB = -25.0  # against the clip's level: where speech begins and ends; what is weaker there is breath and room
+EDGE_DB = (
+    -25.0
+)  # against the clip's level: where speech begins and ends; what is weaker there is breath and room
 KEPT_S = 0.06  # of that, before and behind
 STEP = RATE_HZ // 100  # edges are found to 10 ms
 
@@ -97,7 +99,9 @@ def prompts() -> dict[str, Path]:
         path, words = PROMPTS / f"{name.strip()}.wav", " ".join(text.split())
         if path.exists() and PLAIN.fullmatch(words) and "/" not in name:
             found.setdefault(words, path)
-    for number, word in enumerate("zero one two three four five six seven eight nine".split()):
+    for number, word in enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    ):
         found[word] = PROMPTS / "digits" / f"{number}.wav"
     return found
 
@@ -184,6 +188,9 @@ def _timed(text: str, active: NDArray[np.intp]) -> tuple[tuple[str, float], ...]
     words = text.split()
     letters = np.cumsum([len(word) + 1 for word in words]) if words else np.zeros(0)
     return tuple(
-        (word, float(active[min(len(active) - 1, round(len(active) * end / letters[-1]) - 1)]) * STEP / RATE_HZ)
+        (
+            word,
+            float(active[min(len(active) - 1, round(len(active) * end / letters[-1]) - 1)]) * STEP / RATE_HZ,
+        )
         for word, end in zip(words, letters, strict=True)
     )

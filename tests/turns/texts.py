@@ -71,9 +71,33 @@ FILLERS = (
     ("uh wait", "now i found the number"), ("so um", "when can i pick it up"), ("one moment", "my wife knows that better"),
 )  # fmt: skip
 
-WORDS = ("hello", "thanks", "tomorrow", "invoice", "monday", "support", "yesterday", "nothing", "sales", "goodbye", "repeat", "tuesday")
+WORDS = (
+    "hello",
+    "thanks",
+    "tomorrow",
+    "invoice",
+    "monday",
+    "support",
+    "yesterday",
+    "nothing",
+    "sales",
+    "goodbye",
+    "repeat",
+    "tuesday",
+)
 
-YES_NO = ("yes", "no", "yes please", "no thank you", "yeah", "yes that is right", "no not really", "nope", "yep", "correct")
+YES_NO = (
+    "yes",
+    "no",
+    "yes please",
+    "no thank you",
+    "yeah",
+    "yes that is right",
+    "no not really",
+    "nope",
+    "yep",
+    "correct",
+)
 
 DATES = (
     "on friday", "next monday", "tomorrow", "the third of may", "june the second", "on the twelfth of october",
