@@ -45,6 +45,7 @@ class EchoGuard:
         self._silent_frames = DELAYS
         self._background = float("inf")  # power of what comes while we are silent, at its weakest
         self._coupling = np.full(DELAYS, STRONGEST)  # measured, of power, for each delay
+        self._weakest = float("inf")  # power of what came while we spoke: the noise of the line, or less
         self._known = np.zeros(DELAYS)  # frames it was measured by
         self._spread_db = SPREAD_AT_FIRST_DB
         self._frames = self._over = self._hold = 0
@@ -79,6 +80,7 @@ class EchoGuard:
         if self._silent_frames * STEPS >= DELAYS:
             self._background = max(1.0, min(power, self._background * BACKGROUND_RISES))
             return False
+        self._weakest = max(1.0, min(power, self._weakest))
         self._measure(power)
         delay = self._delay()
         if self._known[delay] < LEARNING_FRAMES:
@@ -91,7 +93,11 @@ class EchoGuard:
         if sent > AUDIBLE and above_db < NO_ECHO_DB and not self._hold:
             up = above_db > self._spread_db
             self._spread_db += SPREAD_STEP_DB * (SPREAD_SHARE if up else SPREAD_SHARE - 1)
-        return self._is_echo(above_db) and not self._was_there(power)
+        if self._was_there(power):
+            return False
+        if power < self._weakest * ABOVE_BACKGROUND:
+            return True  # nobody speaks so softly; against an echo of nothing it would be loud
+        return self._is_echo(above_db)
 
     def _delay(self) -> int:
         """The echo's, in steps: that of the strongest coupling which is measured."""
