@@ -13,7 +13,7 @@ from pipeline.agent.agent import Agent
 from pipeline.agent.history import Message
 from pipeline.agent.tools import StopResponse
 from pipeline.events import CallerPartlyHeard, NothingHeard, TurnTooLong, UserTurnCommitted
-from pipeline.hearing.backchannel import is_backchannel
+from pipeline.hearing.backchannel import is_backchannel, may_become_backchannel
 from pipeline.hearing.keys import KeyEntry
 from pipeline.listening import Utterance
 from pipeline.ports import FRAME_MS, Frame, Partial, TurnModel
@@ -56,8 +56,9 @@ class Answering:
         stage.turn.heard(partial.text, partial.complete)
         if stage.turn.floor in (Floor.DUCKED, Floor.PAUSED):
             enough = len(partial.text.split()) >= stage.turn.options.interrupt_words
-            listening = is_backchannel(partial.text, stage.agent.voice.language)
-            if enough and partial.text:
+            language = stage.agent.voice.language
+            listening = is_backchannel(partial.text, language)
+            if enough and partial.text and not may_become_backchannel(partial.text, language):
                 stage.happened(WordsOver(not listening), now)
         elif stage.turn.floor is Floor.MAYBE_DONE:
             self._think_ahead()
