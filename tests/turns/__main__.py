@@ -97,8 +97,8 @@ def _show(found: Sequence[Figure], arguments: argparse.Namespace, took_s: float)
 
 def _rehearse(part: Part) -> None:
     """Have the synthetic voices say everything once, before the processes part: they then share it."""
-    said = [text for pool in (texts.SENTENCES, texts.WORDS, texts.YES_NO, texts.DATES, texts.INTERRUPTIONS, texts.BACKCHANNELS)
-            for text in of_part(pool, part)]  # fmt: skip
+    pools = (texts.SENTENCES, texts.WORDS, texts.YES_NO, texts.DATES, texts.INTERRUPTIONS, texts.BACKCHANNELS)
+    said = [text for pool in pools for text in of_part(pool, part)]
     said += [text for pool in (texts.CLAUSES, texts.FILLERS) for pair in of_part(pool, part) for text in pair]
     voices = [reader for reader in readers() if reader in VOICES]
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:

@@ -127,7 +127,7 @@ class Bench:
     def _turns(self, specs: Sequence[Spec], chosen: Chosen, rate_hz: int = 8000) -> list[TurnEnd]:
         return self._map(partial(run_turn, rate_hz=rate_hz), specs, chosen)
 
-    def _map(self, run: Callable[[Spec, Chosen, Ears], T], specs: Iterable[Spec], chosen: Chosen) -> list[T]:
+    def _map(self, run: Callable[..., T], specs: Iterable[Spec], chosen: Chosen) -> list[T]:
         return list(self._pool.map(partial(run, chosen=chosen, ears=self._ears), specs, chunksize=CHUNK))
 
 

@@ -93,7 +93,7 @@ def prompts() -> dict[str, Path]:
     if not PROMPTS.exists():
         return {}
     found: dict[str, Path] = {}
-    lines = gzip.open(TRANSCRIPT, "rt").read().splitlines() if TRANSCRIPT.exists() else []
+    lines = gzip.decompress(TRANSCRIPT.read_bytes()).decode().splitlines() if TRANSCRIPT.exists() else []
     for line in lines:
         name, _, text = line.partition(":")
         path, words = PROMPTS / f"{name.strip()}.wav", " ".join(text.split())

@@ -45,9 +45,12 @@ CLAUSES = (
     ("i was there at noon", "but the door was locked"), ("it is about the", "letter you sent me last week"),
     ("my wife made a reservation", "under the name of baker"), ("if it is possible", "i would rather come on monday"),
     ("i need to know whether", "you can deliver before christmas"), ("the thing is that", "i do not have a receipt"),
-    ("i tried to log in", "and then it said my account is closed"), ("well the first one was fine", "the second was broken"),
-    ("i would like to speak with", "somebody from the technical team"), ("my appointment is on tuesday", "at half past ten"),
-    ("you told me to call again when", "the box has arrived"), ("i am looking for a present", "for my father who likes fishing"),
+    ("i tried to log in", "and then it said my account is closed"),
+    ("well the first one was fine", "the second was broken"),
+    ("i would like to speak with", "somebody from the technical team"),
+    ("my appointment is on tuesday", "at half past ten"),
+    ("you told me to call again when", "the box has arrived"),
+    ("i am looking for a present", "for my father who likes fishing"),
     ("he said that", "the car would be ready today"), ("can you check if", "my payment has come through"),
     ("we were four people", "so one plate was missing"), ("the address is", "twenty two park lane"),
     ("i have two questions", "the first is about the price"), ("please tell the doctor", "that i feel much better"),
@@ -64,11 +67,13 @@ FILLERS = (
     ("uh", "can you tell me where you are"), ("um i think", "it was on the second of june"),
     ("so", "my washing machine does not work"), ("uh let me see", "it says seventeen on the label"),
     ("um my name is", "robert miller"), ("uh i would like to", "book a room for two nights"),
-    ("well you know", "it was not my fault"), ("um the", "green one please"), ("uh yes", "i need some help with a form"),
+    ("well you know", "it was not my fault"),
+    ("um the", "green one please"), ("uh yes", "i need some help with a form"),
     ("hold on", "i have it here somewhere"), ("um actually", "i would like to come on thursday"),
     ("let me think", "the meeting was before lunch"), ("uh and", "could you also send me a copy"),
     ("um it is about", "an order from last month"), ("well um", "i am not sure which one it was"),
-    ("uh wait", "now i found the number"), ("so um", "when can i pick it up"), ("one moment", "my wife knows that better"),
+    ("uh wait", "now i found the number"),
+    ("so um", "when can i pick it up"), ("one moment", "my wife knows that better"),
 )  # fmt: skip
 
 WORDS = (
@@ -109,13 +114,15 @@ INTERRUPTIONS = (
     "i have a question about my bill", "no thank you", "excuse me that is the wrong number",
     "sorry could you say that again", "i do not want that", "hold on i need a pen", "hello can you hear me",
     "that is not what i asked", "please stop", "no no the other one", "i already know that", "what about saturday",
-    "how much is it", "i want to talk to somebody else", "one question", "just send me the link", "can you repeat that",
+    "how much is it", "i want to talk to somebody else",
+    "one question", "just send me the link", "can you repeat that",
     "it is about my other order", "wait", "stop", "that is all goodbye", "what are your opening hours",
     "but i paid already", "that was last year", "is it free", "let me say something",
 )  # fmt: skip
 
 BACKCHANNELS = (
-    "yeah", "okay", "right", "uh huh", "mm hmm", "i see", "yes", "all right", "okay yeah", "sure", "got it", "oh", "yes okay",
+    "yeah", "okay", "right", "uh huh", "mm hmm", "i see",
+    "yes", "all right", "okay yeah", "sure", "got it", "oh", "yes okay",
     "yep", "aha", "yeah right", "hmm", "oh okay", "good", "great", "fine", "of course", "exactly", "alright",
     "yeah yeah", "makes sense", "sounds good", "oh i see", "wow", "cool", "yeah sure", "okay great",
 )  # fmt: skip
