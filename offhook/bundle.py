@@ -187,20 +187,20 @@ def transcript(record: Record) -> list[Line]:
     began: dict[str, float] = {}  # who is speaking, since when
     for event in record.events:
         at = float(event["at"])
+        aside = event.get("line") == "consultation"
+        who, ours = ("colleague", "agent to colleague") if aside else ("caller", "agent")
         match event["type"]:
             case "CallerStartedSpeaking":
-                began.setdefault("caller", number(event.get("since")) or at)
+                began.setdefault(who, number(event.get("since")) or at)
             case "AgentStartedSpeaking":
-                began.setdefault("agent", at)
+                began.setdefault(ours, at)
             case "NothingHeard":
-                began.pop("caller", None)
+                began.pop(who, None)
             case "UserTurnCommitted":
-                since, text = began.pop("caller", at) - first, str(event.get("text", ""))
-                lines.append(
-                    Line(round(since, 3), "caller", text, False, bool(event.get("understood", True)))
-                )
+                since, text = began.pop(who, at) - first, str(event.get("text", ""))
+                lines.append(Line(round(since, 3), who, text, False, bool(event.get("understood", True))))
             case "AgentSpoke":
-                since, text = began.pop("agent", at) - first, str(event.get("text", ""))
+                since, text = began.pop(ours, at) - first, str(event.get("text", ""))
                 speaker, cut = str(event.get("agent") or "agent"), bool(event.get("interrupted", False))
                 lines.append(Line(round(since, 3), speaker, text, cut))
     return lines

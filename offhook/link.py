@@ -55,6 +55,7 @@ class StartCall(Message):
     called: str
     parties: dict[str, Any]  # telephony.sip.parties.Parties.facts: who forwarded it, X- headers, ...
     recording: str | None  # path of the stereo WAV, None: nothing is recorded
+    folder: str = ""  # the call's, for messages that callers leave; "": there is none
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"  # how digits go out on this call's trunk
     state: dict[str, Any] | None = None  # the last checkpoint, when the call goes on after a crash
 
@@ -97,6 +98,58 @@ class HoldDone(Message):
     kind: Literal["HoldDone"] = "HoldDone"
     call_id: str
     ok: bool
+
+
+class ConsultRinging(Message):
+    """The consultation call rings. code: 180-199."""
+
+    kind: Literal["ConsultRinging"] = "ConsultRinging"
+    call_id: str
+    consult: int
+    code: int
+
+
+class ConsultAnswered(Message):
+    """Somebody picked up the consultation call. Its RTP and RTCP sockets come along."""
+
+    kind: Literal["ConsultAnswered"] = "ConsultAnswered"
+    call_id: str
+    consult: int
+    media: dict[str, Any] = Field(repr=False)  # a MediaPlan
+    rate_hz: int
+    stream: dict[str, int]  # ssrc, seq, timestamp to start from
+    recording: str | None  # path of a stereo WAV, None: nothing is recorded
+
+
+class ConsultMediaChanged(Message):
+    """A re-INVITE changed the media plan of the consultation call."""
+
+    kind: Literal["ConsultMediaChanged"] = "ConsultMediaChanged"
+    call_id: str
+    consult: int
+    media: dict[str, Any] = Field(repr=False)
+
+
+class ConsultEnded(Message):
+    """The consultation call is over, or could not be had. code: SIP status; by: caller, callee, us, network or plan."""
+
+    kind: Literal["ConsultEnded"] = "ConsultEnded"
+    call_id: str
+    consult: int
+    by: str
+    code: int
+    reason: str
+
+
+class HandOverDone(Message):
+    """What came of a HandOver. If it is not ok both calls stand."""
+
+    kind: Literal["HandOverDone"] = "HandOverDone"
+    call_id: str
+    consult: int
+    ok: bool
+    code: int
+    reason: str
 
 
 class EndCall(Message):
@@ -193,6 +246,42 @@ class Transfer(Message):
     target: str
 
 
+class Consult(Message):
+    """The agent wants to speak to somebody about this call first. consult: counted from 1 in a call; an earlier one is
+    ended. ring_s: how long it may ring."""
+
+    kind: Literal["Consult"] = "Consult"
+    call_id: str
+    consult: int
+    target: str
+    ring_s: float
+
+
+class ConsultJoined(Message):
+    """Caller and consultation hear each other: when one of the two calls ends, the other does too."""
+
+    kind: Literal["ConsultJoined"] = "ConsultJoined"
+    call_id: str
+    consult: int
+
+
+class HandOver(Message):
+    """Have the far sides connect the two calls without us (REFER with Replaces). HandOverDone follows."""
+
+    kind: Literal["HandOver"] = "HandOver"
+    call_id: str
+    consult: int
+
+
+class EndConsult(Message):
+    """Hang up the consultation call, or ring no longer. ConsultEnded follows unless it was over."""
+
+    kind: Literal["EndConsult"] = "EndConsult"
+    call_id: str
+    consult: int
+    reason: str
+
+
 class Hold(Message):
     """The agent asks the caller to wait, or is back (re-INVITE). HoldDone follows."""
 
@@ -241,6 +330,11 @@ ToWorker = Annotated[
     | MediaChanged
     | TransferDone
     | HoldDone
+    | ConsultRinging
+    | ConsultAnswered
+    | ConsultMediaChanged
+    | ConsultEnded
+    | HandOverDone
     | EndCall
     | PressKey
     | Ping
@@ -256,6 +350,10 @@ ToSwitch = Annotated[
     | Checkpoint
     | HangUp
     | Transfer
+    | Consult
+    | ConsultJoined
+    | HandOver
+    | EndConsult
     | Hold
     | SendDigits
     | CallFinished

@@ -9,7 +9,7 @@ agent/     agents, tools, history
 speaking/  tokens to sentences, sentences to speakable text, what was heard of them
 hearing/   voice activity, slots such as digits
 providers/ the registry and one file per vendor and kind
-testing/   a virtual clock for tests
+testing/   for tests of agents: dialogues in words, a caller on a virtual clock
 
 Knows nothing of SIP or RTP, and nothing of the product that runs it.
 """

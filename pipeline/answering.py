@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from pipeline.agent.tools import StopResponse
 from pipeline.events import CallerPartlyHeard, NothingHeard, TurnTooLong, UserTurnCommitted
 from pipeline.hearing.backchannel import is_backchannel, may_become_backchannel
 from pipeline.hearing.keys import KeyEntry
+from pipeline.hearing.progress import Progress
 from pipeline.listening import Utterance
 from pipeline.ports import FRAME_MS, Frame, Partial, TurnModel
 from pipeline.replying import ResponseClock
@@ -26,7 +28,7 @@ HIDDEN = "•"  # in the place of a secret key
 
 
 class Answering:
-    """One call's turns of the caller. masked: keys are secret now."""
+    """One call's turns of the caller. masked: keys and words are secret now."""
 
     def __init__(self, stage: Stage, committed: Callable[[], None]) -> None:
         """committed: told of every turn."""
@@ -52,13 +54,13 @@ class Answering:
         """The recogniser's guess so far."""
         stage, now = self._stage, self._stage.now()
         self._partial = partial
-        stage.emit(CallerPartlyHeard(now, partial.text))
+        stage.emit(CallerPartlyHeard(now, self._shown(partial.text)))
         stage.turn.heard(partial.text, partial.complete)
         if stage.turn.floor in (Floor.DUCKED, Floor.PAUSED):
             enough = len(partial.text.split()) >= stage.turn.options.interrupt_words
-            language = stage.agent.voice.language
-            listening = is_backchannel(partial.text, language)
-            if enough and partial.text and not may_become_backchannel(partial.text, language):
+            listening = self._only_listens(partial.text)
+            undecided = may_become_backchannel(partial.text, stage.agent.voice.language)
+            if enough and partial.text and not undecided:
                 stage.happened(WordsOver(not listening), now)
         elif stage.turn.floor is Floor.MAYBE_DONE:
             self._think_ahead()
@@ -108,6 +110,11 @@ class Answering:
             self._decided = self._stage.now()
             self._commit(kept, True, 1.0, self._stage.now())
 
+    def typed(self, text: str, now: float) -> None:
+        """The caller wrote a whole turn."""
+        self._decided = now
+        self._commit(text, True, 1.0, now, by="text")
+
     # ------------------------------------------------------------ keys
 
     def key(self, digit: str, now: float) -> None:
@@ -118,6 +125,7 @@ class Answering:
             self._commit(meaning, True, 1.0, now, by="keys")
             return
         expected = self._stage.turn.endpointing.expectation
+        self._keys.timeout_s = self._stage.turn.options.keys_timeout_ms / 1000
         self._keys.press(digit, now, enough=expected.at_most if expected is not None else 0)
 
     def keys_due(self, now: float) -> None:
@@ -128,15 +136,15 @@ class Answering:
         self._decided = now
         if self._stage.agent.on_keys(keys):
             return
-        self._commit(HIDDEN * len(keys) if self.masked else keys, True, 1.0, now, by="keys")
+        self._commit(keys, True, 1.0, now, by="keys")
 
     # ------------------------------------------------------------ turns
 
     def _over_agent(self, said: Utterance, now: float) -> None:
         stage = self._stage
-        floor, language = stage.turn.floor, stage.agent.voice.language
+        floor = stage.turn.floor
         audible = floor in (Floor.SPEAKING, Floor.DUCKED, Floor.PAUSED)
-        if not (said.text and said.understood) or (audible and is_backchannel(said.text, language)):
+        if not (said.text and said.understood) or (audible and self._only_listens(said.text)):
             stage.emit(NothingHeard(now, "backchannel" if said.text else "no words"))
             stage.happened(NothingSaid(), now)
         elif stage.turn.protected:
@@ -184,30 +192,52 @@ class Answering:
         clock = ResponseClock(stage.turn.spoke_until, self._decided, max(now, self._decided))
         waited_ms = round((clock.decided - clock.spoke_until) * 1000, 1)
         stt_ms = round((clock.understood - clock.decided) * 1000, 1)
+        masked = self.masked
         stage.emit(
             UserTurnCommitted(
-                now, text, understood, round(confidence, 3), clock.spoke_until, waited_ms, stt_ms, by
+                now,
+                self._shown(text),
+                understood,
+                round(confidence, 3),
+                clock.spoke_until,
+                waited_ms,
+                stt_ms,
+                by,
             )
         )
         message = Message("user", text, now, understood=understood)
         if type(stage.agent).on_user_turn_completed is Agent.on_user_turn_completed:
-            self._answer(message, clock)
+            self._answer(replace(message, text=self._shown(text)), clock)
         elif stage.tasks is not None:
-            stage.tasks.create_task(self._ask_agent(message, clock), name="on_user_turn_completed")
+            stage.tasks.create_task(self._ask_agent(message, clock, masked), name="on_user_turn_completed")
 
-    async def _ask_agent(self, message: Message, clock: ResponseClock) -> None:
+    def _shown(self, text: str) -> str:
+        """What others than the agent itself may know of the caller's words."""
+        return HIDDEN if self.masked and text else text
+
+    def _only_listens(self, text: str) -> bool:
+        """Is it a listening noise, and not the answer to what was asked? A "yes" may be either."""
+        stage = self._stage
+        language, expected = stage.agent.voice.language, stage.turn.endpointing.expectation
+        if expected is not None and expected.progress(text, language) is Progress.COMPLETE:
+            return False
+        return is_backchannel(text, language)
+
+    async def _ask_agent(self, message: Message, clock: ResponseClock, masked: bool) -> None:
         """The agent's own code sees the turn first, once; it may add to it, or want no answer."""
         stage = self._stage
         known = len(stage.history.messages)
         try:
             changed = await stage.agent.on_user_turn_completed(stage.history, message)
         except StopResponse:
-            stage.history.add(message)
+            stage.history.add(replace(message, text=HIDDEN) if masked else message)
             stage.save()
             stage.happened(ReplyOver(), stage.now())
             return
         if (changed is not message or len(stage.history.messages) != known) and stage.speeches is not None:
             stage.speeches.drop_ahead()  # it was made without knowing that
+        if changed is message and masked:
+            changed = replace(message, text=HIDDEN)
         self._answer(changed, clock)
 
     def _answer(self, message: Message, clock: ResponseClock) -> None:
@@ -225,7 +255,7 @@ class Answering:
         """The words so far may be all: have an answer made, to be heard only if they are."""
         stage, options = self._stage, self._stage.turn.options
         words = f"{self._carried} {self._partial.text}".strip()
-        if not options.preemptive or stage.speeches is None or self._partial.complete is False:
+        if self.masked or not options.preemptive or stage.speeches is None or self._partial.complete is False:
             return
         if stage.speeches.wants_ahead(words, options.preemptive_tries):
             message = Message("user", words, stage.now())

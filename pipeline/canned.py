@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Canned:
-    """One language's lines. fillers: in order, while an answer takes its time."""
+    """One language's lines. fillers: in order, while an answer takes its time. caller_for_you, may_i_connect: said to
+    somebody who may take a caller over."""
 
     apology: str
     still_there: str
     goodbye: str
     noise: str
     fillers: tuple[str, ...]
+    caller_for_you: str
+    may_i_connect: str
 
 
 ENGLISH = Canned(
@@ -24,6 +27,8 @@ ENGLISH = Canned(
     "I cannot hear you, so I will hang up now. Goodbye.",
     "I am sorry, I cannot understand you: there is too much noise on the line.",
     ("One moment, please.", "I am still working on it.", "Thank you for waiting."),
+    "I have a caller on the line for you.",
+    "May I connect you? Say yes or press one, say no or press two.",
 )
 LINES = {
     "en": ENGLISH,
@@ -33,6 +38,8 @@ LINES = {
         "Ich kann Sie nicht hören und lege jetzt auf. Auf Wiederhören.",
         "Entschuldigung, ich kann Sie nicht verstehen: In der Leitung ist zu viel Lärm.",
         ("Einen Moment, bitte.", "Ich bin noch dabei.", "Danke, dass Sie warten."),
+        "Ich habe einen Anruf für Sie.",
+        "Darf ich verbinden? Sagen Sie ja oder drücken Sie die Eins, nein oder die Zwei.",
     ),
     "fr": Canned(
         "Excusez-moi, j'ai eu un problème. Pouvez-vous répéter ?",
@@ -40,6 +47,8 @@ LINES = {
         "Je ne vous entends pas, je vais donc raccrocher. Au revoir.",
         "Excusez-moi, je ne vous comprends pas : il y a trop de bruit sur la ligne.",
         ("Un instant, s'il vous plaît.", "Je m'en occupe.", "Merci de patienter."),
+        "J'ai un appel pour vous.",
+        "Puis-je vous le passer ? Dites oui ou tapez un, non ou tapez deux.",
     ),
     "es": Canned(
         "Perdone, he tenido un problema. ¿Puede repetirlo?",
@@ -47,6 +56,8 @@ LINES = {
         "No le oigo, así que voy a colgar. Adiós.",
         "Perdone, no le entiendo: hay demasiado ruido en la línea.",
         ("Un momento, por favor.", "Sigo en ello.", "Gracias por esperar."),
+        "Tengo una llamada para usted.",
+        "¿Se la paso? Diga sí o pulse uno, no o pulse dos.",
     ),
     "it": Canned(
         "Mi scusi, ho avuto un problema. Può ripetere?",
@@ -54,6 +65,8 @@ LINES = {
         "Non la sento, quindi ora chiudo. Arrivederci.",
         "Mi scusi, non la capisco: c'è troppo rumore sulla linea.",
         ("Un momento, per favore.", "Ci sto lavorando.", "Grazie per l'attesa."),
+        "Ho una chiamata per lei.",
+        "Posso passarla? Dica sì o prema uno, no o prema due.",
     ),
     "nl": Canned(
         "Sorry, er ging bij mij iets mis. Kunt u dat herhalen?",
@@ -61,6 +74,8 @@ LINES = {
         "Ik hoor u niet, dus ik hang nu op. Tot ziens.",
         "Sorry, ik kan u niet verstaan: er is te veel lawaai op de lijn.",
         ("Een ogenblik, alstublieft.", "Ik ben er nog mee bezig.", "Dank u voor het wachten."),
+        "Ik heb een beller voor u aan de lijn.",
+        "Mag ik doorverbinden? Zeg ja of toets een, nee of toets twee.",
     ),
     "pt": Canned(
         "Desculpe, tive um problema. Pode repetir?",
@@ -68,6 +83,8 @@ LINES = {
         "Não o consigo ouvir, por isso vou desligar. Adeus.",
         "Desculpe, não consigo perceber: há demasiado ruído na linha.",
         ("Um momento, por favor.", "Ainda estou a tratar disso.", "Obrigado por esperar."),
+        "Tenho uma chamada para si.",
+        "Posso passar? Diga sim ou prima um, não ou prima dois.",
     ),
 }
 

@@ -73,7 +73,7 @@ class UserTurnCommitted(Event):
     """The caller said something and is owed an answer.
 
     spoke_until: their last speech. waited_ms: from there to the decision that the turn is over.
-    stt_ms: from the decision to the recogniser's last word. by: "voice" or "keys".
+    stt_ms: from the decision to the recogniser's last word. by: "voice", "keys" or "text".
     """
 
     text: str
@@ -267,9 +267,10 @@ class ProviderRecovered(Event):
 
 @dataclass(frozen=True, slots=True)
 class TransferStarted(Event):
-    """The agent sends the caller elsewhere."""
+    """The agent sends the caller elsewhere. attended: it speaks to them first."""
 
     target: str
+    attended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,17 @@ class TransferFinished(Event):
     ok: bool
     code: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTaken(Event):
+    """The caller left a message in a file of the call's folder. spoken: was anything said? ended_by: silence,
+    max_length, key or hang_up."""
+
+    file: str
+    seconds: float
+    spoken: bool
+    ended_by: str
 
 
 @dataclass(frozen=True, slots=True)

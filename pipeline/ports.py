@@ -9,7 +9,7 @@ A frame is 20 ms of `int16` mono PCM at the call's rate: shape (160,) at 8000 Hz
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.agent.history import Message
+from pipeline.events import Event
 
 Frame: TypeAlias = NDArray[np.int16]
 FRAME_MS = 20
@@ -70,6 +71,21 @@ class TransferResult:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Somebody a caller may be transferred to. target: a SIP or tel URI, or a number on the caller's trunk.
+
+    attended: the agent speaks to them first, and joins the two calls if they agree. ring_s: how long they may ring.
+    release: then the far sides are asked to connect the calls without us. fallback: a blind transfer that is refused
+    is bridged (`bridge`); an attended one that nobody answered is tried blind (`blind`)."""
+
+    target: str
+    attended: bool = False
+    ring_s: float = 25.0
+    release: bool = False
+    fallback: str = "none"
+
+
 class CallControl(Protocol):
     """What an agent may do to the call it is on."""
 
@@ -79,8 +95,17 @@ class CallControl(Protocol):
     async def transfer(self, target: str) -> TransferResult:
         """Blind transfer (REFER). target: a SIP or tel URI, or a number on the caller's trunk."""
 
+    async def consult(self, target: str, ring_s: float) -> Consultation | TransferResult:
+        """Call somebody about this call, who is still on hold. Returns when they answer, or why they do not."""
+
     def send_digits(self, digits: str) -> None:
         """Send DTMF to the phone. digits: 0-9 A-D * #; `w` waits 0.5 s, `W` 1 s, a comma 2 s. Raises for others."""
+
+    def start_message(self) -> str:
+        """Beep, and record the caller into a file of its own from now on. Returns its name, "" if there is none."""
+
+    def end_message(self) -> float:
+        """Close that file. Returns how long it is, in s."""
 
     async def hold(self) -> bool:
         """Ask the phone to wait; music plays from now on. False: the phone would not agree, the music plays still."""
@@ -93,6 +118,41 @@ class CallControl(Protocol):
 
     def resume_recording(self) -> bool:
         """Record again. False: nothing is recorded."""
+
+
+class Talk(Protocol):
+    """A conversation as its phone line drives it; pipeline.session.Session is it."""
+
+    def hear(self, frame: Frame, now: float) -> None: ...
+    def speak(self, now: float) -> Frame | None: ...
+    def key(self, digit: str, now: float) -> None: ...
+
+
+class Consultation(CallControl, Protocol):
+    """A second phone call, answered, to somebody who may take the caller over. Its CallControl is that of the
+    conversation with them."""
+
+    @property
+    def out(self) -> AudioOut:
+        """The mouth towards them."""
+
+    @property
+    def vad(self) -> Vad:
+        """For their voice."""
+
+    @property
+    def emit(self) -> Callable[[Event], None]:
+        """Journal of that conversation."""
+
+    def carry(self, talk: Talk) -> None:
+        """Let this conversation have the line."""
+
+    async def ended(self) -> TransferResult:
+        """Wait until it is over, or a machine has answered: never `ok`."""
+
+    async def connect(self, release: bool) -> TransferResult:
+        """Take the caller from hold and let the two hear each other, from now on to the end of either call. release:
+        have it done without us, if the far sides will. Not `ok`: the caller is still on hold."""
 
 
 # ---------------------------------------------------------------- providers

@@ -2,8 +2,9 @@
 
 `hear` and `speak` run on the media clock, 50 times a second, and are plain function calls. Who has the floor is
 decided in turn.py, what the caller said in listening.py and answering.py, what the agent says in speeches.py and
-replying.py, who the agent is in succession.py, when nobody listens in waiting.py; this page owns the order of things
-and the call's tasks, no rules. Driven by offhook/worker/bridge.py, or by a test."""
+replying.py, who the agent is in succession.py; waiting.py knows when nobody listens, asking_again.py when nobody
+speaks. This page owns the order of things and the call's tasks, no rules. Driven by offhook/worker/bridge.py, or by a
+test."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from uuid import uuid4
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History
+from pipeline.agent.task import TaskFailed
 from pipeline.answering import HIDDEN, Answering
+from pipeline.asking_again import AskingAgain
 from pipeline.canned import lines
 from pipeline.errors import ProviderError
 from pipeline.events import (
@@ -22,15 +25,13 @@ from pipeline.events import (
     AgentStateChanged,
     AgentUnducked,
     CallerInterrupted,
-    CallerSilent,
     CallerStartedSpeaking,
     CallerStoppedSpeaking,
     Event,
     KeyPressed,
+    MessageTaken,
     ProviderFailed,
     SessionClosed,
-    TransferFinished,
-    TransferStarted,
 )
 from pipeline.hearing.echo import EchoGuard
 from pipeline.hearing.expectation import Expectation
@@ -38,13 +39,14 @@ from pipeline.hearing.vad import VoiceStarted
 from pipeline.listening import Listening
 from pipeline.mouth import LOW, NORMAL
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import AudioOut, CallControl, Frame, TransferResult
+from pipeline.ports import AudioOut, CallControl, Destination, Frame, TransferResult
 from pipeline.replying import Reply
-from pipeline.silence import Due, Patience
+from pipeline.silence import Patience
 from pipeline.speeches import Outside, Speeches
 from pipeline.stage import Services, Stage
 from pipeline.succession import Succession, opener_of
 from pipeline.tooling import ToolRunner
+from pipeline.transferring import Transferring
 from pipeline.turn import Decision, Floor, Keyed, ReplyOver, TimeUp, Turn, TurnEvent
 from pipeline.waiting import Waiting
 
@@ -54,7 +56,6 @@ LEAD_S = (
     0.008  # deadlines lie on the 20 ms grid, as speech does; a quick answer needs this much to make the tick
 )
 TIMER_GRAIN_S = 0.001  # loops with millisecond timers call a little before their time
-SILENT = "The caller has said nothing for a while. Ask, in a few words, whether they are still there."
 
 STATES = {
     Floor.LISTENING: "listening",
@@ -110,7 +111,9 @@ class Session:
         )
         self._succession = Succession(self._stage)
         self._waiting = Waiting(self._stage, control, announcement)
+        self._transferring = Transferring(self._stage, control, self._waiting, Session)
         self._patience = self._stage.patience = Patience(self._stage.silence)
+        self._asking_again = AskingAgain(self._stage)
         self._speeches: Speeches | None = None
         self._closed: asyncio.Future[str] = self._loop.create_future()
         self._ending: asyncio.Task[None] | None = None
@@ -123,12 +126,30 @@ class Session:
         """The one that talks."""
         return self._stage.agent
 
+    @property
+    def at_rest(self) -> bool:
+        """It is the caller's turn: nobody speaks, answers or takes over. Tools may still run that reported so."""
+        talking = self._speeches is not None and self._speeches.talking
+        return (
+            self._turn.floor is Floor.LISTENING
+            and not talking
+            and self._ending is None
+            and not self._succession.moving
+        )
+
+    @property
+    def tools_running(self) -> int:
+        """How many tools run now."""
+        return self._stage.tools.running if self._stage.tools is not None else 0
+
     # ------------------------------------------------------------ on the clock
 
     def hear(self, frame: Frame, now: float) -> None:
         """20 ms of the caller, silence and concealed loss included."""
         deaf = bool(self._waiting.deaf)
         voice = self._listening.rest(now) if deaf else self._listening.hear(frame, now)
+        if deaf:
+            self._waiting.hear(frame, now)
         self._answering.remember(frame)
         if voice is not None:
             if isinstance(voice, VoiceStarted):
@@ -138,7 +159,8 @@ class Session:
             self._happened(voice, now)
         self._time_up(now)
         self._answering.keys_due(now)
-        self._be_patient(now, deaf)
+        busy = deaf or self._ending is not None
+        self._asking_again.look(now, otherwise_busy=busy, in_task=self._succession.in_task)
 
     def speak(self, now: float) -> Frame | None:
         """The next 20 ms for the phone, None while there is nothing to say."""
@@ -152,11 +174,17 @@ class Session:
     def key(self, digit: str, now: float) -> None:
         """The caller pressed a key. `#` ends the entry, a pause does too."""
         self._emit(KeyPressed(now, HIDDEN if self._answering.masked else digit))
-        if self._waiting.keys_are_lost:
+        if self._waiting.key(digit) or self._waiting.keys_are_lost:
             return
         self._patience.heard()
         self._happened(Keyed(), now)
         self._answering.key(digit, now)
+
+    def typed(self, text: str, now: float) -> None:
+        """The caller wrote this instead of saying it: a turn, complete."""
+        self._patience.heard()
+        self._happened(Keyed(), now)
+        self._answering.typed(text, now)
 
     def caller_held(self, held: bool, now: float) -> None:
         """The caller's phone asks us to wait, or is back."""
@@ -200,7 +228,9 @@ class Session:
             self._speeches.cut(force=True)
         if self._timer is not None:
             self._timer.cancel()
+        self._waiting.call_over()
         self._closed.set_result(reason)
+        self._succession.close()
 
     def checkpoint(self) -> dict[str, Any]:
         """What another process would need to go on with this conversation. Plain values."""
@@ -209,7 +239,11 @@ class Session:
     async def _begin(self) -> None:
         self._show_state("listening")
         await self._waiting.announce()
-        await self._succession.enter(self.agent, "")
+        try:
+            await self._succession.enter(self.agent, "")
+        except TaskFailed:
+            if not self._closed.done():
+                raise
 
     def _outside(self, tasks: asyncio.TaskGroup) -> Outside:
         return Outside(
@@ -264,7 +298,7 @@ class Session:
         self._turn.endpointing.expectation, self._stage.asked_once = expectation, False
 
     def mask_keys(self, masked: bool) -> None:
-        """Keys pressed from now on are secret."""
+        """What is keyed and said from now on is secret."""
         self._answering.masked = masked
 
     async def run_task(self, task: Any) -> Any:
@@ -276,14 +310,23 @@ class Session:
         if self._ending is None and self._stage.tasks is not None:
             self._ending = self._stage.tasks.create_task(self._hang_up(reason), name="hang up")
 
-    async def transfer(self, target: str) -> TransferResult:
-        """Blind transfer once everything that is being said was heard."""
-        if self._speeches is not None and self._speeches.current is not None:
-            await self._speeches.current.wait_until_quiet()
-        self._emit(TransferStarted(self._loop.time(), target))
-        result = await self._control.transfer(target)
-        self._emit(TransferFinished(self._loop.time(), target, result.ok, result.code, result.reason))
-        return result
+    async def transfer(
+        self,
+        target: str,
+        *,
+        attended: bool = False,
+        briefing: str = "",
+        ring_s: float = 25.0,
+        release: bool = False,
+        fallback: str = "none",
+    ) -> TransferResult:
+        """Send the caller elsewhere, once everything that is being said was heard."""
+        to = Destination(target, attended, ring_s, release, fallback)
+        return await self._transferring.transfer(to, briefing)
+
+    async def take_message(self, max_s: float = 120.0, silence_s: float = 4.0) -> MessageTaken | None:
+        """Beep, and record what the caller has to say."""
+        return await self._waiting.take_message(max_s, silence_s)
 
     def send_digits(self, digits: str) -> None:
         """Press keys."""
@@ -380,39 +423,9 @@ class Session:
 
     # ------------------------------------------------------------ waiting for somebody
 
-    def _be_patient(self, now: float, deaf: bool) -> None:
-        """Is it the caller's turn, and do they say nothing?"""
-        stage, patience = self._stage, self._patience
-        if (
-            deaf
-            or self._turn.floor is not Floor.LISTENING
-            or stage.speeches is None
-            or stage.speeches.busy
-            or self._ending is not None
-            or (stage.tools is not None and stage.tools.running)
-        ):
-            patience.not_waiting()
-            return
-        patience.waiting(now)
-        due = patience.due(now)
-        if due is not None:
-            self._ask_again(due, now)
-
     def _caller_spoke(self) -> None:
         self._patience.heard()
         self._succession.caller_spoke()
-
-    def _ask_again(self, due: Due, now: float) -> None:
-        silence, canned = self._patience.options, lines(self.agent.voice.language)
-        self._emit(CallerSilent(now, self._patience.asked, gave_up=due is Due.GIVE_UP))
-        if due is Due.GIVE_UP:
-            if goodbye := canned.goodbye if silence.goodbye is None else silence.goodbye:
-                self.say(goodbye)
-            self.end_call("caller_silent")
-        elif ask := canned.still_there if silence.ask is None else silence.ask:
-            self.say(ask)
-        else:
-            self.generate_reply(SILENT)
 
     def _ears_failed(self, error: ProviderError, gave_up: bool) -> None:
         self._emit(ProviderFailed(self._loop.time(), error.provider, "stt", error.cause, str(error)))
@@ -439,7 +452,8 @@ class Session:
     def _is_idle(self) -> bool:
         """Nobody speaks and nobody is owed an answer."""
         busy = self._speeches is not None and self._speeches.busy
-        return self._turn.floor is Floor.LISTENING and not busy and self._ending is None
+        listening = self._turn.floor is Floor.LISTENING and not self._succession.in_task
+        return listening and not busy and self._ending is None
 
     # ------------------------------------------------------------ comings and goings
 

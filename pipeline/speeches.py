@@ -77,6 +77,11 @@ class Speeches:
         return bool(self._tasks)
 
     @property
+    def talking(self) -> bool:
+        """As busy, but for a reply that lets a task talk to the caller."""
+        return any(not reply.aside for reply in self._tasks)
+
+    @property
     def paused(self) -> bool:
         return self._paused_at is not None
 
@@ -106,10 +111,16 @@ class Speeches:
 
     def queue(self, reply: Reply) -> Reply:
         """Say it when its turn comes."""
-        self._tasks[reply] = self._outside.tasks.create_task(
-            self._perform(reply, None), name=f"reply of {reply.agent.name}"
-        )
+        self._start(reply, None)
         return reply
+
+    def _start(self, reply: Reply, ahead: _Ahead | None) -> None:
+        task = self._outside.tasks.create_task(
+            self._perform(reply, ahead), name=f"reply of {reply.agent.name}"
+        )
+        self._tasks[reply] = task
+        # A task that is cancelled before its first step runs no line of its own.
+        task.add_done_callback(lambda _: self._tasks.pop(reply, None))
 
     async def _perform(self, reply: Reply, ahead: _Ahead | None) -> None:
         try:
@@ -248,7 +259,7 @@ class Speeches:
 
     def wants_ahead(self, words: str, tries: int) -> bool:
         """Is there anything to gain from an answer to these words now?"""
-        if self._tasks or not words.strip():
+        if self.talking or not words.strip():
             return False
         if self._ahead is not None and same_words(self._ahead.words, words):
             return False
@@ -269,9 +280,7 @@ class Speeches:
             return None
         self._ahead = None
         ahead.reply.clock = clock
-        self._tasks[ahead.reply] = self._outside.tasks.create_task(
-            self._perform(ahead.reply, ahead), name=f"reply of {ahead.reply.agent.name}"
-        )
+        self._start(ahead.reply, ahead)
         return ahead.reply
 
     def drop_ahead(self) -> None:

@@ -4,6 +4,9 @@ Driven by session.py and by tools. One change at a time, each after the sentence
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pipeline.agent.agent import Agent
@@ -23,20 +26,41 @@ class Succession:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._handovers = 0
+        self._changing: set[asyncio.Task[Any] | None] = set()  # tasks that bring somebody in
+        self._mouth_with: asyncio.Task[Any] | None = None  # the one of those that keeps everybody silent
+        self._asking: list[AgentTask[Any]] = []  # they wait for the caller, the innermost last
+        self._over = False
+
+    @property
+    def moving(self) -> bool:
+        """Is somebody taking over right now? Not while a task waits for the caller."""
+        return bool(self._changing)
+
+    @property
+    def in_task(self) -> bool:
+        """Does a task talk, and somebody wait for its result?"""
+        return bool(self._asking)
 
     def caller_spoke(self) -> None:
         """A turn of the caller: agents may hand over again."""
         self._handovers = 0
 
+    def close(self) -> None:
+        """The call is over: nobody will answer."""
+        self._over = True
+        for task in self._asking:
+            task.fail("The call is over.")
+
     async def enter(self, agent: Agent, came_from: str) -> None:
         """This agent talks from now on."""
-        await self._seat(agent)
-        if self._stage.tools is not None:
-            await self._stage.tools.enter(agent)
-        self._stage.emit(AgentEntered(self._stage.now(), agent.name, came_from))
-        if agent.expects is not None:
-            self._stage.ask_for(agent.expects)
-        await agent.on_enter()
+        with self._change_of_agents():
+            await self._seat(agent)
+            if self._stage.tools is not None:
+                await self._stage.tools.enter(agent)
+            self._stage.emit(AgentEntered(self._stage.now(), agent.name, came_from))
+            if agent.expects is not None:
+                self._stage.ask_for(agent.expects)
+            await agent.on_enter()
 
     def hand_over(self, agent: Agent) -> None:
         """A tool returned another agent. Raises ToolError if they pass the caller round and round."""
@@ -54,40 +78,78 @@ class Succession:
         stage = self._stage
         if stage.speeches is None:
             return
-        async with stage.speeches.mouth.turn():
-            left = stage.agent
-            await left.on_exit()
-            try:
-                await self.enter(agent, left.name)
-            except Exception as error:  # the next agent's own code: the one before it goes on
-                stage.emit(HandoffFailed(stage.now(), agent.name, f"{type(error).__name__}: {error}"))
-                await self._seat(left)
-                stage.queue(stage.reply(instructions=f"{agent.name} is not available. Say so, and go on."))
-            stage.save()
+        with self._change_of_agents():
+            async with stage.speeches.mouth.turn():
+                self._mouth_with = asyncio.current_task()
+                try:
+                    await self._relieve(stage.agent, agent)
+                finally:
+                    self._mouth_with = None
+
+    async def _relieve(self, left: Agent, agent: Agent) -> None:
+        stage = self._stage
+        await left.on_exit()
+        try:
+            await self.enter(agent, left.name)
+        except Exception as error:  # the next agent's own code: the one before it goes on
+            if stage.speeches is None or stage.speeches.closed:
+                return
+            stage.emit(HandoffFailed(stage.now(), agent.name, f"{type(error).__name__}: {error}"))
+            await self._seat(left)
+            stage.queue(stage.reply(instructions=f"{agent.name} is not available. Say so, and go on."))
+        stage.save()
 
     async def run_task(self, task: AgentTask[Any]) -> Any:
         """Let a task talk until it has its result. Raises TaskFailed if it cannot be had."""
         stage = self._stage
-        if stage.speeches is None:
+        if stage.speeches is None or self._over:
             raise TaskFailed("The call is over.")
         asker, asking = stage.agent, stage.speeches.current
+        task.sent_by(asker, stage.services.llm)
         result = task.begin(stage.loop)
+        self._asking.append(task)
         if asking is not None:
             await stage.speeches.lend(asking)
+        entering = self._mouth_with if self._mouth_with is asyncio.current_task() else None
+        if entering is not None:  # an agent that asks before it has said a word
+            self._mouth_with = None
+            stage.speeches.mouth.give()
         try:
-            await self.enter(task, asker.name)
             stage.conversation.expect(task.expectation)
             stage.conversation.mask_keys(task.masked)
-            return await result
+            await self.enter(task, asker.name)
+            with self._change_of_agents(False):
+                return await result
         finally:
-            stage.conversation.mask_keys(False)
-            stage.conversation.expect(None)
-            async with stage.speeches.mouth.turn():  # what the task says is heard to its end
-                await task.on_exit()
-                await self._seat(asker)
-                stage.emit(AgentEntered(stage.now(), asker.name, task.name))
-            if asking is not None:
-                await stage.speeches.take_back(asking)
+            self._asking.remove(task)
+            self._expect_again()
+            with self._change_of_agents():
+                async with stage.speeches.mouth.turn():  # what the task says is heard to its end
+                    await task.on_exit()
+                    await self._seat(asker)
+                    stage.emit(AgentEntered(stage.now(), asker.name, task.name))
+                if asking is not None:
+                    await stage.speeches.take_back(asking)
+                if entering is not None:
+                    await stage.speeches.mouth.take()
+                    self._mouth_with = entering
+
+    def _expect_again(self) -> None:
+        """What the task around the one that ended wants to hear, nothing if there is none."""
+        outer = self._asking[-1] if self._asking else None
+        self._stage.conversation.expect(outer.expectation if outer is not None else None)
+        self._stage.conversation.mask_keys(outer is not None and outer.masked)
+
+    @contextmanager
+    def _change_of_agents(self, now: bool = True) -> Iterator[None]:
+        """This asyncio task brings somebody in, or (now=False) waits for the caller in the middle of that."""
+        task = asyncio.current_task()
+        before = task in self._changing
+        (self._changing.add if now else self._changing.discard)(task)
+        try:
+            yield
+        finally:
+            (self._changing.add if before else self._changing.discard)(task)
 
     async def _seat(self, agent: Agent) -> None:
         """Have ears, voice and manners of this agent."""

@@ -5,15 +5,19 @@ listening means is listening.py's, what the phone does CallControl's."""
 
 from __future__ import annotations
 
+import asyncio
+
 from pipeline.events import (
     CallHeld,
     CallResumed,
     DigitsSent,
+    MessageTaken,
     RecordingPaused,
     RecordingResumed,
     RecordingStarted,
 )
-from pipeline.ports import CallControl
+from pipeline.message import END_KEY, LeavingMessage
+from pipeline.ports import CallControl, Frame
 from pipeline.replying import Reply
 from pipeline.stage import Stage
 
@@ -27,6 +31,8 @@ class Waiting:
         self._announcement = announcement
         self.deaf: set[str] = set()  # why: "agent" or "caller" on hold, "announcement"
         self._back_after: Reply | None = None  # hold ends with this reply
+        self._message: LeavingMessage | None = None
+        self._message_over: asyncio.Future[str] | None = None
 
     @property
     def keys_are_lost(self) -> bool:
@@ -80,6 +86,51 @@ class Waiting:
         self.deaf.discard(reason)
         if not self.deaf:
             self._stage.listening.wake()
+
+    # ------------------------------------------------------------ a message after the beep
+
+    async def take_message(self, max_s: float, silence_s: float) -> MessageTaken | None:
+        """Let the caller leave a message. None: it could not be recorded."""
+        stage = self._stage
+        current = stage.speeches.current if stage.speeches is not None else None
+        if current is not None:
+            await current.wait_until_quiet()
+        name = self._control.start_message() if self._message is None else ""
+        if not name:
+            return None
+        message = self._message = LeavingMessage(max_s, silence_s, stage.now())
+        over = self._message_over = stage.loop.create_future()
+        self.deaf.add("message")
+        why = "hang_up"
+        try:
+            why = await over
+        finally:
+            self._message = self._message_over = None
+            taken = MessageTaken(
+                stage.now(), name, round(self._control.end_message(), 1), message.spoken, why
+            )
+            stage.emit(taken)
+            self._hear_again("message")
+        return taken
+
+    def hear(self, frame: Frame, now: float) -> None:
+        """20 ms of a caller whom nobody answers."""
+        if self._message is not None:
+            self._end_message(self._message.over(self._stage.services.vad.probability(frame), now))
+
+    def key(self, digit: str) -> bool:
+        """A key ends the message. True: it is dealt with."""
+        if self._message is not None and digit == END_KEY:
+            self._end_message("key")
+        return self._message is not None
+
+    def call_over(self) -> None:
+        """The caller has hung up: what was said so far is the message."""
+        self._end_message("hang_up")
+
+    def _end_message(self, why: str) -> None:
+        if why and self._message_over is not None and not self._message_over.done():
+            self._message_over.set_result(why)
 
     # ------------------------------------------------------------ keys and recording
 

@@ -14,7 +14,17 @@ from offhook.settings import Settings
 from offhook.switch.metrics import Metrics
 from pipeline.events import EVENTS
 from pipeline.options import Silence, TurnHandling
-from telephony.dialplan.model import Defaults, DialPlan, Intent, McpChoice, NumberRoute, Persona, Script
+from telephony.dialplan.model import (
+    Collect,
+    Defaults,
+    Destination,
+    DialPlan,
+    Intent,
+    McpChoice,
+    NumberRoute,
+    Persona,
+    Script,
+)
 from tests import behaviours
 
 ROOT = Path(__file__).parents[1]
@@ -41,16 +51,27 @@ def test_every_setting_is_in_the_reference_and_its_default_in_the_shipped_file(n
 
 @pytest.mark.parametrize(
     "model",
-    [DialPlan, Defaults, McpChoice, Persona, NumberRoute, Script, Intent, TurnHandling, Silence],
+    [
+        DialPlan,
+        Defaults,
+        Destination,
+        McpChoice,
+        Persona,
+        NumberRoute,
+        Script,
+        Intent,
+        Collect,
+        TurnHandling,
+        Silence,
+    ],
 )
 def test_every_key_of_the_dial_plan_is_in_the_reference(model: type[BaseModel]) -> None:
     assert set(model.model_fields) - NAMED == set()
 
 
 def test_every_event_is_in_the_reference() -> None:
-    ours = set(
-        re.findall(r'"type": "(\w+)"', (ROOT / "offhook/switch/reception.py").read_text(encoding="utf-8"))
-    )
+    switch = [ROOT / "offhook/switch" / name for name in ("reception.py", "consulting.py")]
+    ours = set(re.findall(r'"type": "(\w+)"', "".join(path.read_text(encoding="utf-8") for path in switch)))
     assert ours
     assert (set(EVENTS) | ours) - NAMED == set()
 

@@ -252,7 +252,9 @@ def _detail_record(record: Record) -> Call:
     except ValidationError as error:
         what = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise BundleError(f"{record.path / FACTS}: {what}. Mend it, or move {record.path} away") from None
-    events = record.events
+    events = [
+        event for event in record.events if event.get("line") != "consultation"
+    ]  # a colleague is no caller
     delays = sorted(
         delay
         for row in events

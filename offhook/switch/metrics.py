@@ -96,6 +96,8 @@ class Metrics:
 
     def saw(self, event: dict[str, Any]) -> None:
         """Count what a conversation event says."""
+        if event.get("line") == "consultation":
+            return  # a colleague is no caller
         match event.get("type"):
             case "AgentStartedSpeaking" if event.get("response_delay_ms") is not None:
                 self.delay.observe(event["response_delay_ms"] / 1000)

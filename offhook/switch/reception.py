@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -25,7 +26,11 @@ from offhook.link import (
     CallReady,
     CallRefused,
     Checkpoint,
+    Consult,
+    ConsultJoined,
     EndCall,
+    EndConsult,
+    HandOver,
     HangUp,
     Hold,
     HoldDone,
@@ -38,6 +43,7 @@ from offhook.link import (
     TransferDone,
 )
 from offhook.settings import Settings
+from offhook.switch.consulting import Consulting
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool, Worker
 from offhook.switch.referrals import detour
@@ -76,15 +82,34 @@ class ActiveCall:
     answered: float = 0.0
     end_reason: str = ""
     checkpoint: dict[str, Any] | None = None
+    transferred_to: str = ""
+    messages: list[dict[str, Any]] = field(default_factory=list)  # that the caller left
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def id(self) -> str:
         return self.call.id
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Say it to the worker that has this call."""
-        self.worker.send(message)
+        self.worker.send(message, fds)
+
+    def journal(self, event: dict[str, Any]) -> None:
+        """One more line of its record. An event without `at` happens now."""
+        self.bundle.append(event, event.get("at", self.ready.get_loop().time()), _wall())
+
+    def outcome(self) -> dict[str, Any]:
+        """What else came of it, for the record."""
+        known = {"transferred_to": self.transferred_to, "messages": self.messages}
+        return {name: value for name, value in known.items() if value}
+
+    def transferred(self, target: str) -> None:
+        """The caller talks to somebody else now."""
+        self.end_reason, self.transferred_to = "transferred", target
+
+    def consultation_wav(self, number: int) -> Path | None:
+        """Where a consultation is recorded; nobody has announced it to whoever is asked."""
+        return self.bundle.path / f"consultation-{number}.wav" if self.route.recording == "on" else None
 
 
 class Reception:
@@ -99,6 +124,7 @@ class Reception:
         self._on_record = on_record
         self._loop = asyncio.get_running_loop()
         self.pool: Pool | None = None
+        self.consulting: Consulting | None = None
         self.live: Callable[[], Sequence[Call]] = lambda: [active.call for active in self.calls.values()]
         self._trunks = {trunk.name: trunk for trunk in settings.trunks}
 
@@ -229,6 +255,7 @@ class Reception:
             called=call.parties.called,
             parties=call.parties.facts(),
             recording=None if active.route.recording == "off" else str(active.bundle.audio_path),
+            folder=str(active.bundle.path),
             dtmf=trunk.dtmf if (trunk := self._trunks.get(call.sender.trunk)) else "auto",
         )
         active.worker.send(start, [pair.rtp.fileno(), pair.rtcp.fileno()])
@@ -254,6 +281,8 @@ class Reception:
     async def _conclude(self, active: ActiveCall) -> None:
         """The leg is over: let the worker close its files, then write the record."""
         ended = await active.call.ended()
+        if self.consulting is not None:
+            self.consulting.drop(active.id)
         reason = active.end_reason or f"{ended.by}_hung_up"
         active.tell(EndCall(call_id=active.id, reason=reason))
         try:
@@ -278,6 +307,7 @@ class Reception:
                 "ended_reason": ended.reason,
                 "code": ended.code,
                 "cause": reason,
+                **active.outcome(),
                 "media": media,
             }
         )
@@ -343,6 +373,9 @@ class Reception:
         match message:
             case CallEvent():
                 self._journal(active, message.event)
+                if message.event.get("type") == "MessageTaken":
+                    kept = ("file", "seconds", "spoken")
+                    active.messages.append({name: message.event.get(name) for name in kept})
                 self._metrics.saw(message.event)
             case Checkpoint():
                 active.checkpoint = message.state
@@ -354,6 +387,10 @@ class Reception:
                 active.call.hang_up(message.reason)
             case Transfer():
                 self._spawn(active, self._transfer(active, message.target), "transfer")
+            case Consult() | ConsultJoined() | HandOver() | EndConsult():
+                if self.consulting is not None:
+                    trunk = self._trunks.get(active.call.sender.trunk)
+                    self.consulting.heard(active, message, trunk, self._written(active))
             case Hold():
                 self._spawn(active, self._hold(active, message.on), "hold")
             case SendDigits():
@@ -391,7 +428,7 @@ class Reception:
             return
         active.tell(TransferDone(call_id=active.id, ok=outcome.ok, code=outcome.code, reason=outcome.reason))
         if outcome.ok:
-            active.end_reason = active.end_reason or "transferred"
+            active.transferred(target)
             active.call.hang_up("transferred")
 
     def _require_allowed(self, active: ActiveCall, target: str) -> None:
@@ -403,7 +440,8 @@ class Reception:
 
     def _written(self, active: ActiveCall) -> set[str]:
         """Where the plan's author lets this call's agents transfer to."""
-        return {place for persona in active.route.agents.values() for place in persona.transfer_to.values()}
+        agents = active.route.agents.values()
+        return {place.target for persona in agents for place in persona.transfer_to.values()}
 
     def worker_lost(self, worker: Worker) -> None:
         """A worker died. Its calls end with a reason; taking them over starts from their checkpoints."""
@@ -422,13 +460,13 @@ class Reception:
             active.call.hang_up(reason)
 
     def _journal(self, active: ActiveCall, event: dict[str, Any]) -> None:
-        active.bundle.append(event, event.get("at", self._loop.time()), _wall())
+        active.journal(event)
 
 
 def _transfer_headers(route: Route, target: str) -> tuple[tuple[str, str], ...]:
     """The lines that the agent whose target it is wants on the REFER."""
     for persona in route.agents.values():
-        if target in persona.transfer_to.values():
+        if target in {place.target for place in persona.transfer_to.values()}:
             return tuple(persona.transfer_headers.items())
     return ()
 

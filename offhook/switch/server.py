@@ -18,6 +18,7 @@ import structlog
 from offhook.errors import OffhookError
 from offhook.link import Configure
 from offhook.settings import Settings
+from offhook.switch.consulting import Consulting
 from offhook.switch.helpers import Helper
 from offhook.switch.http import open_http
 from offhook.switch.metrics import Metrics
@@ -94,6 +95,7 @@ class Switch:
             phone.admit = self._reception.admit
             phone.moves.refer = self._reception.refer
             self._reception.live = lambda: phone.live
+            self._reception.consulting = Consulting(phone.dial)
             phone.options_status = lambda: 503 if self._why_not_ready() else 200
             try:
                 await self._serve(phone, pool)

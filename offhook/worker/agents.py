@@ -23,12 +23,13 @@ from offhook.models.client import HostedStt
 from offhook.settings import Providers, ProviderSettings
 from pipeline.agent.agent import Agent
 from pipeline.agent.mcp import McpServer
+from pipeline.agent.tasks.collect import collect_tool
 from pipeline.agent.tools import FunctionTool, function_tool
 from pipeline.errors import ConfigError
 from pipeline.events import Event
 from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import AudioOut, CallControl, Llm, Stt, Tts, TurnModel, Voice
+from pipeline.ports import AudioOut, CallControl, Destination, Llm, Stt, Tts, TurnModel, Voice
 from pipeline.providers import registry
 from pipeline.providers.resilient import (
     FallbackLlm,
@@ -42,6 +43,7 @@ from pipeline.providers.resilient import (
 from pipeline.providers.script_model import phrases_of
 from pipeline.session import Services, Session
 from pipeline.speaking import numerals
+from telephony.dialplan.model import Destination as PlanDestination
 from telephony.dialplan.model import McpChoice, Persona, ProviderChoice, Route
 
 log = structlog.get_logger()
@@ -78,7 +80,7 @@ class Casting:
 
         Raises ConfigError for a provider, tool or class that cannot be had, naming the agent.
         """
-        self._vad(8000)
+        self.vad(8000)
         self._turn_model()
         for name, persona in personas.items():
             try:
@@ -116,7 +118,7 @@ class Casting:
         """The conversation of one call. Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
         agent = self.agent(route.agents, route.agent, emit)
-        services = Services(vad=self._vad(start.rate_hz), turn_model=self._turn_model())
+        services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[route.agent]
         options = TurnHandling.model_validate(persona.turn_handling)
         announces = route.recording == "announce" and start.state is None
@@ -150,12 +152,14 @@ class Casting:
         agent.pronounce = agent.pronounce.with_words(persona.pronounce)
         for server, choice in persona.mcp.items():
             agent.tools.add(self._server(server, choice))
+        if steps := _collected(persona):
+            agent.tools["collect"] = collect_tool(steps)
         agent.stt = agent.stt or self._persona_stt(persona, emit)
         agent.llm = agent.llm or self._persona_llm(persona, emit)
         agent.tts = agent.tts or self._persona_tts(persona, emit)
         agent.may(
             handoffs={other: self._maker(personas, other, emit) for other in persona.handoff},
-            transfers=persona.transfer_to,
+            transfers={name: _destination(place) for name, place in persona.transfer_to.items()},
             phone=persona.tools,
         )
         return agent
@@ -253,9 +257,14 @@ class Casting:
             return None
         return _cached(self._turn_models, choice.name, choice.options, registry.create_turn)
 
-    def _vad(self, rate_hz: int) -> Any:
+    def vad(self, rate_hz: int) -> Any:
+        """Voice activity for one call at that rate."""
         choice = self._defaults.vad
         return registry.create_vad(choice.name, {"rate_hz": rate_hz, **choice.options})
+
+
+def _destination(place: PlanDestination) -> Destination:
+    return Destination(place.target, place.attended, place.ring, place.release, place.fallback)
 
 
 def _check(part: str, model: type[BaseModel], values: Mapping[str, Any]) -> None:
@@ -319,6 +328,12 @@ def _scripted(choice: Choice, persona: Persona) -> Choice:
 
 def _script(persona: Persona) -> dict[str, Any]:
     return persona.script.model_dump(mode="json") if persona.script else {}
+
+
+def _collected(persona: Persona) -> dict[str, dict[str, Any]]:
+    """What its intents ask callers for: intent → arguments of `make_task`."""
+    intents = persona.script.intents if persona.script else ()
+    return {intent.name: intent.collect.model_dump() for intent in intents if intent.collect}
 
 
 def _voice(persona: Persona, tts_name: str) -> Voice:

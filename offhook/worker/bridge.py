@@ -29,14 +29,16 @@ from offhook.link import (
     Transfer,
 )
 from offhook.worker.agents import Casting
+from offhook.worker.consulting import Consulting, Line, joint
 from pipeline.errors import PipelineError
 from pipeline.events import Event, ToneHeard, dump
-from pipeline.ports import Frame, TransferResult
+from pipeline.ports import Consultation, Frame, TransferResult
 from pipeline.session import Session
 from telephony import dialstring
 from telephony.dialplan.model import Route
 from telephony.errors import MediaError
 from telephony.media.address import is_numeric, looked_up
+from telephony.media.bridge import Side
 from telephony.media.clock import Clock
 from telephony.media.music import music
 from telephony.media.playout import Playout
@@ -88,6 +90,10 @@ class Bridge:
         self._loop = asyncio.get_running_loop()
         self._answered = self._talking = self._fax = False
         self._ending: asyncio.Task[None] | None = None
+        self.consulting = Consulting(start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join)
+        self._message: Recorder | None = None  # that the caller leaves now
+        self._messages = 0
+        self._side: Side | None = None  # while the caller talks to somebody else
 
     # ------------------------------------------------------------ what the switch says
 
@@ -180,6 +186,7 @@ class Bridge:
                 self._session.close(reason)
             self.transfer_done(False, 0, "the call is over")
             self.hold_done(False)
+            self.consulting.close()
             self._ending = self._loop.create_task(self._finish(), name=f"finish {self.call_id}")
         return self._ending
 
@@ -199,6 +206,18 @@ class Bridge:
         finally:  # a tool that waits for too long is cancelled
             if self._stream is not None and not self._asked_to_hold:
                 self._stream.stop_background()
+
+    async def consult(self, target: str, ring_s: float) -> Consultation | TransferResult:
+        """Call somebody about this call. The caller hears music."""
+        return await self.consulting.call(target, ring_s)
+
+    async def _join(self, line: Line) -> bool:
+        """From hold to whoever is on that line. The agent is out of it."""
+        if not await self.resume():
+            return False
+        self._side = joint(self._start.rate_hz, line)
+        line.on_key = self.send_digits
+        return True
 
     def send_digits(self, digits: str) -> None:
         """DTMF to the phone, as its trunk wants it. Raises MediaError for what is not on a keypad."""
@@ -223,9 +242,30 @@ class Bridge:
         return True
 
     async def _ask_hold(self, on: bool) -> bool:
+        if self._ending is not None:
+            return False
         self._holding = self._loop.create_future()
         self._send(Hold(call_id=self.call_id, on=on))
         return await self._holding
+
+    def start_message(self) -> str:
+        """Beep, and record the caller into message-1.wav, left channel, from now on."""
+        if self._stream is None or not self._start.folder:
+            return ""
+        self._messages += 1
+        name, rate_hz = f"message-{self._messages}.wav", self._start.rate_hz
+        self._message = Recorder(Path(self._start.folder) / name, rate_hz)
+        self._stream.play_background(tone("beep", rate_hz, self._route.tones))
+        return name
+
+    def end_message(self) -> float:
+        """Close the file; its length in s."""
+        message, self._message = self._message, None
+        if message is None:
+            return 0.0
+        seconds = message.samples / self._start.rate_hz
+        message.close()
+        return seconds
 
     def _play_music(self) -> None:
         route = self._route
@@ -247,14 +287,23 @@ class Bridge:
     # ------------------------------------------------------------ on the clock
 
     def _hear(self, frame: Frame, now: float) -> None:
-        if self._session is not None and self._talking:
+        if self._message is not None:
+            self._message.frame(frame, None)
+        if self._side is not None:
+            self._side.ear(frame, now)
+        elif self._session is not None and self._talking:
             self._session.hear(frame, now)
 
     def _speak(self, now: float) -> Frame | None:
+        if self._side is not None:
+            return self._side.mouth(now)
         return self._session.speak(now) if self._session is not None and self._answered else None
 
     def _key_pressed(self, digit: str, now: float) -> None:
-        if self._session is not None:
+        if self._side is not None:
+            if self.consulting.line is not None:
+                self.consulting.line.send_digits(digit)
+        elif self._session is not None:
             self._session.key(digit, now)
 
     def _tone_heard(self, kind: ToneKind, now: float) -> None:
@@ -270,7 +319,7 @@ class Bridge:
 
     def plays(self, stream: object) -> bool:
         """Is this stream the call's?"""
-        return self._stream is stream
+        return self._stream is stream or self.consulting.plays(stream)
 
     def silent_for(self, now: float) -> float:
         """Seconds without a packet from the phone; 0.0 while that is as agreed (hold, not answered yet)."""
@@ -332,6 +381,7 @@ class Bridge:
             self._stream.close()
         if self._recorder is not None:
             self._recorder.close()
+        self.end_message()
         self._rtp.close()
         self._rtcp.close()
         self._send(CallFinished(call_id=self.call_id, media=media))

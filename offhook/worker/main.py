@@ -23,7 +23,12 @@ from offhook.link import (
     CallConfirmed,
     CallFinished,
     Configure,
+    ConsultAnswered,
+    ConsultEnded,
+    ConsultMediaChanged,
+    ConsultRinging,
     EndCall,
+    HandOverDone,
     HangUp,
     HoldDone,
     Link,
@@ -100,17 +105,19 @@ class Worker:
             case _:
                 bridge = self._calls.get(getattr(message, "call_id", ""))
                 if bridge is not None:
-                    self._supervised(bridge, message)
+                    self._supervised(bridge, message, fds)
+                else:
+                    close_fds(fds)
 
-    def _supervised(self, bridge: Bridge, message: Message) -> None:
+    def _supervised(self, bridge: Bridge, message: Message, fds: list[int]) -> None:
         """What goes wrong with one call ends that call, and no other notices."""
         try:
-            self._to_call(bridge, message)
+            self._to_call(bridge, message, fds)
         except Exception:
             log.exception("call_failed", call_id=bridge.call_id, message=type(message).__name__)
             self._link.send(HangUp(call_id=bridge.call_id, reason="error"))
 
-    def _to_call(self, bridge: Bridge, message: Message) -> None:
+    def _to_call(self, bridge: Bridge, message: Message, fds: list[int]) -> None:
         match message:
             case CallAnswered():
                 bridge.answered()
@@ -122,6 +129,10 @@ class Worker:
                 bridge.transfer_done(message.ok, message.code, message.reason)
             case HoldDone():
                 bridge.hold_done(message.ok)
+            case (
+                ConsultRinging() | ConsultAnswered() | ConsultMediaChanged() | ConsultEnded() | HandOverDone()
+            ):
+                bridge.consulting.heard(message, fds)
             case PressKey():
                 bridge.key_by_info(message.digit, self._loop.time())
             case EndCall():
@@ -213,6 +224,8 @@ class Worker:
                 self._link.send(HangUp(call_id=call_id, reason="media_timeout"))
             elif signal := bridge.unwanted(now, self._hang_up_on):
                 self._link.send(HangUp(call_id=call_id, reason=signal))
+            if self._media_timeout_s and bridge.consulting.silent_for(now) > self._media_timeout_s:
+                bridge.consulting.lost("media_timeout")
 
 
 def main(link_fd: int) -> None:

@@ -16,7 +16,7 @@ from pipeline.agent.toolset import ToolBox, Toolset
 from pipeline.canned import lines
 from pipeline.errors import ConfigError
 from pipeline.hearing.expectation import Expectation
-from pipeline.ports import Hints, Llm, LlmDelta, Stt, SttStream, ToolSpec, Tts, TtsStream, Voice
+from pipeline.ports import Destination, Hints, Llm, LlmDelta, Stt, SttStream, ToolSpec, Tts, TtsStream, Voice
 from pipeline.speaking.pronounce import Pronunciation
 
 
@@ -44,7 +44,7 @@ class Agent:
         tools: Iterable[FunctionTool] = (),
         toolsets: Iterable[Toolset] = (),
         handoffs: Mapping[str, Callable[[], Agent]] | None = None,
-        transfers: Mapping[str, str] | None = None,
+        transfers: Mapping[str, str | Destination] | None = None,
         pronounce: Mapping[str, str] | None = None,
         stt: Stt | None = None,
         llm: Llm | None = None,
@@ -83,7 +83,7 @@ class Agent:
         self,
         *,
         handoffs: Mapping[str, Callable[[], Agent]],
-        transfers: Mapping[str, str],
+        transfers: Mapping[str, str | Destination],
         phone: Iterable[str] = (),
     ) -> None:
         """Give the agent colleagues and places to send callers, with the tools for it.

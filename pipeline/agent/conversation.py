@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any, Protocol
 
 from pipeline.agent.history import History
+from pipeline.events import MessageTaken
 from pipeline.hearing.expectation import Expectation
 from pipeline.mouth import NORMAL
 from pipeline.ports import TransferResult
@@ -59,7 +60,8 @@ class Conversation(Protocol):
         """What the caller has been asked for: the turn ends when that is complete, and waits while it is not."""
 
     def mask_keys(self, masked: bool) -> None:
-        """Keys pressed from now on are secret: they are in no event, history, log or prompt."""
+        """What the caller keys in and says from now on is secret: it is in no event, history, log or prompt. Only the
+        agent's own `on_keys` and `on_user_turn_completed` get it."""
 
     async def run_task(self, task: Any) -> Any:
         """Let an AgentTask talk to the caller until it has its result; `task.run(session)` says it with types."""
@@ -67,8 +69,25 @@ class Conversation(Protocol):
     def end_call(self, reason: str) -> None:
         """Hang up as soon as everything that is being said was heard."""
 
-    async def transfer(self, target: str) -> TransferResult:
-        """Blind transfer once everything that is being said was heard. target: SIP or tel URI, or a number."""
+    async def transfer(
+        self,
+        target: str,
+        *,
+        attended: bool = False,
+        briefing: str = "",
+        ring_s: float = 25.0,
+        release: bool = False,
+        fallback: str = "none",
+    ) -> TransferResult:
+        """Send the caller elsewhere, once everything that is being said was heard. Returns when they talk there, or
+        when the caller is back from hold with the reason.
+
+        target: SIP or tel URI, or a number. attended: speak to them first; briefing: in these words, "" for the
+        model's. ring_s, release, fallback: see ports.Destination."""
+
+    async def take_message(self, max_s: float = 120.0, silence_s: float = 4.0) -> MessageTaken | None:
+        """Once everything that is being said was heard: a beep, then the caller's message goes into a file of its own,
+        until they are silent for so long, press `#`, hang up, or `max_s` is over. None: it cannot be recorded."""
 
     def send_digits(self, digits: str) -> None:
         """Press keys: 0-9 A-D * #; `w` waits 0.5 s, `W` 1 s, a comma 2 s."""

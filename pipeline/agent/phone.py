@@ -9,7 +9,7 @@ from pydantic import BaseModel, create_model
 
 from pipeline.agent.tools import FunctionTool, RunContext, StopResponse, function_tool
 from pipeline.errors import ToolError
-from pipeline.ports import ToolSpec
+from pipeline.ports import Destination, ToolSpec
 
 
 @function_tool
@@ -56,8 +56,20 @@ def resume_recording(context: RunContext) -> str:
     return "Recording." if context.session.resume_recording() else "This call is not recorded."
 
 
+@function_tool(timeout_s=None)
+async def take_message(context: RunContext) -> str:
+    """Let the caller leave a message for somebody after a beep. Say so in the same answer, before."""
+    taken = await context.session.take_message()
+    if taken is None:
+        raise ToolError("No message can be recorded on this call. Tell the caller.")
+    if not taken.spoken:
+        return "The caller said nothing after the beep. Ask whether they want to try again."
+    return f"A message of {taken.seconds:.0f} seconds was recorded. Thank the caller and say goodbye."
+
+
 PHONE_TOOLS = {
-    tool.spec.name: tool for tool in (hold, resume, send_digits, pause_recording, resume_recording)
+    tool.spec.name: tool
+    for tool in (hold, resume, send_digits, pause_recording, resume_recording, take_message)
 }
 """What a plan may grant by name."""
 
@@ -73,19 +85,25 @@ def hand_over_tool(colleagues: Mapping[str, Callable[[], object]]) -> FunctionTo
     return _with_choice(hand_over, "agent", colleagues, "Let a colleague take over this conversation.")
 
 
-def transfer_tool(targets: Mapping[str, str]) -> FunctionTool:
-    """`transfer(target)`, offered only to agents that have somewhere to send a caller."""
+def transfer_tool(targets: Mapping[str, str | Destination]) -> FunctionTool:
+    """`transfer(target)`, offered only to agents that have somewhere to send a caller. How is the target's business."""
 
     async def transfer(context: RunContext, target: str) -> str:
         if target not in targets:
             raise ToolError(f"There is no transfer target {target!r}. Known: {', '.join(targets)}.")
-        outcome = await context.session.transfer(targets[target])
+        to = targets[target]
+        to = Destination(to) if isinstance(to, str) else to
+        outcome = await context.session.transfer(
+            to.target, attended=to.attended, ring_s=to.ring_s, release=to.release, fallback=to.fallback
+        )
         if outcome.ok:
             raise StopResponse
         raise ToolError(f"The transfer failed ({outcome.code} {outcome.reason}). Tell the caller and go on.")
 
     what = "Transfer the caller to a person or another number."
-    return _with_choice(transfer, "target", targets, what, context_name="context", timeout_s=60.0)
+    long = any(not isinstance(to, str) and (to.attended or to.fallback != "none") for to in targets.values())
+    timeout_s = None if long else 60.0  # what takes long has limits of its own
+    return _with_choice(transfer, "target", targets, what, context_name="context", timeout_s=timeout_s)
 
 
 def _with_choice(
@@ -95,7 +113,7 @@ def _with_choice(
     description: str,
     *,
     context_name: str = "",
-    timeout_s: float = 10.0,
+    timeout_s: float | None = 10.0,
 ) -> FunctionTool:
     """A tool whose one argument is a name out of a list. A wrong name still reaches `run`, which can explain."""
     parameters = {

@@ -6,28 +6,54 @@ pauses whoever asked; what was said stays in the history. Ready-made ones are in
 from __future__ import annotations
 
 import asyncio
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.conversation import Conversation
 from pipeline.agent.tools import RunContext
 from pipeline.errors import ToolError
 from pipeline.hearing.expectation import Expectation
+from pipeline.ports import Hints, Llm
 
 T = TypeVar("T")
+Why = Literal["", "declined", "cancelled", "not_understood"]
+"""Why a task failed: the caller would rather not, wants nothing of it any more, or could not be understood."""
 
 
 class TaskFailed(ToolError):
     """The caller would not or could not say it. In a tool, the model is told so."""
 
+    def __init__(self, reason: str, why: Why = "") -> None:
+        super().__init__(reason)
+        self.why = why
+
 
 class AgentTask(Agent, Generic[T]):
-    """Derive it, ask in `on_enter`, and call `complete` in a tool. It runs once.
+    """Derive it, ask in `on_enter`, and call `complete` in a tool. It runs once. The options are those of Agent; ears,
+    model, voice and manners are those of whoever asked, where it has none of its own.
 
-    expectation: what its question asks for (see Session.expect). masked: keys pressed meanwhile are secret."""
+    expectation: what its question asks for (see Session.expect). masked: what is keyed and said meanwhile is secret."""
 
     expectation: Expectation | None = None
     masked = False
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._own = {name for name, value in options.items() if value is not None}
+
+    def sent_by(self, asker: Agent, llm: Llm | None) -> None:
+        """Whoever asked lends what the task has not. llm: the call's. Called by the session only."""
+        self.stt, self.tts = self.stt or asker.stt, self.tts or asker.tts
+        self.llm = self.llm or asker.llm or llm
+        if not self._own & {"voice", "language"}:
+            self.voice = asker.voice
+            self.hints = Hints(self.hints.phrases, asker.hints.language)
+        if "pronounce" not in self._own:
+            self.pronounce = asker.pronounce
+        if "fillers" not in self._own:
+            self.fillers = asker.fillers
+        self.turn_handling = {**asker.turn_handling, **self.turn_handling}
+        self.silence = {**asker.silence, **self.silence}
 
     @property
     def result(self) -> asyncio.Future[T]:
@@ -44,10 +70,10 @@ class AgentTask(Agent, Generic[T]):
         if not self._result.done():
             self._result.set_result(value)
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str | TaskFailed, why: Why = "") -> None:
         """It cannot be had. Whoever asked gets TaskFailed(reason)."""
         if not self._result.done():
-            self._result.set_exception(TaskFailed(reason))
+            self._result.set_exception(reason if isinstance(reason, TaskFailed) else TaskFailed(reason, why))
 
     async def run(self, where: RunContext | Conversation) -> T:
         """Talk to the caller until the result is there. Raises TaskFailed. where: a tool's context, or a session."""

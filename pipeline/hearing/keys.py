@@ -11,7 +11,7 @@ class KeyEntry:
     """What was keyed in so far. timeout_s: the pause that ends an entry."""
 
     def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._digits = ""
         self._due = float("inf")
 
@@ -26,7 +26,7 @@ class KeyEntry:
         if not ends or not self._digits:
             self._digits += digit
         complete = ends or (enough and len(self._digits) >= enough)
-        self._due = now if complete else now + self._timeout_s
+        self._due = now if complete else now + self.timeout_s
 
     def take(self, now: float) -> str:
         """The entry if it is complete by `now`, once; else ""."""

@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.hearing import slots
 
 DEFAULT_NOT_UNDERSTOOD = "Sorry, I did not understand that. Could you say it again?"
+DEFAULT_ELSE = "All right. What else can I do for you?"
 DEFAULT_GOODBYE = "I am sorry, we do not understand each other. Please call again. Goodbye."
 
 
@@ -39,8 +40,10 @@ class Step(_Lines):
 class Intent(Step):
     """One thing callers want. after: only right after that intent. arguments: of the tool, with `{slot}`s.
 
-    then_say: once the tool has answered; `{result}` is its answer, `{result.name}` a field of a JSON answer. expects:
-    what its last words ask for, as in Expectation.parse.
+    then_say: once the tool has answered; `{result}` is its answer, `{result.name}` a field of a JSON answer.
+    collect: has the caller asked for something first; what they say is `{result}` in the tool's arguments, or in
+    then_say if there is no tool. else_say: if it could not be had.
+    expects: what its last words ask for, as in Expectation.parse.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Intent(Step):
     tool: str = ""
     arguments: dict[str, str] = {}
     then_say: Texts = ()
+    collect: dict[str, Any] | None = None
+    else_say: Texts = ()
     expects: str = ""
 
 

@@ -17,6 +17,7 @@ from pipeline.agent.history import Message, ToolRequest
 from pipeline.hearing import slots
 from pipeline.ports import Expecting, LlmDelta, TextDelta, ToolCall, ToolSpec
 from pipeline.providers.script_model import (
+    DEFAULT_ELSE,
     DEFAULT_GOODBYE,
     DEFAULT_NOT_UNDERSTOOD,
     Intent,
@@ -29,6 +30,8 @@ from pipeline.providers.script_model import (
 __all__ = ["ScriptedLlm", "phrases_of"]
 
 HAND_OVER = "hand_over"
+COLLECT = "collect"
+BRIEFING = "connect_caller"  # a tool that is offered only while a colleague is asked to take a caller over
 TEXT_SHARE = 0.34  # so much of what was said must belong to the phrase: "no, my bill ..." is not a "no"
 LONGEST_SLOT = 12  # words
 
@@ -83,6 +86,7 @@ class ScriptedLlm:
     """
 
     name = "scripted"
+    improvises = False  # it knows its lines and nothing else: tasks understand by rules alone
 
     def __init__(self, script: Mapping[str, Any] | Script | None = None, *, threshold: float = 0.75) -> None:
         self._script = read_script(script)
@@ -105,8 +109,12 @@ class ScriptedLlm:
 
     def reply(self, messages: Sequence[Message], offered: set[str]) -> Iterator[LlmDelta]:
         """As chat, all at once. offered: names of the tools that may be called."""
+        if BRIEFING in offered:
+            return  # the lines are for callers; to a colleague the briefing has its own
         state = self._state(messages)
-        if messages and messages[-1].role == "tool":
+        if (collected := _collected(messages)) is not None:
+            yield from self._after_collecting(messages, *collected)
+        elif messages and messages[-1].role == "tool":
             yield from self._after_tool(messages, state)
         elif state.pending:
             yield from self._answer(messages, state, offered)
@@ -116,8 +124,13 @@ class ScriptedLlm:
     def _state(self, messages: Sequence[Message]) -> _State:
         """Walk the messages as if they were happening. Another agent taking over begins a new dialogue."""
         state = _State()
-        speaker = ""
+        speaker = collecting = (
+            ""  # collecting: who waits for a task; what is said meanwhile is the task's business
+        )
         for message in messages:
+            if collecting and message.agent != collecting:
+                continue
+            collecting = message.agent if _collects(message) else ""
             if message.role == "user":
                 state.pending.append(message)
             elif message.role == "assistant":
@@ -150,7 +163,9 @@ class ScriptedLlm:
             return
         intent, values = found
         yield from _say(_in_turn(intent.say, state.answered[intent.name]), values)
-        if intent.tool:
+        if intent.collect:
+            yield _call(messages, COLLECT, {"intent": intent.name})
+        elif intent.tool:
             arguments = {key: _fill(text, values) for key, text in intent.arguments.items()}
             yield _call(messages, intent.tool, arguments)
         else:
@@ -171,6 +186,22 @@ class ScriptedLlm:
             yield from _act(messages, step)
             return
         yield from _say(_in_turn(self._script.not_understood, misses - 1) or DEFAULT_NOT_UNDERSTOOD, {})
+
+    def _after_collecting(
+        self, messages: Sequence[Message], request: ToolRequest, answer: Message
+    ) -> Iterator[LlmDelta]:
+        """The caller was asked for something: pass it on, or say what the intent has for that."""
+        name = json.loads(request.arguments).get("intent")
+        intent = next((intent for intent in self._script.intents if intent.name == name), None)
+        if intent is None:
+            return
+        if not answer.ok:
+            yield from _say(_in_turn(intent.else_say, 0) or DEFAULT_ELSE, {})
+        elif intent.tool:
+            arguments = {key: _fill(text, {}, answer.text) for key, text in intent.arguments.items()}
+            yield _call(messages, intent.tool, arguments)
+        else:
+            yield from _say(_in_turn(intent.then_say or ("{result}",), 0), {}, answer.text)
 
     def _after_tool(self, messages: Sequence[Message], state: _State) -> Iterator[LlmDelta]:
         """The tool has answered: say what the intent has for that; a tool's bare answer if it has nothing."""
@@ -287,6 +318,26 @@ def _field(result: str, name: str) -> str:
     except ValueError:
         return ""
     return str(answer.get(name, "")) if isinstance(answer, dict) else ""
+
+
+def _collects(message: Message) -> bool:
+    return bool(message.agent) and any(call.name == COLLECT for call in message.tool_calls)
+
+
+def _collected(messages: Sequence[Message]) -> tuple[ToolRequest, Message] | None:
+    """The newest request to collect and its answer, if nothing has been said about it yet."""
+    for at in range(len(messages) - 1, -1, -1):
+        message = messages[at]
+        if message.role != "assistant" or not _collects(message):
+            continue
+        if any(later.role == "assistant" and later.agent == message.agent for later in messages[at + 1 :]):
+            return None
+        request = next(call for call in message.tool_calls if call.name == COLLECT)
+        answers = [
+            later for later in messages[at + 1 :] if later.tool_call_id == request.id and not later.interim
+        ]
+        return (request, answers[0]) if answers else None
+    return None
 
 
 def _act(messages: Sequence[Message], step: Step) -> Iterator[ToolCall]:

@@ -1,1 +1,56 @@
-"""For tests of agents and of Offhook itself: shipped, and documented where they stand."""
+"""For tests of agents, and of Offhook itself: shipped, and documented in docs/testing.md.
+
+text           TextCall: a dialogue in words, no sound and no waiting
+call           VirtualCall: a caller who speaks, presses and coughs at given moments, on a virtual clock
+caller         what that caller does, and when
+story, expect  what happened, and assertions about it
+mocking        other functions in the place of an agent's tools
+judging        a language model says whether the agent did what was expected
+virtual_clock  time that jumps
+speaker, phone the two sides of a phone without a phone
+
+Nothing that runs in production imports this.
+"""
+
+from pipeline.testing.call import VirtualCall
+from pipeline.testing.caller import (
+    HangsUp,
+    Holds,
+    Moment,
+    Noise,
+    Presses,
+    Says,
+    agent_begins,
+    agent_stops,
+    caller_stops,
+    sentence,
+)
+from pipeline.testing.expect import Result
+from pipeline.testing.judging import FakeJudge, Verdict, judge
+from pipeline.testing.mocking import MockedTool, mock_tools
+from pipeline.testing.phone import FakePhone
+from pipeline.testing.text import TextCall
+from pipeline.testing.virtual_clock import on_virtual_clock
+
+__all__ = [
+    "FakeJudge",
+    "FakePhone",
+    "HangsUp",
+    "Holds",
+    "MockedTool",
+    "Moment",
+    "Noise",
+    "Presses",
+    "Result",
+    "Says",
+    "TextCall",
+    "Verdict",
+    "VirtualCall",
+    "agent_begins",
+    "agent_stops",
+    "caller_stops",
+    "judge",
+    "mock_tools",
+    "on_virtual_clock",
+    "sentence",
+]

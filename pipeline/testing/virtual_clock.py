@@ -1,15 +1,17 @@
 """An event loop whose time jumps to the next timer instead of waiting: a minute of conversation in milliseconds.
 
-Use `run(main)` where a test would use asyncio.run. Sockets and threads do not wake it while it jumps: only what
-happens on the loop exists."""
+Use `run(main)` where a test would use asyncio.run, or `@on_virtual_clock` on an async test. Sockets and threads do not
+wake it while it jumps: only what happens on the loop exists."""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -47,6 +49,16 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run `main()` to its end on a virtual clock."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main())
+
+
+def on_virtual_clock(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make an async test a plain one that runs on a virtual clock. Fixtures are handed on, if they are plain too."""
+
+    @wraps(test)
+    def plain(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run(lambda: test(*args, **kwargs))
+
+    return plain
 
 
 async def ticks(

@@ -13,7 +13,17 @@ from itertools import islice, takewhile
 
 from telephony.dialplan.document import Loc, nearest
 from telephony.dialplan.match import Index, Rule
-from telephony.dialplan.model import SLOTS, Defaults, DialPlan, GiveUp, Intent, McpChoice, Persona, Script
+from telephony.dialplan.model import (
+    SLOTS,
+    Defaults,
+    Destination,
+    DialPlan,
+    GiveUp,
+    Intent,
+    McpChoice,
+    Persona,
+    Script,
+)
 from telephony.dialplan.number import narrower, overlap, parse_pattern, uncovered
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -77,10 +87,24 @@ def _persona(name: str, persona: Persona, agents: Collection[str]) -> Iterator[F
             )
     if "transfer" in persona.tools and not persona.transfer_to:
         yield Finding((*loc, "tools"), "`transfer` is granted but there is no target. Add `transfer_to`.")
+    for place_name, place in persona.transfer_to.items():
+        yield from _destination((*loc, "transfer_to", place_name), place)
     yield from _secrets(loc, persona.model_dump(exclude={"script"}))
     yield from _providers(loc, persona)
     if persona.script:
         yield from _script((*loc, "script"), persona, persona.script)
+
+
+def _destination(loc: Loc, place: Destination) -> Iterator[Finding]:
+    """Keys that mean something together only."""
+    if place.release and not place.attended:
+        yield Finding(
+            (*loc, "release"), "`release` needs `attended: yes`: nobody was spoken to. Add it.", key=True
+        )
+    useless = "blind" if not place.attended else "bridge"
+    if place.fallback == useless:
+        does = "is attended and bridged" if place.attended else "is blind"
+        yield Finding((*loc, "fallback"), f"this transfer {does} anyway. Remove `fallback: {useless}`.")
 
 
 def _server(name: str, server: McpChoice) -> Iterator[Finding]:
@@ -117,6 +141,13 @@ def _script(loc: Loc, persona: Persona, script: Script) -> Iterator[Finding]:
             )
         if intent.arguments and not intent.tool:
             yield Finding((*here, "arguments"), "arguments without a `tool`. Add the tool or remove them.")
+        if intent.else_say and not intent.collect:
+            yield Finding(
+                (*here, "else_say"), "else_say without `collect`. Add what to collect or remove it."
+            )
+        if intent.collect and intent.collect.what.startswith("yes_no") and not intent.collect.question:
+            fact = "yes or no to what? Write collect: {what: yes_no, question: Is it urgent?}."
+            yield Finding((*here, "collect"), fact)
         yield from _actions(here, persona, intent)
         yield from _placeholders(here, intent)
     if script.give_up:
@@ -132,6 +163,8 @@ def _actions(loc: Loc, persona: Persona, step: Intent | GiveUp) -> Iterator[Find
         if value
     ]
     done += ["hang_up"] if step.hang_up else []
+    if isinstance(step, Intent) and step.collect and not tool:
+        done.insert(0, "collect")
     if len(done) > 1:
         yield Finding(
             (*loc, done[-1]), f"one step does one thing, here {' and '.join(done)}. Keep one.", key=True
@@ -161,8 +194,10 @@ def _placeholders(loc: Loc, intent: Intent) -> Iterator[Finding]:
     """A `{slot}` in what is said or passed on must be heard in every phrase; `{result}` needs a tool."""
     slots = set.intersection(*(_slots(phrase) for phrase in intent.phrases))
     texts = [((*loc, "say", at), text, slots) for at, text in enumerate(intent.say)]
-    texts += [((*loc, "arguments", key), text, slots) for key, text in intent.arguments.items()]
-    answered = slots | {"result"} if intent.tool or intent.transfer else slots
+    passed = {"result"} if intent.collect else slots
+    texts += [((*loc, "arguments", key), text, passed) for key, text in intent.arguments.items()]
+    answered = slots | {"result"} if intent.tool or intent.transfer or intent.collect else slots
+    answered = {"result"} if intent.collect else answered
     texts += [((*loc, "then_say", at), text, answered) for at, text in enumerate(intent.then_say)]
     for place, text, known in texts:
         for inner in _BRACES.findall(text):

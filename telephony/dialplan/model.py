@@ -24,8 +24,14 @@ BUILT_IN_TOOLS = (
     "send_digits",
     "pause_recording",
     "resume_recording",
+    "take_message",
 )
 SLOTS = ("digits", "yes_no", "date", "number", "time")  # what a phrase leaves open; `{digits:4}` wants four
+
+COLLECTED = (
+    "name", "phone_number", "email", "address", "date", "date_of_birth", "time", "date_and_time", "digits", "yes_no",
+    "choice",
+)  # fmt: skip
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _PYTHON = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -101,6 +107,11 @@ def _target(text: str) -> str:
     return text
 
 
+def _destination(value: Any) -> Any:
+    """`sip:desk@pbx.example.com`, or `{target: ..., attended: yes}`."""
+    return {"target": value} if isinstance(value, str) else value
+
+
 def _uri(text: str) -> str:
     if not _TARGET.fullmatch(text) or ":" not in text:
         raise ValueError(
@@ -126,6 +137,30 @@ def _phrase(text: str) -> str:
     if "{" in _SLOT.sub("", text) or "}" in _SLOT.sub("", text):
         raise ValueError(f"phrase {text!r}: a brace is not closed. A slot is written {{digits:4}}.")
     return _filled(text)
+
+
+def _collected(text: str) -> str:
+    kind, _, rest = text.strip().partition(" ")
+    rest = rest.strip()
+    if kind not in COLLECTED:
+        raise ValueError(f"there is nothing to collect named {kind!r}.{nearest(kind, COLLECTED)}")
+    if kind == "digits":
+        found = re.fullmatch(r"(\d{1,2})(?:\s*-\s*(\d{1,2}))?", rest)
+        if rest and (found is None or not 1 <= int(found[1]) <= int(found[2] or found[1]) <= 32):
+            raise ValueError(f"{rest!r} is no count. Write digits 4 or digits 4-8, from 1 to 32.")
+    elif kind in ("phone_number", "address"):
+        if rest and not re.fullmatch("[A-Za-z]{2}", rest):
+            raise ValueError(f"{rest!r} is no country. Write its two letters: {kind} de.")
+    elif kind == "choice":
+        if len([part for part in rest.split(",") if part.strip()]) < 2:
+            raise ValueError("there is nothing to choose. Write choice sales, support.")
+    elif rest:
+        raise ValueError(f"nothing may follow {kind}. Remove {rest!r}.")
+    return text
+
+
+def _what(value: Any) -> Any:
+    return {"what": value} if isinstance(value, str) else value
 
 
 def _pronounced(words: dict[str, str]) -> dict[str, str]:
@@ -204,11 +239,22 @@ Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right
 # ---------------------------------------------------------------- what the embedded language model answers
 
 
+class Collect(PlanModel):
+    """What the caller is asked for. what: one of COLLECTED, with a count, a country or the choices. confirm: read it
+    back and ask whether it is right; without, what was said and not what was keyed in."""
+
+    what: Annotated[str, AfterValidator(_collected)]
+    question: str = ""
+    confirm: bool | None = None
+
+
 class Intent(PlanModel):
     """One thing callers want. phrases: how they say it, with slots. after: only right after that intent.
 
-    say: one text, or several taken in turn. then_say: once the tool has answered; `{result}` is its answer. expects:
-    what its last words ask for, such as `digits 4` or `yes_no`.
+    say: one text, or several taken in turn. then_say: once the tool has answered; `{result}` is its answer.
+    collect: asks the caller for something first; the tool's arguments, or then_say, have it as `{result}`. else_say: if
+    the caller would not or could not say it.
+    expects: what its last words ask for, such as `digits 4` or `yes_no`.
     """
 
     name: Text
@@ -218,6 +264,8 @@ class Intent(PlanModel):
     tool: str = ""
     arguments: dict[str, str] = {}
     then_say: Texts = ()
+    collect: Annotated[Collect | None, BeforeValidator(_what)] = None
+    else_say: Texts = ()
     handoff: str = ""
     transfer: str = ""
     hang_up: bool = False
@@ -314,11 +362,25 @@ class Defaults(PlanModel):
     announcement: Text = "This call is recorded."
 
 
+class Destination(PlanModel):
+    """Somebody a caller may be transferred to.
+
+    attended: the agent speaks to them first, and joins the two calls when they agree; ring: how long they may ring, s.
+    release: then the far sides connect the calls without us (REFER with Replaces), if they will. fallback: what is
+    done when that does not work: a blind transfer refused is bridged, an attended one nobody answered is blind."""
+
+    target: Annotated[str, AfterValidator(_target)]
+    attended: bool = False
+    ring: Duration = 25.0
+    release: bool = False
+    fallback: Literal["none", "bridge", "blind"] = "none"
+
+
 class Persona(PlanModel):
     """One agent. python: a class `package.module:Class` is the agent; then the file only adds to it.
 
     greeting: what it says first. tools: `package.module:function`, `hang_up`, `transfer`. handoff: agents it
-    may hand over to. transfer_to: name → SIP address it may transfer to. transfer_headers: lines of the REFER
+    may hand over to. transfer_to: name → whom it may transfer to. transfer_headers: lines of the REFER
     there. phrases: what else callers say, for the recogniser. pronounce: words its voice gets wrong → how they
     sound. silence: when the caller says nothing. fillers: said when an answer takes long. keys: a menu, key → what
     the caller means by it. expects: what the greeting asks for, such as `digits 4`.
@@ -335,7 +397,7 @@ class Persona(PlanModel):
     mcp: Annotated[dict[str, McpChoice | None], BeforeValidator(_servers)] = {}
     handoff: Names = ()
     python: Annotated[str, AfterValidator(_python)] | None = None
-    transfer_to: dict[str, Annotated[str, AfterValidator(_target)]] = {}
+    transfer_to: dict[str, Annotated[Destination, BeforeValidator(_destination)]] = {}
     transfer_headers: Annotated[dict[str, str], AfterValidator(_header_lines)] = {}
     turn_handling: dict[str, Tuning] = {}
     silence: dict[str, Tuning] = {}

@@ -12,6 +12,7 @@ from typing import Any
 
 from offhook.link import TO_SWITCH, TO_WORKER, CallFinished, CallReady, Configure, EndCall, Link, StartCall
 from offhook.settings import Settings, load_settings
+from offhook.switch.consulting import Consulting
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool
 from offhook.switch.reception import Reception
@@ -39,9 +40,11 @@ class Rig:
         self.metrics = Metrics()
         self.trunks = Trunks(settings, self.metrics)
         self.reception = Reception(settings, PlanStore.open(plan), self.metrics, lambda bundle: None)
+        self.descriptors = 0  # how many the worker was lent
         self.to_worker: asyncio.Queue[Any] = asyncio.Queue()
         phone.access, phone.admit = self.trunks.access, self.reception.admit
         self.reception.live = lambda: phone.live
+        self.reception.consulting = Consulting(phone.dial)
 
     def hire(self) -> tuple[Link, Link]:
         """A worker at the other end of a link. Returns its end and the switch's."""
@@ -61,6 +64,7 @@ class Rig:
         return self.worker, worker.link
 
     def _told(self, message: Any, fds: list[int]) -> None:
+        self.descriptors += len(fds)
         for descriptor in fds:
             os.close(descriptor)
         if isinstance(message, EndCall):

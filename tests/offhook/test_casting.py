@@ -206,3 +206,16 @@ def test_the_settings_may_name_stand_ins_too() -> None:
     agent = Casting(defaults, None).agent(_personas(_plan("    instructions: x")), "a")
     assert agent.tts is not None
     assert (agent.tts.name, agent.tts.rate_hz) == ("fake|fake", 8000)
+
+
+def test_how_a_caller_is_transferred_is_the_plan_s() -> None:
+    """An attended transfer has limits of its own; the tool that waits for it has none."""
+    where = "transfer_to: {desk: {target: sip:d@p, attended: yes, ring: 9s}, shop: '4711'}"
+    personas = _personas(_plan(f"    instructions: Help.\n    {where}\n    tools: [transfer, take_message]"))
+    agent = Casting(FAKES, None).agent(personas, "a")
+    assert agent.tools["transfer"].timeout_s is None
+    assert "take_message" in agent.tools
+    blind = Casting(FAKES, None).agent(
+        _personas(_plan("    instructions: Help.\n    transfer_to: {shop: '4711'}")), "a"
+    )
+    assert blind.tools["transfer"].timeout_s == 60.0

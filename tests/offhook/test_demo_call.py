@@ -63,6 +63,7 @@ def _longest_gap_ms(recorded: Samples, said: Samples) -> float:
 
 
 @pytest.mark.timeout(150)
+@pytest.mark.alone
 async def test_the_demo_goes_as_its_story_says_and_its_recording_matches_the_event_log(
     tmp_path: Path,
 ) -> None:

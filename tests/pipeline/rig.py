@@ -1,20 +1,22 @@
-"""A conversation on a virtual clock (pipeline/testing/virtual_clock.py):
-a caller who speaks at given times, fakes for providers, the rest real."""
+"""A conversation on a virtual clock: the VirtualCall that we ship, with the real playout, and a caller who speaks at
+given times. The rig is also the call's phone."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from pipeline.agent.agent import Agent
 from pipeline.events import Event
-from pipeline.options import Silence, TurnHandling
-from pipeline.ports import Frame, Llm, Stt, TransferResult, Tts
-from pipeline.providers.fake import FakeLlm, FakeStt, FakeTts, FakeVad
-from pipeline.session import Services, Session
+from pipeline.options import TurnHandling
+from pipeline.ports import Frame, Llm, Stt, Tts
+from pipeline.providers.fake import FakeStt
+from pipeline.session import Session
+from pipeline.testing.call import VirtualCall
+from pipeline.testing.caller import Act, Holds, Presses, Says
+from pipeline.testing.phone import FakePhone
 from telephony.media.playout import Playout
 
 RATE = 8000
@@ -24,8 +26,8 @@ VOICE: Frame = (3000 * np.sin(2 * np.pi * 200 * np.arange(160) / RATE)).astype(n
 E = TypeVar("E", bound=Event)
 
 
-class Rig:
-    """One call. speech: when the caller speaks, (from, to) in s. Also the call's control."""
+class Rig(FakePhone):
+    """One call. speech: when the caller speaks, (from, to) in s. keys: when which is pressed."""
 
     def __init__(
         self,
@@ -39,91 +41,42 @@ class Rig:
         options: TurnHandling | None = None,
         announcement: str = "",
     ) -> None:
-        self.events: list[Event] = []
-        self.saved: list[dict[str, Any]] = []
-        self.heard: list[bool] = []  # per tick: did the phone get speech?
-        self.out = Playout(RATE)
-        self.transfers: list[str] = []
-        self.transfer_result = TransferResult(True, 200)
-        self.hung_up = ""
-        self.dialled = ""
-        self.control: list[str] = []  # what the agent did to the call, in order
-        self.comes_back = self.recorded = True
+        super().__init__()
         self.held: list[tuple[float, float]] = []  # when the caller's phone holds us, (from, to) in s
-        self._speech, self._keys = speech, list(keys)
-        self.session = Session(
+        self.out = Playout(RATE)
+        acts: list[Act] = [Says("", start, end - start) for start, end in speech]
+        acts += [Presses(key, at) for at, key in keys]
+        self.call = VirtualCall(
             agent,
-            Services(FakeVad(RATE), stt or FakeStt(), llm or FakeLlm(), tts or FakeTts(RATE, 50.0)),
-            self.out,
-            self,
-            emit=self.events.append,
-            save=self.saved.append,
+            acts,
+            stt=stt or FakeStt(),
+            llm=llm,
+            tts=tts,
             options=options,
-            silence=Silence(after_s=0.0),
-            userdata={},
             announcement=announcement,
+            out=self.out,
+            phone=self,
         )
+        self.events, self.saved, self.heard = self.call.events, self.call.saved, self.call.heard
 
-    # ------------------------------------------------------------ CallControl
-
-    def hang_up(self, reason: str) -> None:
-        self.hung_up = reason
-        self.session.close(reason)
-
-    async def transfer(self, target: str) -> TransferResult:
-        self.transfers.append(target)
-        return self.transfer_result
-
-    def send_digits(self, digits: str) -> None:
-        self.dialled += digits
-
-    async def hold(self) -> bool:
-        self.control.append("hold")
-        return True
-
-    async def resume(self) -> bool:
-        self.control.append("resume")
-        return self.comes_back
-
-    def pause_recording(self) -> bool:
-        self.control.append("pause recording")
-        return self.recorded
-
-    def resume_recording(self) -> bool:
-        self.control.append("resume recording")
-        return self.recorded
-
-    # ------------------------------------------------------------ time
+    @property
+    def session(self) -> Session:
+        return self.call.session
 
     async def run(self, seconds: float) -> Rig:
         """Tick for so long, or until the agent hangs up. Loop time 0 is the start of the call."""
-        await self.session.prepare()
-        talking = asyncio.create_task(self.session.run())
-        loop = asyncio.get_running_loop()
-        for tick in range(round(seconds * 50)):
-            await asyncio.sleep(max(0.0, tick * 0.02 - loop.time()))
-            if talking.done():
-                break
-            self._tick(loop.time())
-        self.session.close("test_over")
-        await talking
+        for start, end in self.held:
+            self.call.add(Holds(start, end - start))
+        await self.call.run(seconds)
         return self
-
-    def _tick(self, now: float) -> None:
-        while self._keys and self._keys[0][0] <= now:
-            self.session.key(self._keys.pop(0)[1], now)
-        speaking = any(start <= now < end for start, end in self._speech)
-        self.session.caller_held(any(start <= now < end for start, end in self.held), now)
-        self.session.hear(VOICE if speaking else SILENCE, now)
-        self.heard.append(self.session.speak(now) is not None)
 
     # ------------------------------------------------------------ what happened
 
     def of(self, kind: type[E]) -> list[E]:
-        return [event for event in self.events if isinstance(event, kind)]
+        return self.call.of(kind)
 
     def kinds(self) -> list[str]:
-        return [type(event).__name__ for event in self.events]
+        return self.call.kinds()
 
     def said(self) -> list[tuple[str, str]]:
-        return [(message.role, message.text) for message in self.session.history.messages]
+        return self.call.said()

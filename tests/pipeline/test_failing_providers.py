@@ -116,9 +116,9 @@ def test_the_second_call_of_a_worker_does_not_wait_for_a_model_that_is_known_to_
         first = Rig(Agent(), speech=TURNS, stt=FlakyStt("ear"), llm=FallbackLlm(members), tts=FlakyTts("v"))
         await first.run(18.0)
         second = Rig(
-            Agent(), speech=[(20.0, 21.0)], stt=FlakyStt("ear"), llm=FallbackLlm(members), tts=FlakyTts("v")
+            Agent(), speech=[(2.0, 3.0)], stt=FlakyStt("ear"), llm=FallbackLlm(members), tts=FlakyTts("v")
         )
-        return [first, await second.run(26.0)]
+        return [first, await second.run(8.0)]
 
     first, second = run(calls)
     assert all(delay > healthy + 1.0 for delay, healthy in zip(_delays(first), _healthy(), strict=True))

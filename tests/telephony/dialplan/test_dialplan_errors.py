@@ -118,6 +118,10 @@ CASES = [
         "'api_key' is a secret. Put it into .env",
     ),
     ("sip:boss@pbx.example.com", "ask for her", 7, 25, "'ask for her' is no transfer target"),
+    ("sip:boss@pbx.example.com", "{target: sip:b@p, release: yes}", 7, 43, "needs `attended: yes`"),
+    ("sip:boss@pbx.example.com", "{target: sip:b@p, fallback: blind}", 7, 53, "is blind anyway"),
+    ("sip:boss@pbx.example.com", "{target: sip:b@p, ring: soon}", 7, 49, "'soon' is not a duration"),
+    ("sip:boss@pbx.example.com", "{attended: yes}", 7, 19, "'target' is missing"),
     (
         "    transfer_to: {boss: sip:boss@pbx.example.com}\n",
         "",

@@ -1,0 +1,289 @@
+"""A second call about the first: the switch dials somebody who may take the caller over, for the call's worker.
+
+One at a time for each call; the caller's own leg is reception.py's. Whom may be dialled is decided here, by what the
+plan's author wrote and what the caller's trunk allows. The conversation and its sound are the worker's."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from offhook.access_settings import TrunkSettings
+from offhook.link import (
+    Consult,
+    ConsultAnswered,
+    ConsultEnded,
+    ConsultJoined,
+    ConsultMediaChanged,
+    ConsultRinging,
+    EndConsult,
+    HandOver,
+    HandOverDone,
+    Message,
+)
+from offhook.switch.trunks import way_out
+from telephony.call.call import Call
+from telephony.call.events import CallEvent, Ended, MediaChanged, Ringing
+from telephony.call.state import Leg
+from telephony.dialplan.number import normalise, parse_pattern
+from telephony.errors import CallFailed, NotAllowed, SipSyntaxError, TelephonyError
+from telephony.sip.uri import Uri
+from telephony.trunk.outbound import Dialling, WayOut, dialling, redirects, require_allowed
+
+log = structlog.get_logger()
+
+_NUMBER = re.compile(r"\+?[0-9]+")
+DIALLING_S = 5.0  # beyond the ringing: for addresses that do not answer at all
+
+
+class Dial(Protocol):
+    """Places a call; telephony.phone.Phone.dial is it."""
+
+    def __call__(
+        self,
+        target: str | Sequence[str],
+        *,
+        caller: str,
+        headers: Sequence[tuple[str, str]],
+        credentials: Any,
+        timeout: float,
+        listen: Callable[[CallEvent], None],
+        redirect: Any,
+        trunk: str,
+    ) -> Coroutine[Any, Any, Call]: ...
+
+
+class Caller(Protocol):
+    """The call that all this is about, with its worker and record; reception.ActiveCall is it."""
+
+    @property
+    def call(self) -> Call:
+        """The caller's leg."""
+
+    @property
+    def id(self) -> str: ...
+    def tell(self, message: Message, fds: Sequence[int] = ()) -> None: ...
+    def journal(self, event: dict[str, Any]) -> None: ...
+    def transferred(self, target: str) -> None:
+        """The caller talks to somebody else now: that is what the record will say."""
+
+    def consultation_wav(self, number: int) -> Path | None:
+        """Where the sound of a consultation is recorded."""
+
+
+@dataclass(slots=True, eq=False)
+class Consultation:
+    """One call to somebody about a caller. call: once it is answered."""
+
+    caller: Caller
+    number: int
+    target: str
+    began: float
+    call: Call | None = None
+    task: asyncio.Task[None] | None = None
+    joined: bool = False
+    over: bool = False
+
+
+class Consulting:
+    """The consultations of all calls, by the id of the caller's call."""
+
+    def __init__(self, dial: Dial) -> None:
+        self._dial = dial
+        self._loop = asyncio.get_running_loop()
+        self._going: dict[str, Consultation] = {}
+
+    def heard(
+        self, caller: Caller, message: Message, trunk: TrunkSettings | None, written: Collection[str]
+    ) -> None:
+        """A worker wants something of a consultation. written: targets in the plan's `transfer_to`."""
+        if isinstance(message, Consult):
+            self._begin(caller, message, trunk, written)
+            return
+        going = self._going.get(caller.id)
+        if going is None or going.number != getattr(message, "consult", 0):
+            return
+        match message:
+            case EndConsult():
+                self._hang_up(going, message.reason)
+            case ConsultJoined():
+                self._joined(going)
+            case HandOver() if going.call is not None:
+                self._spawn(going, self._hand_over(going, going.call))
+
+    def drop(self, caller_id: str) -> None:
+        """The caller's call is over."""
+        if (going := self._going.pop(caller_id, None)) is not None:
+            self._hang_up(going, "the caller has left")
+
+    # ------------------------------------------------------------ from dialling to the end
+
+    def _begin(
+        self, caller: Caller, wanted: Consult, trunk: TrunkSettings | None, written: Collection[str]
+    ) -> None:
+        if (before := self._going.get(caller.id)) is not None:
+            self._hang_up(before, "another consultation")
+        going = Consultation(caller, wanted.consult, wanted.target, self._loop.time())
+        self._going[caller.id] = going
+        caller.journal({"type": "ConsultStarted", "consult": going.number, "target": going.target})
+        try:
+            out = way_to(wanted.target, trunk, written)
+        except TelephonyError as error:
+            log.warning("consultation_refused", call_id=caller.id, pii_reason=str(error))
+            self._over(going, "plan", error.code or 500, str(error))
+            return
+        self._spawn(going, self._ring(going, out, wanted.ring_s))
+
+    async def _ring(self, going: Consultation, out: Dialling, ring_s: float) -> None:
+        try:
+            async with asyncio.timeout(ring_s + DIALLING_S):
+                call = await self._dial(
+                    out.targets,
+                    caller=out.caller,
+                    headers=out.headers,
+                    credentials=out.credentials,
+                    timeout=ring_s,
+                    listen=lambda event: self._rang(going, event),
+                    redirect=out.redirect,
+                    trunk=out.trunk,
+                )
+        except TimeoutError:
+            self._over(going, "us", 408, f"not answered within {ring_s:g} s")
+        except CallFailed as error:
+            self._over(going, "callee", error.code, str(error))
+        except TelephonyError as error:
+            self._over(going, "network", error.code or 500, str(error))
+        else:
+            self._answered(going, call)
+
+    def _rang(self, going: Consultation, event: CallEvent) -> None:
+        if isinstance(event, Ringing) and not going.over:
+            going.caller.tell(ConsultRinging(call_id=going.caller.id, consult=going.number, code=event.code))
+
+    def _answered(self, going: Consultation, call: Call) -> None:
+        pair, plan = call.rtp, call.plan
+        going.call = call
+        call.listen(lambda event: self._signalled(going, event))
+        if call.leg is Leg.OVER:
+            self._over(going, "callee", 487, "hung up at once")
+        elif going.over:
+            call.hang_up("nobody waits for it")
+        elif pair is None or plan is None:
+            self._hang_up(going, "answered without sound")
+        else:
+            caller = going.caller
+            took_ms = round((self._loop.time() - going.began) * 1000, 1)
+            caller.journal({"type": "ConsultAnswered", "consult": going.number, "setup_ms": took_ms})
+            recording = caller.consultation_wav(going.number)
+            answered = ConsultAnswered(
+                call_id=caller.id,
+                consult=going.number,
+                media=plan.dump(),
+                rate_hz=plan.rate_hz,
+                stream={
+                    "ssrc": secrets.randbits(32),
+                    "seq": secrets.randbits(15),
+                    "timestamp": secrets.randbits(32),
+                },
+                recording=str(recording) if recording is not None else None,
+            )
+            caller.tell(answered, [pair.rtp.fileno(), pair.rtcp.fileno()])
+
+    def _signalled(self, going: Consultation, event: CallEvent) -> None:
+        if going.over:
+            return
+        if isinstance(event, MediaChanged):
+            changed = event.plan.dump()
+            going.caller.tell(
+                ConsultMediaChanged(call_id=going.caller.id, consult=going.number, media=changed)
+            )
+        elif isinstance(event, Ended):
+            self._over(going, event.by, event.code, event.reason)
+
+    def _joined(self, going: Consultation) -> None:
+        """Caller and human talk. It may be that the human has just left."""
+        going.joined = True
+        going.caller.journal({"type": "ConsultJoined", "consult": going.number, "target": going.target})
+        going.caller.transferred(going.target)
+
+    async def _hand_over(self, going: Consultation, call: Call) -> None:
+        caller = going.caller
+        try:
+            outcome = await caller.call.transfer_to(call)
+        except TelephonyError as error:
+            ok, code, reason = False, error.code, str(error)
+        else:
+            ok, code, reason = outcome.ok, outcome.code, outcome.reason
+        caller.tell(HandOverDone(call_id=caller.id, consult=going.number, ok=ok, code=code, reason=reason))
+        if ok:
+            self._joined(going)
+            caller.call.hang_up("transferred")
+
+    def _hang_up(self, going: Consultation, reason: str) -> None:
+        if going.task is not None and going.call is None:
+            going.task.cancel()  # Phone.dial sends the CANCEL, or a BYE if the answer crossed it
+        self._over(going, "us", 487 if going.call is None else 200, reason)
+        if going.call is not None:
+            going.call.hang_up(reason)
+
+    def _over(self, going: Consultation, by: str, code: int, reason: str) -> None:
+        """Nobody is at the other end any more. Whoever was joined to them has nobody to talk to either."""
+        if going.over:
+            return
+        going.over = True
+        caller = going.caller
+        if self._going.get(caller.id) is going:
+            del self._going[caller.id]
+        ended = {"consult": going.number, "by": by, "code": code, "reason": reason}
+        caller.journal({"type": "ConsultEnded", **ended})
+        caller.tell(ConsultEnded(call_id=caller.id, consult=going.number, by=by, code=code, reason=reason))
+        if going.joined:
+            caller.call.hang_up("the other side has left")
+
+    def _spawn(self, going: Consultation, work: Coroutine[Any, Any, None]) -> None:
+        going.task = self._loop.create_task(work, name=f"consultation of {going.caller.id}")
+
+
+def way_to(target: str, trunk: TrunkSettings | None, written: Collection[str]) -> Dialling:
+    """How to dial somebody for a call of that trunk, None for a stranger's.
+
+    target: a number, or a SIP URI. written: what the plan's author named; everything else must fit the trunk's
+    `allowed`, for what a caller talks an agent into must not cost money. Raises NotAllowed, and SipSyntaxError for
+    what can be dialled nowhere."""
+    known, is_uri = target in written, target.lower().startswith(("sip:", "sips:"))
+    if trunk is None:
+        if not known:
+            raise NotAllowed(f"{target!r} is not in `transfer_to`, and the call came over no trunk.")
+        if not is_uri:
+            fact = f"{target!r} is a number, and the call came over no trunk."
+            raise SipSyntaxError(f"{fact} Write a SIP address in `transfer_to`.", code=404)
+        return Dialling((target,), "", (), None, "")
+    way = _with(way_out(trunk), target) if known else way_out(trunk)
+    if not is_uri:
+        if not trunk.host:
+            fact = f"trunk {trunk.name} has no host to dial {target!r} at."
+            raise SipSyntaxError(f"{fact} Add `host:`, or write a SIP address in `transfer_to`.", code=404)
+        return dialling(way, Uri.parse(target).number if ":" in target else target)
+    if trunk.host and Uri.parse(target).host.lower() == way.host.lower():
+        if not known:
+            require_allowed(way, target)
+        shown = f"sip:{way.caller}@{way.host}" if way.caller else ""
+        return Dialling((target,), shown, way.headers, way.credentials, trunk.name, redirects(way))
+    if not known:
+        raise NotAllowed(f"{target!r} is at a stranger's host. Name it in `transfer_to`, or dial a number.")
+    return Dialling((target,), "", (), None, trunk.name)
+
+
+def _with(way: WayOut, target: str) -> WayOut:
+    """The number that the plan's author wrote, and no pattern, may be dialled as well."""
+    number = normalise(Uri.parse(target).number if ":" in target else target)
+    if not _NUMBER.fullmatch(number):
+        return way
+    return replace(way, allowed=(*way.allowed, parse_pattern(number)))
