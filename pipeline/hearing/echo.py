@@ -40,6 +40,8 @@ class EchoGuard:
     """One call's echo. About 14 µs a frame while we speak, next to nothing while we do not."""
 
     def __init__(self) -> None:
+        self.silent = True  # nothing of ours can come back with the newest frame
+        self.was_there = False  # it is no louder than what is on the line while we are silent
         self._blocks = np.zeros(DELAYS - 1 + 2 * STEPS)  # power of the last steps sent, the newest first
         self._sent = np.zeros(DELAYS)  # power of 20 ms that ended so many steps ago
         self._silent_frames = DELAYS
@@ -77,8 +79,11 @@ class EchoGuard:
 
     def masks(self, power: float) -> bool:
         """Is a frame of that power (mean square) no louder than our echo may be?"""
-        if self._silent_frames * STEPS >= DELAYS:
+        self.silent = self._silent_frames * STEPS >= DELAYS
+        if self.silent:
             self._background = max(1.0, min(power, self._background * BACKGROUND_RISES))
+        self.was_there = self._was_there(power)
+        if self.silent:
             return False
         self._weakest = max(1.0, min(power, self._weakest))
         self._measure(power)

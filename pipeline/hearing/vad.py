@@ -20,6 +20,8 @@ FORGETS = 0.995  # of the loudest, each frame: -1 dB a second
 FADED = 10**-3.3  # so much weaker than the loudest frame, speech is over, though a detector still hears it
 ABOVE_FLOOR = 4.0  # so much stronger than the noise before it, a frame is speech
 HARDLY_LESS = 0.1  # speech as loud as this against its loudest frame is never taken for noise
+NOISE_LEARNS = 0.02  # of what each frame of noise says
+NOISE_IS_SPEECH = 0.1  # music or a television: it stays what it was when we speak
 ECHO_FADES = 10**-0.1  # each frame, 1 dB: how long a detector may go on hearing an echo that is over
 FLOOR_RISES = 1.02  # each frame: 4 dB a second; it falls at once
 
@@ -70,6 +72,7 @@ class VoiceActivity:
         self._ended = float("-inf")
         self._power = self._loudest = 0.0  # of the newest frame, and of this speech so far
         self._floor = float("inf")  # of the noise before it
+        self._noise_speaks = 0.0  # share of frames with nothing but noise, while we are silent, that seem speech
         self._echoing = 0.0  # power of the echo that the detector last took for speech
 
     def heard(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
@@ -103,6 +106,10 @@ class VoiceActivity:
     def _is_echo(self, echo: EchoGuard, score: float) -> bool:
         """Is it our own voice, or what the detector still hears of it: a high score of something that is weaker?"""
         masked = echo.masks(self._power)
+        if echo.was_there and echo.silent:
+            self._noise_speaks += NOISE_LEARNS * ((score >= self._deactivation) - self._noise_speaks)
+        elif echo.was_there and not self.speaking and self._noise_speaks < NOISE_IS_SPEECH:
+            masked = True  # noise that was no speech before we spoke has our echo in it
         if score < self._deactivation:
             self._echoing = 0.0
         elif masked and not self.speaking:
