@@ -11,6 +11,7 @@ from math import log10
 
 import numpy as np
 
+from pipeline.hearing.echo_level import EchoLevel
 from pipeline.ports import FRAME_MS, Frame
 
 STEP_MS = 5  # delays are told apart so finely
@@ -40,6 +41,7 @@ class EchoGuard:
     """One call's echo. About 14 µs a frame while we speak, next to nothing while we do not."""
 
     def __init__(self) -> None:
+        self._level = EchoLevel()
         self.silent = True  # nothing of ours can come back with the newest frame
         self.was_there = False  # it is no louder than what is on the line while we are silent
         self._blocks = np.zeros(DELAYS - 1 + 2 * STEPS)  # power of the last steps sent, the newest first
@@ -63,6 +65,7 @@ class EchoGuard:
 
     def sent(self, frame: Frame | None) -> None:
         """20 ms that leave for the phone; None for silence."""
+        self._level.sent(frame)
         if frame is None and self._silent_frames > DELAYS:
             return
         blocks = self._blocks
@@ -76,6 +79,10 @@ class EchoGuard:
         self._sent[0] = total[STEPS - 1]
         self._sent[1:] = (total[STEPS:] - total[:-STEPS])[: DELAYS - 1]
         self._silent_frames = 0 if self._sent[0] > AUDIBLE else self._silent_frames + 1
+
+    def suspects(self, power: float) -> bool:
+        """Is such a frame no louder than our voice may come back on this line, with any delay?"""
+        return self._level.suspects(power)
 
     def masks(self, power: float) -> bool:
         """Is a frame of that power (mean square) no louder than our echo may be?"""

@@ -72,7 +72,9 @@ class VoiceActivity:
         self._ended = float("-inf")
         self._power = self._loudest = 0.0  # of the newest frame, and of this speech so far
         self._floor = float("inf")  # of the noise before it
-        self._noise_speaks = 0.0  # share of frames with nothing but noise, while we are silent, that seem speech
+        self._noise_speaks = (
+            0.0  # share of frames with nothing but noise, while we are silent, that seem speech
+        )
         self._echoing = 0.0  # power of the echo that the detector last took for speech
 
     def heard(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
@@ -105,7 +107,8 @@ class VoiceActivity:
 
     def _is_echo(self, echo: EchoGuard, score: float) -> bool:
         """Is it our own voice, or what the detector still hears of it: a high score of something that is weaker?"""
-        masked = echo.masks(self._power)
+        suspected = echo.suspects(self._power)
+        masked = echo.masks(self._power) or suspected
         if echo.was_there and echo.silent:
             self._noise_speaks += NOISE_LEARNS * ((score >= self._deactivation) - self._noise_speaks)
         elif echo.was_there and not self.speaking and self._noise_speaks < NOISE_IS_SPEECH:
