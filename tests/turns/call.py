@@ -135,6 +135,15 @@ class _Call:
     async def transfer(self, target: str) -> TransferResult:
         return TransferResult(False, 501)
 
+    async def consult(self, target: str, ring_s: float) -> TransferResult:
+        return TransferResult(False, 501)
+
+    def start_message(self) -> str:
+        return ""
+
+    def end_message(self) -> float:
+        return 0.0
+
     def send_digits(self, digits: str) -> None:
         """Nobody is there to hear them."""
 
