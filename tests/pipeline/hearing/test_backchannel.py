@@ -86,7 +86,7 @@ def test_any_text_is_judged_without_an_error(said: str, language: str) -> None:
 
 @pytest.mark.parametrize("said", ["i", "of", "oh i", "makes", "yeah sounds", "that's"])
 def test_the_first_word_of_a_listening_noise_is_no_claim_yet(said: str) -> None:
-    """"I" may become "I see" or "I have a question": the next word tells."""
+    """ "I" may become "I see" or "I have a question": the next word tells."""
     assert may_become_backchannel(said)
     assert not is_backchannel(said)
 
