@@ -25,7 +25,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check bench fuzz soak format lock clean
+.PHONY: help demo serve test check bench turns fuzz soak format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ check: $(READY)  ## style, types and import contracts
 
 bench: $(READY)  ## measure delays, capacity and memory on this machine
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+turns: $(READY)  ## measure turn-taking on telephone sound: ARGS="--part dev --by kind"
+	@$(BIN)/python -m tests.turns $(ARGS)
 
 fuzz: $(READY)  ## wounded traffic on every port for ten minutes: ARGS="--seconds 600 --seed 1"
 	@$(BIN)/python -m tests.fuzz $(ARGS)

@@ -14,7 +14,7 @@ from pipeline.agent.agent import Agent
 from pipeline.agent.history import Message
 from pipeline.agent.tools import StopResponse
 from pipeline.events import CallerPartlyHeard, NothingHeard, TurnTooLong, UserTurnCommitted
-from pipeline.hearing.backchannel import is_backchannel
+from pipeline.hearing.backchannel import is_backchannel, may_become_backchannel
 from pipeline.hearing.keys import KeyEntry
 from pipeline.hearing.progress import Progress
 from pipeline.listening import Utterance
@@ -64,7 +64,8 @@ class Answering:
         if stage.turn.floor in (Floor.DUCKED, Floor.PAUSED):
             enough = len(partial.text.split()) >= stage.turn.options.interrupt_words
             listening = self._only_listens(partial.text)
-            if enough and partial.text:
+            undecided = may_become_backchannel(partial.text, stage.agent.voice.language)
+            if enough and partial.text and not undecided:
                 stage.happened(WordsOver(not listening), now)
         elif stage.turn.floor is Floor.MAYBE_DONE:
             self._think_ahead()

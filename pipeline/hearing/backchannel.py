@@ -37,15 +37,24 @@ ONLY_SOUNDS = frozenset(SOUNDS.split())
 
 def is_backchannel(text: str, language: str = "en-US") -> bool:
     """Is all of this only listening noise? language: BCP 47 tag; of one that is not known, only sounds are."""
-    if len(text) > LONGEST:
-        return False
-    said = SAID.get(tongue(language), ONLY_SOUNDS)
     words = words_of(text, "")
+    return bool(words) and _unsaid(text, words, SAID.get(tongue(language), ONLY_SOUNDS)) == len(words)
+
+
+def may_become_backchannel(text: str, language: str = "en-US") -> bool:
+    """Do these words end in the beginning of a listening noise, as "i" of "i see" and "of" of "of course"?"""
+    said, words = SAID.get(tongue(language), ONLY_SOUNDS), words_of(text, "")
+    rest = " ".join(words[_unsaid(text, words, said) :])
+    return bool(rest) and any(phrase.startswith(f"{rest} ") for phrase in said)
+
+
+def _unsaid(text: str, words: list[str], said: frozenset[str]) -> int:
+    """The first word that belongs to no listening noise; the number of words if all do."""
     at = 0
-    while at < len(words):
-        sizes = range(MOST_WORDS, 0, -1)
+    while at < len(words) and len(text) <= LONGEST:
+        sizes = range(min(MOST_WORDS, len(words) - at), 0, -1)
         size = next((size for size in sizes if " ".join(words[at : at + size]) in said), 0)
         if not size:
-            return False
-        at += min(size, len(words) - at)
-    return bool(words)
+            break
+        at += size
+    return at

@@ -11,6 +11,7 @@ from math import log10
 
 import numpy as np
 
+from pipeline.hearing.echo_level import EchoLevel
 from pipeline.ports import FRAME_MS, Frame
 
 STEP_MS = 5  # delays are told apart so finely
@@ -40,11 +41,15 @@ class EchoGuard:
     """One call's echo. About 10 µs a frame while we speak, next to nothing while we do not."""
 
     def __init__(self) -> None:
+        self._level = EchoLevel()
+        self.silent = True  # nothing of ours can come back with the newest frame
+        self.was_there = False  # it is no louder than what is on the line while we are silent
         self._steps = [0.0] * STEPS  # power of the last 20 ms sent, step by step, the newest first
         self._sent = np.zeros(DELAYS)  # power of 20 ms that ended so many steps ago
         self._silent_frames = DELAYS
         self._background = float("inf")  # power of what comes while we are silent, at its weakest
         self._coupling = np.full(DELAYS, STRONGEST)  # measured, of power, for each delay
+        self._weakest = float("inf")  # power of what came while we spoke: the noise of the line, or less
         self._known = np.zeros(DELAYS)  # frames it was measured by
         self._all_known = False
         self._spread_db = SPREAD_AT_FIRST_DB
@@ -66,6 +71,7 @@ class EchoGuard:
 
     def sent(self, frame: Frame | None) -> None:
         """20 ms that leave for the phone; None for silence."""
+        self._level.sent(frame)
         if frame is None and self._silent_frames > DELAYS:
             return
         before, sent = self._steps, self._sent
@@ -80,11 +86,19 @@ class EchoGuard:
         sent[:STEPS] = [sum(steps_back[step : step + STEPS]) for step in range(STEPS)]
         self._silent_frames = 0 if sum(newest) > AUDIBLE else self._silent_frames + 1
 
+    def suspects(self, power: float) -> bool:
+        """Is such a frame no louder than our voice may come back on this line, with any delay?"""
+        return self._level.suspects(power)
+
     def masks(self, power: float) -> bool:
         """Is a frame of that power (mean square) no louder than our echo may be?"""
-        if not self.may_return:
+        self.silent = not self.may_return
+        if self.silent:
             self._background = max(1.0, min(power, self._background * BACKGROUND_RISES))
+        self.was_there = self._was_there(power)
+        if self.silent:
             return False
+        self._weakest = max(1.0, min(power, self._weakest))
         self._measure(power)
         delay = self._delay()
         if self._known[delay] < LEARNING_FRAMES:
@@ -97,7 +111,11 @@ class EchoGuard:
         if sent > AUDIBLE and above_db < NO_ECHO_DB and not self._hold:
             up = above_db > self._spread_db
             self._spread_db += SPREAD_STEP_DB * (SPREAD_SHARE if up else SPREAD_SHARE - 1)
-        return self._is_echo(above_db) and not self._was_there(power)
+        if self._was_there(power):
+            return False
+        if power < self._weakest * ABOVE_BACKGROUND:
+            return True  # nobody speaks so softly; against an echo of nothing it would be loud
+        return self._is_echo(above_db)
 
     def _delay(self) -> int:
         """The echo's, in steps: that of the strongest coupling which is measured."""

@@ -20,6 +20,9 @@ FORGETS = 0.995  # of the loudest, each frame: -1 dB a second
 FADED = 10**-3.3  # so much weaker than the loudest frame, speech is over, though a detector still hears it
 ABOVE_FLOOR = 4.0  # so much stronger than the noise before it, a frame is speech
 HARDLY_LESS = 0.1  # speech as loud as this against its loudest frame is never taken for noise
+NOISE_LEARNS = 0.02  # of what each frame of noise says
+NOISE_IS_SPEECH = 0.1  # music or a television: it stays what it was when we speak
+ECHO_FADES = 10**-0.1  # each frame, 1 dB: how long a detector may go on hearing an echo that is over
 FLOOR_RISES = 1.02  # each frame: 4 dB a second; it falls at once
 
 
@@ -70,13 +73,17 @@ class VoiceActivity:
         self._ended = float("-inf")
         self._power = self._loudest = 0.0  # of the newest frame, and of this speech so far
         self._floor = float("inf")  # of the noise before it
+        self._noise_speaks = (
+            0.0  # share of frames with nothing but noise, while we are silent, that seem speech
+        )
+        self._echoing = 0.0  # power of the echo that the detector last took for speech
 
     def heard(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
         """20 ms of the caller that ended at `now`. Returns a change, if there is one."""
         samples = frame.astype(np.float32)
         self._power = float(samples @ samples) / len(samples) if len(samples) else 0.0
         score = self._vad.probability(frame)
-        if self._echo is not None and self._echo.masks(self._power) and not self._goes_on():
+        if self._echo is not None and self._is_echo(self._echo, score) and not self._goes_on():
             score = 0.0
         self.score = score
         return self._still_speaking(score, now) if self.speaking else self._still_silent(score, now)
@@ -102,6 +109,22 @@ class VoiceActivity:
     def _goes_on(self) -> bool:
         """Could this frame belong to speech that began when there was nothing of ours to come back?"""
         return self.speaking and self._came_first and self._power > self._loudest * HARDLY_LESS
+
+    def _is_echo(self, echo: EchoGuard, score: float) -> bool:
+        """Is it our own voice, or what the detector still hears of it: a high score of something that is weaker?"""
+        suspected = echo.suspects(self._power)
+        masked = echo.masks(self._power) or suspected
+        if echo.was_there and echo.silent:
+            self._noise_speaks += NOISE_LEARNS * ((score >= self._deactivation) - self._noise_speaks)
+        elif echo.was_there and not self.speaking and self._noise_speaks < NOISE_IS_SPEECH:
+            masked = True  # noise that was no speech before we spoke has our echo in it
+        if score < self._deactivation:
+            self._echoing = 0.0
+        elif masked and not self.speaking:
+            self._echoing = max(self._echoing * ECHO_FADES, self._power)
+        else:
+            self._echoing *= ECHO_FADES
+        return masked or self._power < self._echoing
 
     def _still_silent(self, score: float, now: float) -> VoiceStarted | None:
         if score < (self._deactivation if self._frames else self._activation):

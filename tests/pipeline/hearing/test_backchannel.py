@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.hearing.backchannel import PHRASES, WORDS, is_backchannel
+from pipeline.hearing.backchannel import PHRASES, WORDS, is_backchannel, may_become_backchannel
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,15 @@ def test_every_listed_word_and_phrase_is_found(language: str) -> None:
 @given(st.text(max_size=120), st.sampled_from([*WORDS, "", "xx"]))
 def test_any_text_is_judged_without_an_error(said: str, language: str) -> None:
     assert is_backchannel(said, language) in (True, False)
+
+
+@pytest.mark.parametrize("said", ["i", "of", "oh i", "makes", "yeah sounds", "that's"])
+def test_the_first_word_of_a_listening_noise_is_no_claim_yet(said: str) -> None:
+    """ "I" may become "I see" or "I have a question": the next word tells."""
+    assert may_become_backchannel(said)
+    assert not is_backchannel(said)
+
+
+@pytest.mark.parametrize("said", ["", "yeah", "i have", "stop", "no of", "of course"])
+def test_what_can_become_no_listening_noise_is_decided_at_once(said: str) -> None:
+    assert not may_become_backchannel(said)
