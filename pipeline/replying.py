@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pipeline.agent.agent import Agent
-from pipeline.agent.history import History, Message, ToolRequest
+from pipeline.agent.history import History, Memory, Message, ToolRequest
 from pipeline.errors import PipelineError, ProviderError
 from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, ModelUsed
 from pipeline.hearing.expectation import Expectation
@@ -94,6 +94,7 @@ class Means:
     stop: Callable[[Reply], None]
     expect: Callable[[Expectation], None]
     pace: Pace  # of the agent's voice, as this call has taught it
+    memory: Memory | None = None  # what the agent knows, None for everything
 
 
 @dataclass(slots=True)
@@ -354,7 +355,7 @@ class Reply:
         return calls
 
     def _request(self, *, final: bool) -> AsyncGenerator[LlmDelta, None]:
-        history = self._means.history.for_model(self.agent.instructions)
+        history = self._means.history.for_model(self.agent.instructions, self._means.memory)
         if self._ahead_of is not None:
             history.append(self._ahead_of)
         if self._instructions:

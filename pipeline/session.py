@@ -298,6 +298,10 @@ class Session:
         """What the caller has been asked for."""
         self._turn.endpointing.expectation, self._stage.asked_once = expectation, False
 
+    async def refresh(self) -> None:
+        """The agent has changed."""
+        await self._succession.refresh()
+
     def mask_keys(self, masked: bool) -> None:
         """What is keyed and said from now on is secret."""
         self._answering.masked = masked

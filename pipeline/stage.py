@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.conversation import Conversation
-from pipeline.agent.history import History
+from pipeline.agent.history import History, Memory
 from pipeline.errors import ConfigError
 from pipeline.events import Event
 from pipeline.hearing.expectation import Expectation
@@ -63,6 +63,7 @@ class Stage:
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     listening: Listening = field(init=False)
     patience: Patience = field(init=False)
+    memories: dict[Agent, Memory] = field(default_factory=dict)  # of agents that were not told everything
     asked_once: bool = False  # what is expected is expected of the next turn only
     tasks: asyncio.TaskGroup | None = None
     tools: ToolRunner | None = None
@@ -104,6 +105,7 @@ class Stage:
             self.speeches.stop,
             self.ask_for,
             pace,
+            self.memories.get(self.agent),
         )
         if how.get("allow_interruptions") is None:
             how["allow_interruptions"] = self.turn.options.allow_interruptions

@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from pipeline.agent.agent import Agent
+from pipeline.agent.history import Memory, Message
 from pipeline.agent.task import AgentTask, TaskFailed
-from pipeline.errors import ToolError
+from pipeline.errors import ProviderError, ToolError
 from pipeline.events import AgentEntered, HandoffFailed
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import Stt, SttStream
+from pipeline.ports import Stt, SttStream, TextDelta
 from pipeline.stage import Stage
 
+SUMMARY_S = 4.0  # for a summary; then the next agent is told everything
+SUMMARISE = "Summarise this phone call for a colleague who takes over now: who calls, what they want, what was agreed."
 MAX_HANDOVERS = 4  # without a word of the caller in between: agents that pass a caller round and round
 
 
@@ -89,6 +92,7 @@ class Succession:
     async def _relieve(self, left: Agent, agent: Agent) -> None:
         stage = self._stage
         await left.on_exit()
+        await self._brief(agent)
         try:
             await self.enter(agent, left.name)
         except Exception as error:  # the next agent's own code: the one before it goes on
@@ -98,6 +102,37 @@ class Succession:
             await self._seat(left)
             stage.queue(stage.reply(instructions=f"{agent.name} is not available. Say so, and go on."))
         stage.save()
+
+    async def _brief(self, agent: Agent) -> None:
+        """Tell the next agent as much as it is to know."""
+        stage = self._stage
+        if agent.history == "shared":
+            return
+        summary = await self._summary() if agent.history == "summary" else ""
+        if summary or agent.history == "private":  # better all of it than nothing
+            now = stage.now()
+            said = tuple(message for message in stage.history.messages if message.at >= now)
+            stage.memories[agent] = Memory(now, said, summary)
+
+    async def _summary(self) -> str:
+        """The conversation so far in a few sentences, by the model of the agent that leaves; "" if it fails."""
+        stage, words = self._stage, list[str]()
+        messages = [
+            *stage.history.for_model("", stage.memories.get(stage.agent)),
+            Message("system", SUMMARISE),
+        ]
+        try:
+            async with asyncio.timeout(SUMMARY_S), aclosing(stage.llm.chat(messages)) as deltas:
+                async for delta in deltas:
+                    if isinstance(delta, TextDelta):
+                        words.append(delta.text)
+        except (ProviderError, TimeoutError):
+            return ""
+        return "".join(words).strip()
+
+    async def refresh(self) -> None:
+        """The agent that talks has changed."""
+        await self._seat(self._stage.agent)
 
     async def run_task(self, task: AgentTask[Any]) -> Any:
         """Let a task talk until it has its result. Raises TaskFailed if it cannot be had."""

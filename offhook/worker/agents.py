@@ -146,6 +146,8 @@ class Casting:
         agent.turn_handling = {**persona.turn_handling, **agent.turn_handling}
         agent.silence = {**persona.silence, **agent.silence}
         agent.keys = {**persona.keys, **agent.keys}
+        if "history" in persona.model_fields_set:
+            agent.history = persona.history
         agent.expects = Expectation.parse(persona.expects) if persona.expects else agent.expects
         if persona.fillers is not None:
             agent.fillers = persona.fillers

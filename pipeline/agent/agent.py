@@ -29,7 +29,8 @@ class Agent:
     how they sound (pipeline/speaking/pronounce.py). stt, llm, tts: instead of the call's.
     turn_handling, silence: instead of the call's, where they say something (options.py). keys: a menu, key → what the
     caller means by it. fillers: said when an answer takes long; None: those of the language, () for none. expects:
-    what the greeting asks for. toolsets: in use from entering until the call is over.
+    what the greeting asks for. history: what it knows when it takes over: everything, a summary, nothing. toolsets:
+    in use from entering until the call is over.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Agent:
         silence: Mapping[str, Any] | None = None,
         keys: Mapping[str, str] | None = None,
         expects: Expectation | None = None,
+        history: Literal["shared", "summary", "private"] = "shared",
         fillers: Iterable[str] | None = None,
     ) -> None:
         self.name = name or type(self).__name__
@@ -65,6 +67,7 @@ class Agent:
         self.turn_handling, self.silence = dict(turn_handling or {}), dict(silence or {})
         self.keys = dict(keys or {})
         self.expects = expects
+        self.history = history
         self.fillers = lines(self.voice.language).fillers if fillers is None else tuple(fillers)
         self.tools = ToolBox(self._gather(tools), toolsets)
         self._session: Conversation | None = None
@@ -94,6 +97,26 @@ class Agent:
             self.tools["hand_over"] = hand_over_tool(handoffs)
         if transfers:
             self.tools["transfer"] = transfer_tool(transfers)
+
+    async def update(
+        self,
+        *,
+        instructions: str | None = None,
+        voice: Voice | None = None,
+        phrases: Iterable[str] | None = None,
+        stt: Stt | None = None,
+        llm: Llm | None = None,
+        tts: Tts | None = None,
+    ) -> None:
+        """Change in the middle of a call: what is given, from the next turn on. A voice with another language changes
+        what the recogniser listens for; another recogniser hears from now on. Raises ProviderError if it cannot."""
+        self.instructions = self.instructions if instructions is None else instructions
+        self.stt, self.llm, self.tts = stt or self.stt, llm or self.llm, tts or self.tts
+        self.voice = voice or self.voice
+        known = self.hints.phrases if phrases is None else tuple(phrases)
+        self.hints = Hints(known, self.voice.language)
+        if self._session is not None:
+            await self._session.refresh()
 
     def join(self, session: Conversation) -> None:
         """The session makes this agent the one that talks. Called by the session only."""

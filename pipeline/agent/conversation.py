@@ -59,6 +59,9 @@ class Conversation(Protocol):
     def expect(self, expectation: Expectation | None) -> None:
         """What the caller has been asked for: the turn ends when that is complete, and waits while it is not."""
 
+    async def refresh(self) -> None:
+        """The agent has changed: have its ears, its language and its manners. `Agent.update` calls it."""
+
     def mask_keys(self, masked: bool) -> None:
         """What the caller keys in and says from now on is secret: it is in no event, history, log or prompt. Only the
         agent's own `on_keys` and `on_user_turn_completed` get it."""

@@ -40,6 +40,20 @@ class Message:
     interim: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What an agent knows that was not to hear everything. since: loop time in s from which on it was there. before:
+    what had been said just then. summary: what it was told of the time before, "" for nothing."""
+
+    since: float
+    before: tuple[Message, ...] = ()
+    summary: str = ""
+
+    def has(self, message: Message) -> bool:
+        """Was it said since?"""
+        return message.at >= self.since and not any(message is known for known in self.before)
+
+
 @dataclass(slots=True)
 class History:
     """The messages of one call, oldest first. requests: how often a model was given them."""
@@ -57,11 +71,15 @@ class History:
                 self.messages[index : index + 1] = [new] if new is not None else []
                 return
 
-    def for_model(self, instructions: str) -> list[Message]:
-        """What the next request carries: this agent's instructions, then everything said so far."""
+    def for_model(self, instructions: str, memory: Memory | None = None) -> list[Message]:
+        """What the next request carries: this agent's instructions, then everything said so far, or what it knows."""
         self.requests += 1
         head = [Message("system", instructions)] if instructions else []
-        return head + as_told(self.messages)
+        if memory is None:
+            return head + as_told(self.messages)
+        if memory.summary:
+            head.append(Message("system", f"What was said before you took over: {memory.summary}"))
+        return head + as_told([message for message in self.messages if memory.has(message)])
 
     def dump(self) -> list[dict[str, Any]]:
         """Plain values, for a checkpoint."""

@@ -404,6 +404,7 @@ class Persona(PlanModel):
     fillers: Texts | None = None
     keys: dict[Key, Text] = {}
     expects: str = ""
+    history: Literal["shared", "summary", "private"] = "shared"
     pronounce: Pronounce = {}
     script: Script | None = None
     phrases: Phrases = ()

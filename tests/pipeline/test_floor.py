@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from typing import Any, Literal
 
 import pytest
 
@@ -29,7 +29,7 @@ from pipeline.events import (
 )
 from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import Final, Frame, Hints, Partial, SttEvent
+from pipeline.ports import Final, Frame, Hints, LlmDelta, Partial, SttEvent, ToolSpec, Voice
 from pipeline.providers.fake import FakeLlm, FakeStt
 from pipeline.providers.scripted import ScriptedLlm
 from pipeline.testing.virtual_clock import run
@@ -427,6 +427,67 @@ def test_agents_that_pass_a_caller_round_are_stopped() -> None:
     rig = play(call())
     assert [event.agent for event in rig.of(AgentEntered)] == [f"desk{number}" for number in range(5)]
     assert "I will help you." in [event.text for event in rig.of(AgentSpoke)]
+
+
+class Reading(FakeLlm):
+    """A model that keeps what it was given."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.given: list[list[str]] = []
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        *,
+        tool_choice: Literal["auto", "none", "required"] = "auto",
+    ) -> AsyncGenerator[LlmDelta, None]:
+        self.given.append([message.text for message in messages])
+        async for delta in super().chat(messages, tools, tool_choice=tool_choice):
+            yield delta
+
+
+@pytest.mark.parametrize(
+    ("history", "knows"),
+    [
+        ("shared", ["hello", "", "billing takes over.", "and now"]),
+        ("summary", ["What was said before you took over: A caller said hello.", "and now"]),
+        ("private", ["and now"]),
+    ],
+)
+def test_an_agent_that_takes_over_knows_as_much_as_it_is_to_know(history: Any, knows: list[str]) -> None:
+    move = {"tools": [{"name": "hand_over", "arguments": {"agent": "billing"}}]}
+    llm = Reading("Yes?", script=[move, *(["A caller said hello."] if history == "summary" else [])])
+
+    async def call() -> Rig:
+        billing = Agent(name="billing", history=history)
+        first = Agent(name="desk", handoffs={"billing": lambda: billing})
+        stt = FakeStt(["hello", "and now"])
+        return await Rig(first, speech=[(1.0, 2.0), (4.0, 5.0)], stt=stt, llm=llm).run(8.0)
+
+    rig = play(call())
+    assert llm.given[-1] == knows
+    assert ("user", "hello") in rig.said(), "the record has everything"
+
+
+def test_an_agent_may_change_its_voice_model_and_language_in_the_middle_of_a_call() -> None:
+    other = FakeLlm("Guten Tag.")
+
+    class Polyglot(Agent):
+        @function_tool
+        async def speak_german(self) -> str:
+            """Speak German from now on."""
+            await self.update(llm=other, voice=Voice(language="de-DE"), phrases=["rechnung"])
+            return "done"
+
+    async def call() -> Rig:
+        llm = FakeLlm("Sure.", script=[{"tools": [{"name": "speak_german"}]}])
+        return await Rig(Polyglot(), speech=[(1.0, 2.0), (5.0, 6.0)], llm=llm).run(9.0)
+
+    rig = play(call())
+    assert rig.said()[-1] == ("assistant", "Guten Tag.")
+    assert rig.session.agent.hints == Hints(("rechnung",), "de-DE")
 
 
 def test_an_agent_that_cannot_take_over_leaves_the_caller_with_the_one_before() -> None:
