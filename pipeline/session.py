@@ -18,8 +18,6 @@ from pipeline.agent.history import History
 from pipeline.agent.task import TaskFailed
 from pipeline.answering import HIDDEN, Answering
 from pipeline.asking_again import AskingAgain
-from pipeline.canned import lines
-from pipeline.errors import ProviderError
 from pipeline.events import (
     AgentDucked,
     AgentStateChanged,
@@ -30,9 +28,9 @@ from pipeline.events import (
     Event,
     KeyPressed,
     MessageTaken,
-    ProviderFailed,
     SessionClosed,
 )
+from pipeline.failing import Failing
 from pipeline.hearing.echo import EchoGuard
 from pipeline.hearing.expectation import Expectation
 from pipeline.hearing.vad import VoiceStarted
@@ -85,12 +83,13 @@ class Session:
         history: History | None = None,
         apology: str = "",
         announcement: str = "",
+        on_failure: str = "",
         call_id: str = "",
     ) -> None:
         self.history = history or History()
         self.userdata = userdata
         self._call_id = call_id or uuid4().hex
-        self._out, self._control, self._emit, self._apology = out, control, emit, apology
+        self._out, self._control, self._emit = out, control, emit
         options = options or TurnHandling()
         self._turn = Turn(options, agent.voice.language)
         self._stage = Stage(
@@ -99,6 +98,7 @@ class Session:
         )  # fmt: skip
         self._loop = self._stage.loop
         self._echo = EchoGuard() if options.echo_guard else None
+        self._failing = Failing(self._stage, apology, on_failure, self._is_ending)
         self._answering = Answering(self._stage, self._caller_spoke)
         self._listening = self._stage.listening = Listening(
             services.vad,
@@ -106,7 +106,7 @@ class Session:
             transcript_timeout_s=options.transcript_timeout_ms / 1000,
             on_partial=self._answering.partly_heard,
             on_utterance=self._answering.heard,
-            on_failed=self._ears_failed,
+            on_failed=self._failing.ears,
             echo=self._echo,
         )
         self._succession = Succession(self._stage)
@@ -252,8 +252,8 @@ class Session:
             self._emit,
             self._stage.now,
             self._happened,
-            gave_up=self._give_up,
-            stumbled=self._apologise,
+            gave_up=self._failing.give_up,
+            stumbled=self._failing.apologise,
             over=self._reply_over,
             performed=self._waiting.performed,
         )
@@ -435,19 +435,8 @@ class Session:
         self._patience.heard()
         self._succession.caller_spoke()
 
-    def _ears_failed(self, error: ProviderError, gave_up: bool) -> None:
-        self._emit(ProviderFailed(self._loop.time(), error.provider, "stt", error.cause, str(error)))
-        if gave_up:
-            self._give_up("stt_failed")
-
-    def _give_up(self, reason: str) -> None:
-        """A provider has failed too often: say so, to whoever talks into it, and hang up."""
-        if self._ending is None or self._ending.done():
-            self.say(lines(self.agent.voice.language).failed, allow_interruptions=False)
-            self.end_call(reason)
-
-    def _apologise(self) -> None:
-        self.say(self._apology or lines(self.agent.voice.language).apology)
+    def _is_ending(self) -> bool:
+        return self._ending is not None and not self._ending.done()
 
     # ------------------------------------------------------------ tools
 

@@ -439,9 +439,10 @@ class Reception:
             require_allowed(way_out(trunk), target)
 
     def _written(self, active: ActiveCall) -> set[str]:
-        """Where the plan's author lets this call's agents transfer to."""
+        """Where the plan's author lets this call go."""
         agents = active.route.agents.values()
-        return {place.target for persona in agents for place in persona.transfer_to.values()}
+        places = {place.target for persona in agents for place in persona.transfer_to.values()}
+        return places | {active.route.on_failure} - {""}
 
     def worker_lost(self, worker: Worker) -> None:
         """A worker died. Its calls end with a reason; taking them over starts from their checkpoints."""

@@ -133,6 +133,7 @@ class Casting:
             options=options,
             userdata={},
             announcement=announcement,
+            on_failure=route.on_failure,
             call_id=start.call_id,
         )
 

@@ -63,6 +63,7 @@ class VirtualCall:
         silence: Silence | None = None,
         userdata: Any = None,
         announcement: str = "",
+        on_failure: str = "",
         rate_hz: int = 8000,
         out: AudioOut | None = None,
         phone: FakePhone | None = None,
@@ -80,7 +81,7 @@ class VirtualCall:
         self._services = Services(vad or FakeVad(rate_hz), self._ears, llm or FakeLlm(), voice)
         self._options, self._silence = options, silence or Silence(after_s=0.0)
         self._userdata = {} if userdata is None else userdata
-        self._announcement = announcement
+        self._announcement, self._on_failure = announcement, on_failure
         self._base = 0.0
         self._line = line
         self._caller = Caller(acts, Deeds(self._key, self._hang_up, self._words), rate_hz)
@@ -100,6 +101,7 @@ class VirtualCall:
             userdata=self._userdata,
             history=self._story.history,
             announcement=self._announcement,
+            on_failure=self._on_failure,
             call_id="virtual-call",
         )
         self.phone.connect(session)

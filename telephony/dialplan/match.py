@@ -169,6 +169,7 @@ def match(plan: Plan, called: str, caller: str = "") -> Route:
         before_answer=action.before_answer or defaults.before_answer,
         recording=action.recording or defaults.recording,
         announcement=action.announcement or defaults.announcement,
+        on_failure=action.on_failure or defaults.on_failure or "",
     )
 
 

@@ -360,6 +360,7 @@ class Defaults(PlanModel):
     before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
     announcement: Text = "This call is recorded."
+    on_failure: Annotated[str, AfterValidator(_target)] | None = None
 
 
 class Destination(PlanModel):
@@ -433,7 +434,8 @@ class NumberRoute(PlanModel):
     """One number rule: which agent takes the call, with which SIP status it is refused, or where its callers are
     sent, best first (302).
 
-    hold_music, tones, before_answer, recording, announcement: None for what the plan's defaults say."""
+    on_failure: where callers are sent when recogniser, model or voice have failed for good. hold_music, tones,
+    before_answer, recording, announcement, on_failure: None for what the plan's defaults say."""
 
     number: Annotated[str, AfterValidator(_number)]
     name: str = ""
@@ -446,6 +448,7 @@ class NumberRoute(PlanModel):
     before_answer: BeforeAnswer | None = None
     recording: Recording | None = None
     announcement: Text | None = None
+    on_failure: Annotated[str, AfterValidator(_target)] | None = None
 
 
 class DialPlan(PlanModel):
@@ -481,6 +484,7 @@ class Route(PlanModel):
     before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
     announcement: str = ""
+    on_failure: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Plain values, for the link to a worker and the call's bundle."""

@@ -40,6 +40,7 @@ class Rig(FakePhone):
         tts: Tts | None = None,
         options: TurnHandling | None = None,
         announcement: str = "",
+        on_failure: str = "",
         silence: Silence | None = None,
     ) -> None:
         super().__init__()
@@ -57,6 +58,7 @@ class Rig(FakePhone):
             silence=silence,
             line=self,
             announcement=announcement,
+            on_failure=on_failure,
             out=self.out,
             phone=self,
         )

@@ -440,6 +440,20 @@ def test_a_voice_that_fails_three_times_ends_the_call_instead_of_silence() -> No
     assert {event.kind for event in rig.of(ProviderFailed)} == {"tts"}
 
 
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_caller_whom_we_cannot_serve_is_sent_to_somebody_who_can(ok: bool) -> None:
+    async def call() -> Rig:
+        speech = [(1.0, 2.0), (9.0, 10.0), (17.0, 18.0)]
+        rig = Rig(Agent(), speech=speech, llm=_Failing(99), on_failure="sip:people@example.com")
+        rig.transfer_result = TransferResult(ok, 200 if ok else 480)
+        return await rig.run(40.0)
+
+    rig = play(call())
+    assert rig.transfers == ["sip:people@example.com"]
+    assert len(rig.of(ProviderFailed)) == 3
+    assert rig.hung_up == ("" if ok else "llm_failed")
+
+
 def test_a_checkpoint_follows_every_turn_tool_and_handover() -> None:
     async def call() -> Rig:
         book = {"tools": [{"name": "book", "arguments": {"day": "friday"}}]}
