@@ -56,6 +56,7 @@ ENDINGS = {
             "and then", "would like", "i'd like", "want to", "i want", "i need", "going to", "i mean", "you know",
             "hold on", "one moment", "one second", "just a moment", "just a second", "just a minute", "let me see",
             "let me check", "let me think", "let me look", "in the", "on the", "it is about", "such as", "as in",
+            "said that", "thing is that", "problem is that", "told me that", "i think that", "so that", "even though",
         ),
         whole=_phrases("please", "thank you", "thanks", "bye", "goodbye", "yes", "no", "nope", "yeah", "that's all"),
     ),

@@ -25,6 +25,8 @@ from pipeline.hearing.completeness import is_whole
         ("en", "where are you, um"),
         ("en", "hold on a second, let me see"),
         ("en", "I live in the"),
+        ("en", "well the thing is that"),
+        ("en", "your colleague said that"),
         ("en", "it's"),
         ("en", "well..."),
         ("en", "five five five, one two"),
