@@ -71,8 +71,8 @@ class EchoGuard:
 
     def sent(self, frame: Frame | None) -> None:
         """20 ms that leave for the phone; None for silence."""
-        self._level.sent(frame)
         if frame is None and self._silent_frames > DELAYS:
+            self._level.sent(0.0)
             return
         before, sent = self._steps, self._sent
         if frame is None or not len(frame):
@@ -84,7 +84,9 @@ class EchoGuard:
         sent[STEPS:] = sent[:-STEPS].copy()  # what ended so long ago has only grown older
         steps_back = newest + before
         sent[:STEPS] = [sum(steps_back[step : step + STEPS]) for step in range(STEPS)]
-        self._silent_frames = 0 if sum(newest) > AUDIBLE else self._silent_frames + 1
+        power = sum(newest)
+        self._level.sent(power)
+        self._silent_frames = 0 if power > AUDIBLE else self._silent_frames + 1
 
     def suspects(self, power: float) -> bool:
         """Is such a frame no louder than our voice may come back on this line, with any delay?"""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-import numpy as np
-
-from pipeline.ports import FRAME_MS, Frame
+from pipeline.ports import FRAME_MS
 
 MEMORY_FRAMES = 400 // FRAME_MS  # an echo comes back within that
 SETTLING_FRAMES = 300 // FRAME_MS  # of each speech of ours: its echo may not be back yet
@@ -31,12 +29,9 @@ class EchoLevel:
         self._speaking_frames = 0
         self._window: list[float] = []
 
-    def sent(self, frame: Frame | None) -> None:
-        """20 ms that leave for the phone; None for silence."""
-        rms = 0.0
-        if frame is not None:
-            samples = frame.astype(np.float32)
-            rms = float(np.sqrt(samples @ samples / max(len(samples), 1)))
+    def sent(self, power: float) -> None:
+        """Power (mean square) of 20 ms that leave for the phone; 0.0 for silence."""
+        rms = power**0.5
         oldest = self._sent[0]
         self._sent.append(rms)
         if rms >= self._loudest:
@@ -50,7 +45,7 @@ class EchoLevel:
         loudest = self._loudest
         if loudest < AUDIBLE_RMS:
             return False
-        ratio = float(power) ** 0.5 / loudest
+        ratio = power**0.5 / loudest
         if self._speaking_frames > SETTLING_FRAMES:
             self._measure(ratio)
         coupling = AT_FIRST if self.coupling is None else self.coupling * MARGIN
