@@ -8,6 +8,7 @@ TESTS_AT_ONCE ?= 3
 VENV  := .venv
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
+EXTRAS := $(VENV)/.extras
 UV    := $(shell command -v uv 2>/dev/null)
 
 export PIP_NO_CACHE_DIR := 1
@@ -41,7 +42,7 @@ test: check  ## all checks, then all tests
 	$(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist worksteal -m "not alone" $(ARGS) || test $$? -eq 5
 	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? -eq 5
 
-check: $(READY)  ## style, types and import contracts
+check: $(EXTRAS)  ## style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -71,6 +72,12 @@ lock: $(READY)  ## pin the newest versions that pyproject.toml allows
 	  $(VENV)/lock/bin/python -m pip freeze --exclude-editable \
 	  | sed "s/^\(uvloop==.*\)$$/\1; sys_platform != 'win32'/" ) > $(TMPDIR)/requirements.lock
 	mv $(TMPDIR)/requirements.lock requirements.lock
+	$(VENV)/lock/bin/python -m pip install --quiet --requirement requirements.lock --editable '.[dev,all,peers]'
+	( head -n 1 requirements-extras.lock; \
+	  $(VENV)/lock/bin/python -m pip freeze --exclude-editable \
+	  | grep --invert-match --line-regexp --fixed-strings --file requirements.lock \
+	  | grep --invert-match '^uvloop==' ) > $(TMPDIR)/requirements-extras.lock
+	mv $(TMPDIR)/requirements-extras.lock requirements-extras.lock
 	rm -rf $(VENV)/lock
 
 clean:  ## remove everything that make created
@@ -92,3 +99,8 @@ $(READY): pyproject.toml requirements.lock
 	@$(INSTALL) --requirement requirements.lock
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@printf '%s\n' "$(CURDIR)" > $@
+
+# What the tests of optional providers need beside it; who only makes calls need not wait for it.
+$(EXTRAS): $(READY) requirements-extras.lock
+	@$(INSTALL) --requirement requirements-extras.lock
+	@touch $@
