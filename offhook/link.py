@@ -43,7 +43,10 @@ class Configure(Message):
 
 
 class StartCall(Message):
-    """Prepare a call. Its RTP and RTCP sockets come along; answer with CallReady or CallRefused."""
+    """Prepare a call. Its RTP and RTCP sockets and its vitals come along; answer with CallReady or CallRefused.
+
+    resumes: it has been answered, and a worker that had it is gone: let packets flow at once, then talk on. confirmed:
+    and the ACK has come. takeovers: how many workers it has outlived."""
 
     kind: Literal["StartCall"] = "StartCall"
     call_id: str
@@ -58,6 +61,9 @@ class StartCall(Message):
     folder: str = ""  # the call's, for messages that callers leave; "": there is none
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"  # how digits go out on this call's trunk
     state: dict[str, Any] | None = None  # the last checkpoint, when the call goes on after a crash
+    resumes: bool = False
+    confirmed: bool = False
+    takeovers: int = 0
 
 
 class CallAnswered(Message):

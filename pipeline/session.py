@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from pipeline import canned
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History
 from pipeline.agent.task import TaskFailed
@@ -85,7 +86,9 @@ class Session:
         announcement: str = "",
         on_failure: str = "",
         call_id: str = "",
+        resumed: bool = False,
     ) -> None:
+        self._resumed = resumed
         self.history = history or History()
         self.userdata = userdata
         self._call_id = call_id or uuid4().hex
@@ -239,6 +242,9 @@ class Session:
 
     async def _begin(self) -> None:
         self._show_state("listening")
+        if self._resumed:
+            self.say(canned.lines(self.agent.voice.language).apology)
+            return
         await self._waiting.announce()
         try:
             await self._succession.enter(self.agent, "")

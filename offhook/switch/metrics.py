@@ -63,6 +63,13 @@ class Metrics:
         self.worker_restarts = Gauge(
             "offhook_worker_restarts", "Workers that died and were replaced", registry=r
         )
+        self.takeovers = Counter("offhook_takeovers", "Calls that outlived their worker", registry=r)
+        self.wedged = Counter("offhook_workers_wedged", "Workers killed because they stood still", registry=r)
+        self.stand_ins = Counter(
+            "offhook_silence_sent",
+            "Packets the switch sent in place of a worker that stood still",
+            registry=r,
+        )
         self.worker_calls = Gauge("offhook_worker_calls", "Calls per worker", ["worker"], registry=r)
         self.worker_late = Gauge(
             "offhook_worker_late_p99_ms",

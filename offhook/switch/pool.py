@@ -33,12 +33,14 @@ class Worker:
     """One call worker, as the switch sees it."""
 
     number: int
+    spare: bool = False  # warm, and without calls until another one is lost
     process: asyncio.subprocess.Process | None = None
     link: Link | None = None
     ready: bool = False
     calls: set[str] = field(default_factory=set)
     load: Load | None = None
     started: float = 0.0
+    lost: bool = False  # this life of it is over
 
     @property
     def pid(self) -> int:
@@ -53,8 +55,8 @@ class Worker:
 class Pool:
     """All workers of a switch.
 
-    on_message(worker, message) gets what concerns a call; on_lost(worker) is called when one is gone, with its
-    calls still listed.
+    on_message(worker, message) gets what concerns a call; on_lost(worker) is called as soon as one is gone, with its
+    calls still listed: a spare, which is started and warm, has taken its place by then.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class Pool:
         configure: Configure,
         on_message: Callable[[Worker, Message], None],
         on_lost: Callable[[Worker], None],
+        spares: int = 1,
     ) -> None:
-        self.workers = [Worker(number) for number in range(count)]
+        self.workers = [Worker(number, spare=number >= count) for number in range(count + spares)]
         self.restarts = 0
         self._configure = configure
         self._on_message, self._on_lost = on_message, on_lost
@@ -79,6 +82,11 @@ class Pool:
             for worker in self.workers:
                 tasks.create_task(self._keep(worker), name=f"worker {worker.number}")
 
+    @property
+    def size(self) -> int:
+        """How many workers take calls."""
+        return sum(not worker.spare for worker in self.workers)
+
     async def wait_ready(self) -> None:
         """Until at least one worker takes calls. Raises OffhookError if they cannot play the dial plan."""
         await asyncio.shield(self._first_ready)
@@ -88,7 +96,13 @@ class Pool:
         ready = [worker for worker in self.workers if worker.ready]
         if not ready:
             raise Overloaded("no call worker is ready; they are being started. Try again in a second.")
-        return min(ready, key=lambda worker: len(worker.calls))
+        return min(ready, key=lambda worker: (worker.spare, len(worker.calls)))
+
+    def kill(self, worker: Worker) -> None:
+        """It does not do its work: end it now. Its calls are lost to it, on_lost says so."""
+        if worker.process is not None and worker.process.returncode is None:
+            worker.process.kill()
+        self._lost(worker)
 
     async def stop(self) -> None:
         """Ask all to leave, then see that they do."""
@@ -118,14 +132,16 @@ class Pool:
             lived = self._loop.time() - worker.started
             pause = FIRST_PAUSE_S if lived > STABLE_AFTER_S else min(pause * 2, LONGEST_PAUSE_S)
             self.restarts += 1
-            log.error("worker_lost", number=worker.number, calls=len(worker.calls), restart_in_s=pause)
-            self._on_lost(worker)
+            self._lost(worker)
+            log.error("worker_restarts", number=worker.number, restart_in_s=pause)
             await asyncio.sleep(pause)
 
     async def _live(self, worker: Worker) -> None:
         """One life of a worker process."""
         ours, theirs = socket.socketpair()
-        worker.started, worker.calls, worker.load = self._loop.time(), set(), None
+        worker.started, worker.calls, worker.load, worker.lost = self._loop.time(), set(), None, False
+        if worker.spare:  # who takes calls is started first
+            await asyncio.wait([self._first_ready])
         command = (sys.executable, "-m", "offhook.worker", "--link-fd", str(theirs.fileno()))
         try:
             worker.process = await asyncio.create_subprocess_exec(
@@ -140,15 +156,33 @@ class Pool:
         finally:
             theirs.close()
         worker.link = Link(
-            ours, TO_SWITCH, lambda message, _: self._received(worker, message), self._link_closed
+            ours,
+            TO_SWITCH,
+            lambda message, _: self._received(worker, message),
+            lambda error: self._link_closed(worker, error),
         )
         worker.send(self._configure)
         try:
             await worker.process.wait()
         finally:
             worker.ready = False
+            if worker.link is not None:
+                worker.link.close()
+                worker.link = None
+
+    def _lost(self, worker: Worker) -> None:
+        """Once for each life: put a spare in its place, and have its calls taken over."""
+        if worker.lost or self._stopping:
+            return
+        worker.lost, worker.ready = True, False
+        if worker.link is not None:
             worker.link.close()
             worker.link = None
+        spare = next((other for other in self.workers if other.spare and other.ready), None)
+        if spare is not None and not worker.spare:
+            spare.spare, worker.spare = False, True
+        log.error("worker_lost", number=worker.number, calls=len(worker.calls))
+        self._on_lost(worker)
 
     def _received(self, worker: Worker, message: Message) -> None:
         match message:
@@ -169,9 +203,13 @@ class Pool:
         if not self._first_ready.done():
             self._first_ready.set_exception(OffhookError(reason))
 
-    def _link_closed(self, error: Exception | None) -> None:
-        if error is not None and not self._stopping:
-            log.error("worker_link_broken", error=str(error))
+    def _link_closed(self, worker: Worker, error: Exception | None) -> None:
+        """The end of a process is seen here first. A worker without a link is of no use."""
+        if self._stopping:
+            return
+        if error is not None:
+            log.error("worker_link_broken", number=worker.number, error=str(error))
+        self.kill(worker)
 
     async def _ping(self) -> None:
         while True:

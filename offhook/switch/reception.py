@@ -6,12 +6,9 @@ business, the conversation is the worker's: this page owns the order of things."
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -38,14 +35,15 @@ from offhook.link import (
     Message,
     PressKey,
     SendDigits,
-    StartCall,
     Transfer,
     TransferDone,
 )
 from offhook.settings import Settings
+from offhook.switch.active import ActiveCall
 from offhook.switch.consulting import Consulting
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool, Worker
+from offhook.switch.recovery import Recovery
 from offhook.switch.referrals import detour
 from offhook.switch.trunks import way_out
 from telephony.call.call import Call
@@ -56,6 +54,7 @@ from telephony.call.referred import Detour
 from telephony.dialplan.model import Route
 from telephony.dialplan.store import PlanStore
 from telephony.errors import NoSuchNumber, OutOfOrder, Overloaded, SentElsewhere, TelephonyError
+from telephony.media.vitals import Vitals
 from telephony.phone import Rejection
 from telephony.sip.headers import ReferTo
 from telephony.sip.message import Request
@@ -66,50 +65,6 @@ log = structlog.get_logger()
 
 READY_TIMEOUT_S = 6.0
 FINISH_TIMEOUT_S = 5.0
-
-
-@dataclass(slots=True, eq=False)
-class ActiveCall:
-    """One call on this machine. checkpoint: where the conversation stands, for another worker."""
-
-    call: Call
-    route: Route
-    worker: Worker
-    bundle: Bundle
-    invited: float  # loop time
-    ready: asyncio.Future[CallReady | CallRefused]
-    finished: asyncio.Future[dict[str, Any]]
-    answered: float = 0.0
-    end_reason: str = ""
-    checkpoint: dict[str, Any] | None = None
-    transferred_to: str = ""
-    messages: list[dict[str, Any]] = field(default_factory=list)  # that the caller left
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    @property
-    def id(self) -> str:
-        return self.call.id
-
-    def tell(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Say it to the worker that has this call."""
-        self.worker.send(message, fds)
-
-    def journal(self, event: dict[str, Any]) -> None:
-        """One more line of its record. An event without `at` happens now."""
-        self.bundle.append(event, event.get("at", self.ready.get_loop().time()), _wall())
-
-    def outcome(self) -> dict[str, Any]:
-        """What else came of it, for the record."""
-        known = {"transferred_to": self.transferred_to, "messages": self.messages}
-        return {name: value for name, value in known.items() if value}
-
-    def transferred(self, target: str) -> None:
-        """The caller talks to somebody else now."""
-        self.end_reason, self.transferred_to = "transferred", target
-
-    def consultation_wav(self, number: int) -> Path | None:
-        """Where a consultation is recorded; nobody has announced it to whoever is asked."""
-        return self.bundle.path / f"consultation-{number}.wav" if self.route.recording == "on" else None
 
 
 class Reception:
@@ -127,6 +82,7 @@ class Reception:
         self.consulting: Consulting | None = None
         self.live: Callable[[], Sequence[Call]] = lambda: [active.call for active in self.calls.values()]
         self._trunks = {trunk.name: trunk for trunk in settings.trunks}
+        self.recovery = Recovery(self.calls, lambda: self.pool, metrics)
 
     # ------------------------------------------------------------ a call's life
 
@@ -211,8 +167,12 @@ class Reception:
         }
         bundle = Bundle.create(self._settings.calls_dir, call.id, _wall(), facts)
         futures = self._loop.create_future(), self._loop.create_future()
+        try:
+            vitals = Vitals.create()
+        except OSError as error:
+            raise Overloaded(f"no memory for another call: {error}") from error
         worker.calls.add(call.id)
-        return ActiveCall(call, route, worker, bundle, invited, *futures)
+        return ActiveCall(call, route, worker, bundle, invited, *futures, vitals)
 
     async def _serve(self, active: ActiveCall) -> None:
         call = active.call
@@ -237,28 +197,8 @@ class Reception:
         await ended
 
     def _start(self, active: ActiveCall) -> None:
-        call = active.call
-        pair = call.rtp
-        if pair is None:
-            raise Overloaded("the call has no RTP sockets")
-        start = StartCall(
-            call_id=active.id,
-            route=active.route.dump(),
-            media=call.plan.dump() if call.plan is not None else None,
-            rate_hz=call.plan.rate_hz if call.plan is not None else 8000,
-            stream={
-                "ssrc": secrets.randbits(32),
-                "seq": secrets.randbits(15),
-                "timestamp": secrets.randbits(32),
-            },
-            caller=call.parties.caller.shown,
-            called=call.parties.called,
-            parties=call.parties.facts(),
-            recording=None if active.route.recording == "off" else str(active.bundle.audio_path),
-            folder=str(active.bundle.path),
-            dtmf=trunk.dtmf if (trunk := self._trunks.get(call.sender.trunk)) else "auto",
-        )
-        active.worker.send(start, [pair.rtp.fileno(), pair.rtcp.fileno()])
+        trunk = self._trunks.get(active.call.sender.trunk)
+        active.begin(trunk.dtmf if trunk else "auto")
 
     def _answer(self, active: ActiveCall, verdict: CallReady | CallRefused) -> None:
         if isinstance(verdict, CallRefused):
@@ -284,6 +224,7 @@ class Reception:
         if self.consulting is not None:
             self.consulting.drop(active.id)
         reason = active.end_reason or f"{ended.by}_hung_up"
+        active.leaving = True
         active.tell(EndCall(call_id=active.id, reason=reason))
         try:
             async with asyncio.timeout(FINISH_TIMEOUT_S):
@@ -312,6 +253,7 @@ class Reception:
             }
         )
         active.worker.calls.discard(active.id)
+        active.vitals.close()
         del self.calls[active.id]
         self._metrics.calls.set(len(self.calls))
         self._metrics.ended.labels(reason).inc()
@@ -348,6 +290,7 @@ class Reception:
     def _signalled(self, active: ActiveCall, event: PhoneEvent) -> None:
         match event:
             case Confirmed():
+                active.confirmed = True
                 active.tell(CallConfirmed(call_id=active.id))
             case NewPlan():
                 active.tell(MediaChanged(call_id=active.id, media=event.plan.dump()))
@@ -445,14 +388,8 @@ class Reception:
         return places | {active.route.on_failure} - {""}
 
     def worker_lost(self, worker: Worker) -> None:
-        """A worker died. Its calls end with a reason; taking them over starts from their checkpoints."""
-        for active in [active for active in self.calls.values() if active.worker is worker]:
-            active.end_reason = "worker_lost"
-            if not active.finished.done():
-                active.finished.set_result({})
-            if not active.ready.done():
-                active.ready.set_result(CallRefused(call_id=active.id, code=503, reason="the worker died"))
-            active.call.hang_up("worker lost")
+        """A worker is gone; its calls are not."""
+        self.recovery.lost(worker)
 
     def hang_up_all(self, reason: str) -> None:
         """The server stops."""

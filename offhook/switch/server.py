@@ -72,6 +72,7 @@ class Switch:
             running = [tasks.create_task(helper.run(), name=helper.name) for helper in helpers]
             pool = self._pool(str(models))
             running.append(tasks.create_task(pool.run(), name="workers"))
+            running.append(tasks.create_task(self._reception.recovery.watch(), name="watch the workers"))
             rtp = settings.rtp
             ports = [
                 PortPool(
@@ -122,7 +123,7 @@ class Switch:
                 gc.freeze()
                 self._phone = phone
                 host, port = phone.address
-                self._on_ready(Ready(host, port, phone.tls_port, http_port, len(pool.workers)))
+                self._on_ready(Ready(host, port, phone.tls_port, http_port, pool.size))
                 async with self._trunks.open(phone):
                     answering = asyncio.create_task(self._answer(phone), name="answer the phone")
                     await self._stopping.wait()

@@ -22,6 +22,7 @@ from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers, ProviderSettings
 from pipeline.agent.agent import Agent
+from pipeline.agent.history import History
 from pipeline.agent.mcp import McpServer
 from pipeline.agent.tasks.collect import collect_tool
 from pipeline.agent.tools import FunctionTool, function_tool
@@ -117,11 +118,12 @@ class Casting:
     ) -> Session:
         """The conversation of one call. Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
-        agent = self.agent(route.agents, route.agent, emit)
+        state = start.state or {}
+        agent = self.agent(route.agents, str(state.get("agent", route.agent)), emit)
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
-        persona = route.agents[route.agent]
+        persona = route.agents[agent.name]
         options = TurnHandling.model_validate(persona.turn_handling)
-        announces = route.recording == "announce" and start.state is None
+        announces = route.recording == "announce" and not start.resumes
         announcement = route.announcement if announces else ""
         return Session(
             agent,
@@ -131,7 +133,9 @@ class Casting:
             emit=emit,
             save=save,
             options=options,
-            userdata={},
+            userdata=state.get("userdata", {}),
+            history=History.load(state["history"]) if "history" in state else None,
+            resumed=start.confirmed,
             announcement=announcement,
             on_failure=route.on_failure,
             call_id=start.call_id,

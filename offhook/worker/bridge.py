@@ -31,7 +31,7 @@ from offhook.link import (
 from offhook.worker.agents import Casting
 from offhook.worker.consulting import Consulting, Line, joint
 from pipeline.errors import PipelineError
-from pipeline.events import Event, ToneHeard, dump
+from pipeline.events import CallerStartedSpeaking, Event, ToneHeard, UserTurnCommitted, dump
 from pipeline.ports import Consultation, Frame, TransferResult
 from pipeline.session import Session
 from telephony import dialstring
@@ -46,11 +46,13 @@ from telephony.media.progress import tone
 from telephony.media.recorder import Recorder
 from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
+from telephony.media.vitals import Vitals
 from telephony.sdp.plan import MediaPlan
 
 log = structlog.get_logger()
 
 PREPARE_TIMEOUT_S = 5.0
+ROLL_BACK_TICKS = 25  # a turn is noticed up to half a second after its first sound
 BUSY_S = 5.0  # then nobody is there any more: gateways to analogue lines know no other goodbye
 
 
@@ -73,9 +75,11 @@ class Bridge:
         self.call_id = start.call_id
         self._start, self._clock, self._casting = start, clock, casting
         self._send, self._over = send, over
-        self._rtp, self._rtcp = (socket.socket(fileno=fd) for fd in fds)
-        self._out = Playout(start.rate_hz)
-        self._recorder = Recorder(Path(start.recording), start.rate_hz) if start.recording else None
+        self._rtp, self._rtcp = (socket.socket(fileno=fd) for fd in fds[:2])
+        self._vitals = Vitals(fds[2])
+        self._left = self._vitals.read()  # how a worker before us has left it
+        self._out = Playout(start.rate_hz, self._left.spoken if self._left is not None else 0)
+        self._recorder = self._open_recorder()
         self._stream: Stream | None = None
         self._session: Session | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,24 +88,29 @@ class Bridge:
         self._asked_to_hold = False  # the far side agreed to wait
         self._route = Route.load(start.route)
         self._media = start.media  # the newest plan that was agreed on
-        self._early = self._route.before_answer != "ringing" and start.state is None
-        if self._recorder is not None and self._route.recording == "announce" and start.state is None:
+        self._early = self._route.before_answer != "ringing" and not start.resumes
+        if self._recorder is not None and self._route.recording == "announce" and not start.resumes:
             self._recorder.pause()
         self._loop = asyncio.get_running_loop()
-        self._answered = self._talking = self._fax = False
+        self._answered, self._talking, self._fax = start.resumes, False, False
+        self._turn: tuple[float, int] = (0.0, 0)  # since when, and tick, the caller has had no answer
         self._ending: asyncio.Task[None] | None = None
         self.consulting = Consulting(start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join)
         self._message: Recorder | None = None  # that the caller leaves now
         self._messages = 0
+        self._preparing: asyncio.Task[None] | None = None
         self._side: Side | None = None  # while the caller talks to somebody else
 
     # ------------------------------------------------------------ what the switch says
 
     def prepare(self) -> None:
-        """Get the agent ready; CallReady or CallRefused follows. Who rings may be given early media meanwhile."""
-        if self._early and self._media is not None:
+        """Get the agent ready; CallReady or CallRefused follows. Who rings may be given early media meanwhile; who was
+        talking to another worker gets packets at once, and an agent as soon as it is there."""
+        if (self._early or self._answered) and self._media is not None:
             self.media_changed(self._media)
-        self._spawn(self._prepare(), "prepare")
+        self._preparing = self._spawn(self._prepare(), "prepare")
+        if self._start.confirmed:
+            self.confirmed()
 
     def answered(self) -> None:
         """The 200 left: packets flow from now on, silence included."""
@@ -153,6 +162,7 @@ class Bridge:
             on_digit=self._key_pressed,
             on_tone=self._tone_heard,
             recorder=self._recorder if self._answered else None,
+            vitals=self._vitals,
         )
         if not self._answered and self._route.before_answer == "ringback":
             stream.play_background(tone("ringback", self._start.rate_hz, self._route.tones))
@@ -297,7 +307,12 @@ class Bridge:
     def _speak(self, now: float) -> Frame | None:
         if self._side is not None:
             return self._side.mouth(now)
-        return self._session.speak(now) if self._session is not None and self._answered else None
+        if self._session is None or not self._answered:
+            return None
+        frame = self._session.speak(now)
+        if frame is not None:
+            self._vitals.spoke(self._out.played, *self._turn)
+        return frame
 
     def _key_pressed(self, digit: str, now: float) -> None:
         if self._side is not None:
@@ -356,6 +371,8 @@ class Bridge:
         self._send(CallRefused(call_id=self.call_id, code=503, reason=reason))
 
     async def _talk(self) -> None:
+        if self._preparing is not None:
+            await asyncio.wait([self._preparing])
         session = self._session
         if session is None or self._ending is not None:
             return
@@ -384,16 +401,42 @@ class Bridge:
         self.end_message()
         self._rtp.close()
         self._rtcp.close()
+        self._vitals.close()
         self._send(CallFinished(call_id=self.call_id, media=media))
         self._over(self)
 
-    def _spawn(self, work: Any, name: str) -> None:
-        task = self._loop.create_task(work, name=f"{name} {self.call_id}")
+    def _spawn(self, work: Any, name: str) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._loop.create_task(work, name=f"{name} {self.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _open_recorder(self) -> Recorder | None:
+        """The call's recording, from where the worker before us has brought it."""
+        path, rate_hz, left = self._start.recording, self._start.rate_hz, self._left
+        if not path:
+            return None
+        waiting = self._vitals.waiting_sound(rate_hz)
+        if left is None or left.recorded is None:
+            return Recorder(Path(path), rate_hz, memory=waiting)
+        recorder = Recorder.resume(path, rate_hz, left.recorded, waiting, left.waiting)
+        if left.paused:
+            recorder.pause()
+        return recorder
 
     def _emit(self, event: Event) -> None:
+        if isinstance(event, CallerStartedSpeaking | UserTurnCommitted):
+            self._mark_turn(event)
         self._send(CallEvent(call_id=self.call_id, event=dump(event)))
+
+    def _mark_turn(self, event: CallerStartedSpeaking | UserTurnCommitted) -> None:
+        """From when on a recogniser that starts anew must be given what the caller said."""
+        past = self._stream.past if self._stream is not None else None
+        if isinstance(event, UserTurnCommitted) or past is None:
+            self._turn = (0.0, 0)
+        elif not self._turn[0]:
+            self._turn = (event.at, max(0, past.ticks - ROLL_BACK_TICKS))
+        self._vitals.spoke(self._out.played, *self._turn)
 
     def _save(self, state: dict[str, Any]) -> None:
         self._send(Checkpoint(call_id=self.call_id, state=state))

@@ -162,7 +162,7 @@ class Worker:
         self._report_load()
 
     def _start_call(self, message: StartCall, fds: list[int]) -> None:
-        if self._casting is None or len(fds) != 2:
+        if self._casting is None or len(fds) != 3:
             close_fds(fds)
             self._link.send(CallFinished(call_id=message.call_id, media={}))
             return

@@ -6,6 +6,7 @@ call a packet. Bytes in, bytes out: no socket, no clock.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 
 from pylibsrtp import Error, Policy, Session
@@ -23,6 +24,9 @@ PROFILES: Final = {
 # What follows the key's name (MKI) at the end of an RTP and of an RTCP packet: the tag, and nothing for GCM, whose
 # tag stands before it (RFC 3711 §3.1, §3.4; RFC 7714 §8.2, §9.2). 32-bit tags are for RTP only (RFC 4568 §6.2.2).
 _AFTER_MKI: Final = {"AES_CM_128_HMAC_SHA1_80": (10, 10), "AES_CM_128_HMAC_SHA1_32": (4, 10)}
+_RTP = Struct("!BBHII")
+_RTCP = Struct("!BBHI")
+_STEP = 0x7000  # sequence numbers: further ahead libsrtp would take it for a step back
 _REPLAY = "replay"  # how libsrtp's words begin for a packet that was here already
 
 
@@ -50,6 +54,19 @@ class Guard:
         if _theirs(srtp) != _theirs(before):
             self._before, self._in = self._in, _Incoming(srtp)
         self._srtp = srtp
+
+    def go_on(self, ours: tuple[int, int], theirs: tuple[int, int] | None, reports: int) -> None:
+        """Take up where the guard of a worker that died has left off.
+
+        ours, theirs: SSRC and the index of the next packet of ours and of the newest of theirs (RFC 3711 §3.3.1: wraps
+        × 65536 + sequence number). reports: SRTCP packets that were sent. libsrtp cannot be told any of this, but it
+        learns it as from packets: it is walked there by packets that we make ourselves, for we have both keys."""
+        walk(self._out, *ours)
+        for _ in range(reports):
+            self._out.protect_rtcp(_report(ours[0]))
+        if theirs is not None:
+            ssrc, newest = theirs
+            self._in.walk(ssrc, newest + 1)
 
     def protect(self, packet: bytes, *, rtcp: bool = False) -> bytes:
         """One packet, encrypted and signed. Raises MediaError if it cannot be."""
@@ -87,8 +104,15 @@ class _Incoming:
 
     def __init__(self, srtp: Srtp) -> None:
         self._session = _session(srtp.suite, srtp.receive_key, Policy.SSRC_ANY_INBOUND)
+        self._srtp = srtp
         self._mki_bytes = srtp.receive_mki_bytes
         self._after_mki = _AFTER_MKI.get(srtp.suite, (0, 0))
+
+    def walk(self, ssrc: int, index: int) -> None:
+        """Believe to have heard them up to this index."""
+        sender = _session(self._srtp.suite, self._srtp.receive_key, Policy.SSRC_ANY_OUTBOUND)
+        for packet in walk(sender, ssrc, index):
+            self._session.unprotect(packet)
 
     def open(self, packet: bytes, rtcp: bool) -> bytes:
         """Raises Error or ValueError."""
@@ -96,6 +120,20 @@ class _Incoming:
             after = len(packet) - self._after_mki[rtcp]
             packet = packet[: max(0, after - self._mki_bytes)] + packet[max(0, after) :]
         return self._session.unprotect_rtcp(packet) if rtcp else self._session.unprotect(packet)
+
+
+def walk(session: Session, ssrc: int, index: int) -> list[bytes]:
+    """Let a sending session believe it has sent everything below this index; returns the packets it made."""
+    steps = range(0, index, _STEP)
+    return [session.protect(_packet(ssrc, at & 0xFFFF)) for at in (*steps, index - 1) if at >= 0]
+
+
+def _packet(ssrc: int, sequence: int) -> bytes:
+    return _RTP.pack(0x80, 0, sequence, 0, ssrc)
+
+
+def _report(ssrc: int) -> bytes:
+    return _RTCP.pack(0x80, 201, 1, ssrc)  # an empty receiver report (RFC 3550 §6.4.2)
 
 
 def renewed(guard: Guard | None, srtp: Srtp | None) -> Guard | None:

@@ -27,8 +27,13 @@ class Latch:
         self.left: Source | None = None  # where they said they no longer are; stragglers may still come
         self.target = self._signalled = _canonical(signalled)
         self.moves = 0
+        self._known: Address | None = None  # where another process heard them
         self._candidate: Source | None = None
         self._ssrc = self._sequence = self._good = 0
+
+    def go_on(self, source: Address | None, target: Address) -> None:
+        """From where another latch of this call stopped. source: whom it heard, target: where it sent."""
+        self._known, self.target = source, target
 
     def retarget(self, signalled: Address) -> None:
         """A new description. The same address again keeps what was learned (session refreshes repeat it)."""
@@ -44,7 +49,7 @@ class Latch:
         heard_at: loop time of the last packet from the present source."""
         if source == self.source:
             return True
-        if self.source is None and source[:2] == self._signalled:
+        if self.source is None and source[:2] in (self._signalled, self._known):
             self.follow(source)
             return True
         follows = 0 < ((sequence - self._sequence) & 0xFFFF) < _FURTHEST

@@ -25,13 +25,14 @@ REMEMBERED_S: Final = 3  # how far back speech can be resumed
 class Playout:
     """One call's speech queue."""
 
-    def __init__(self, rate_hz: int) -> None:
+    def __init__(self, rate_hz: int, played: int = 0) -> None:
+        """played: what another process has let go before."""
         self._rate_hz = rate_hz
         self._frame = rate_hz * FRAME_MS // 1000
         self._waiting: deque[Frame] = deque()
         self._offset = 0  # samples of the first chunk that have left
         self._queued = 0
-        self._played = 0
+        self._played = played
         self._gain = 1.0
         self._wanted_gain = 1.0
         self._paused = False

@@ -23,6 +23,7 @@ from telephony.media.report import SourceStats
 from telephony.media.signals import ToneKind
 from telephony.media.tones import DigitListener
 from telephony.media.tones_heard import TonesHeard
+from telephony.media.vitals import KeyHeard, Left
 from telephony.sdp.plan import MediaPlan
 
 COMFORT_NOISE: Final = (13, 19)  # RFC 3389; 19 is what older gear says
@@ -53,6 +54,7 @@ class Receiver:
         self.malformed = self.comfort_noise = self.unknown_type = self.empty = 0
         self.foreign = self.sources = self.digits = self.held_packets = self.left_out = 0
         self.tones = 0
+        self.events = 0  # packets of telephone-events
         self._mute_tones = mute_tones
         self.losses = LossPattern()
         self._on_digit, self._on_tone = on_digit, on_tone
@@ -80,6 +82,27 @@ class Receiver:
     def delay_ms(self) -> float:
         """Mean of what is waiting when a frame is played, that frame included."""
         return 1000 * self._delay_s / self._delay_ticks if self._delay_ticks else 0.0
+
+    @property
+    def theirs(self) -> tuple[int, int] | None:
+        """SSRC and highest extended sequence number of whom we hear."""
+        return None if self.ssrc is None else (self.ssrc, self.stats.highest)
+
+    @property
+    def key_heard(self) -> KeyHeard:
+        """The telephone-event that came last."""
+        return self._keys.key
+
+    def go_on(self, left: Left) -> None:
+        """From where another receiver of this call stopped."""
+        self.latch.go_on(left.source, left.target)
+        if left.theirs is not None:
+            self.ssrc, highest = left.theirs
+            self.stats.go_on(highest)
+            self.sources = 1
+            self.last_heard = left.at
+        self._keys.go_on(left.key)
+        self._events_come = left.key.code >= 0
 
     def update(self, plan: MediaPlan) -> None:
         """A new description was agreed on. The call keeps its PCM rate, whatever the codec."""
@@ -206,6 +229,7 @@ class Receiver:
             self.malformed += 1
             return
         self._events_come = True
+        self.events += 1
         if digit is not None:
             self.key(digit, "event", now)
 

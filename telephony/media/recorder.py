@@ -34,16 +34,25 @@ class Recorder:
     """Writes one call to one file. A full disk ends the recording, not the call: then `error` says why."""
 
     def __init__(
-        self, path: str | Path, rate_hz: int, *, goes_on: bool = False, at_sample: int | None = None
+        self,
+        path: str | Path,
+        rate_hz: int,
+        *,
+        goes_on: bool = False,
+        at_sample: int | None = None,
+        memory: memoryview | None = None,
+        waiting: int = 0,
     ) -> None:
         """path: a new file, or one that is overwritten. Raises OSError if it cannot be created.
 
-        goes_on, at_sample: `resume` says it better."""
+        goes_on, at_sample, waiting: `resume` says it better. memory: where sound waits until it is written, a second
+        of it; that of another process can be gone on with."""
         self.path = Path(path)
         self.rate_hz = rate_hz
         self.error: str | None = None
         self._size = rate_hz * FRAME_MS // 1000
-        self._pending = np.zeros((FRAMES_A_WRITE * self._size, 2), np.dtype("<i2"))
+        sound = bytearray(FRAMES_A_WRITE * self._size * _PAIR_BYTES) if memory is None else memory
+        self._pending = np.frombuffer(sound, np.dtype("<i2")).reshape(-1, 2)
         self._filled = 0  # sample pairs in pending
         self._written_bytes = 0
         self._paused = False
@@ -51,7 +60,7 @@ class Recorder:
         self._file: int | None = os.open(self.path, flags, 0o640)
         try:
             if goes_on:
-                self._continue(self._file, at_sample)
+                self._continue(self._file, at_sample, waiting)
         except BaseException:
             os.close(self._file)
             self._file = None
@@ -59,13 +68,27 @@ class Recorder:
         self._write()
 
     @classmethod
-    def resume(cls, path: str | Path, rate_hz: int, at_sample: int | None = None) -> Self:
+    def resume(
+        cls,
+        path: str | Path,
+        rate_hz: int,
+        at_sample: int | None = None,
+        memory: memoryview | None = None,
+        waiting: int = 0,
+    ) -> Self:
         """Go on with a recording whose writer is gone, killed in the middle of a write perhaps.
+
+        memory, waiting: so many samples behind at_sample were still in its memory.
 
         at_sample: where the next frame belongs, a sample per channel; what is missing up to there becomes silence,
         what lies behind is dropped. None: behind what is there. The header is made right at once. Raises
         MediaError if the file is something else or has another rate, OSError if it cannot be written."""
-        return cls(path, rate_hz, goes_on=True, at_sample=at_sample)
+        return cls(path, rate_hz, goes_on=True, at_sample=at_sample, memory=memory, waiting=waiting)
+
+    @property
+    def kept(self) -> tuple[int, int, bool]:
+        """Samples on disk, samples in memory, and whether it is paused: what a successor has to know."""
+        return self._written_bytes // _PAIR_BYTES, self._filled, self._paused
 
     @property
     def samples(self) -> int:
@@ -120,14 +143,18 @@ class Recorder:
     ) -> None:
         self.close()
 
-    def _continue(self, file: int, at_sample: int | None) -> None:
+    def _continue(self, file: int, at_sample: int | None, waiting: int) -> None:
         header, ours = os.pread(file, HEADER_BYTES, 0), _header(self.rate_hz, 0)
         lengths_apart = header[:4] + header[8:40] == ours[:4] + ours[8:40]
         if len(header) == HEADER_BYTES and not lengths_apart:
             fact = f"no stereo recording of 16 bits at {self.rate_hz} Hz"
             raise MediaError(f"{self.path}: {fact}. Move it away; the recording goes on in a new file.")
         whole = max(0, os.fstat(file).st_size - HEADER_BYTES) // _PAIR_BYTES
-        self._written_bytes = (whole if at_sample is None else at_sample) * _PAIR_BYTES
+        on_disk = whole if at_sample is None else at_sample
+        if waiting and whole >= on_disk + waiting:  # it was killed when that had been written already
+            on_disk, waiting = on_disk + waiting, 0
+        self._written_bytes, self._filled = on_disk * _PAIR_BYTES, waiting
+        self._pending[waiting:] = 0
         os.ftruncate(file, HEADER_BYTES + self._written_bytes)  # a longer file reads as silence there
 
     def _write(self) -> None:

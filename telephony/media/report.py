@@ -120,6 +120,10 @@ class SourceStats:
         self.highest = sequence - 1
         self._transit = None
 
+    def go_on(self, highest: int) -> None:
+        """Count on where another has counted. highest: extended; what is between it and the next packet is lost."""
+        self._base, self.highest = highest + 1, highest
+
     def packet(self, sequence: int) -> None:
         """One packet of the present source."""
         ahead = ((sequence - self.highest + 0x8000) & 0xFFFF) - 0x8000

@@ -90,6 +90,7 @@ class Control:
     def __init__(self, ssrc: int) -> None:
         self._ssrc = ssrc
         self._due: float | None = None
+        self.sent = 0  # reports, those of a worker before us included
         self._theirs = 0  # their last sender report,
         self._theirs_at = 0.0  # and when it came
         self.round_trip_s: float | None = None

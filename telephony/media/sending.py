@@ -8,7 +8,6 @@ carriers mute streams that do otherwise. Not the socket (stream.py, which drives
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -16,32 +15,15 @@ import numpy as np
 from telephony.errors import MediaError
 from telephony.media.codecs import FRAME_MS, Frame, open_codec
 from telephony.media.packet import HEADER_BYTES, write_header
+from telephony.media.sending_state import StreamState
 from telephony.media.tones import DigitSender, event_payload, tone_frame
+from telephony.media.vitals import Left
 from telephony.sdp.plan import MediaPlan
 
 Way: TypeAlias = Literal["auto", "rtp", "inband"]
 """How digits go out: as RFC 4733 events if those were agreed on and else as sound, only as events, only as sound."""
 
 _BIGGEST_BYTES: Final = 2048
-
-
-@dataclass(slots=True)
-class StreamState:
-    """How our stream goes on: what a worker that takes a call over needs to know. Plain, restorable.
-
-    seq and timestamp are those of the next packet; they are moved on before a packet is sent, so that a
-    number is never used twice."""
-
-    ssrc: int
-    seq: int
-    timestamp: int
-
-    @classmethod
-    def drawn(cls, randbits: Callable[[int], int]) -> StreamState:
-        """A new stream (RFC 3550 §5.1). randbits: bits wanted to a random number, like `secrets.randbits`.
-
-        seq begins in the lower half, so that it does not wrap soon (RFC 3711 §3.3.1)."""
-        return cls(randbits(32), randbits(15), randbits(32))
 
 
 class Sender:
@@ -73,6 +55,30 @@ class Sender:
     def dialling(self) -> bool:
         """Are digits being sent? Then speech waits."""
         return self._keys.busy
+
+    @property
+    def silence(self) -> tuple[int, int, bytes]:
+        """Payload type, units and payload of a packet of silence."""
+        return self._payload_type, self._ptime_units, self._comfort or self._codec.encode(self._silence)
+
+    @property
+    def keys(self) -> tuple[str, int, int]:
+        """Digits that wait, the tick within the first one, and the timestamp of its event."""
+        return *self._keys.left, self._event_timestamp
+
+    def go_on(self, left: Left) -> None:
+        """From where another sender of this call stopped."""
+        self.state.ssrc, self.state.wraps = left.state.ssrc, left.state.wraps
+        self.state.seq, self.state.timestamp = left.state.seq, left.state.timestamp
+        self.packets, self.payload_bytes = left.packets, left.octets
+        self._marker = False
+        self._event_timestamp = left.event_timestamp
+        self._keys.go_on(left.digits, left.digit_tick)
+
+    def stood_in(self, state: StreamState, packets: int, octets: int) -> None:
+        """Somebody has sent silence in our place meanwhile: its numbers are used up."""
+        self.state.seq, self.state.wraps, self.state.timestamp = state.seq, state.wraps, state.timestamp
+        self.packets, self.payload_bytes = packets, octets
 
     def update(self, plan: MediaPlan) -> None:
         """A new description was agreed on."""
@@ -155,6 +161,8 @@ class Sender:
         state, buffer, end = self.state, self._buffer, HEADER_BYTES + len(payload)
         sequence = state.seq
         state.seq = (sequence + 1) & 0xFFFF
+        if not state.seq:
+            state.wraps += 1
         write_header(
             buffer,
             payload_type=payload_type,

@@ -17,18 +17,22 @@ from telephony.media.codecs import Frame
 from telephony.media.crypto import Guard, renewed
 from telephony.media.latch import Address, Source
 from telephony.media.packet import Buffer, kind_of
+from telephony.media.past import CallerPast
 from telephony.media.quality import HeardQuality
 from telephony.media.receiving import OnDigit, OnTone, Receiver
 from telephony.media.recorder import Recorder
 from telephony.media.report import MediaReport
 from telephony.media.rtcp import Control, parse
-from telephony.media.sending import Sender, StreamState, Way
+from telephony.media.sending import Sender, Way
+from telephony.media.sending_state import StreamState
 from telephony.media.signals import ToneKind
+from telephony.media.vitals import Left, Vitals
 from telephony.sdp.plan import MediaPlan
 
 Ear: TypeAlias = Callable[[Frame, float], None]
 Mouth: TypeAlias = Callable[[float], Frame | None]
 
+TICK_S: Final = 0.02
 DATAGRAMS_A_TICK: Final = 128  # a flood may not hold up the other calls
 ERRORS_A_TICK: Final = 8
 _BIGGEST_BYTES: Final = 2048
@@ -59,11 +63,13 @@ class Stream:
         on_tone: OnTone | None = None,
         recorder: Recorder | None = None,
         mute_tones: bool = True,
+        vitals: Vitals | None = None,
     ) -> None:
         """rtp, rtcp: bound UDP sockets, made non-blocking here, closed by `close`. rtcp None: no reports.
 
         rate_hz: of ear and mouth for the whole call, whatever codec is agreed on later; None: the plan's.
-        mute_tones: neither ear nor recorder gets key presses and signals that come as sound."""
+        mute_tones: neither ear nor recorder gets key presses and signals that come as sound. vitals: kept up to date;
+        if another worker has driven this call before, the stream goes on where that one stopped."""
         self.state = state
         self.recorder = recorder
         self.last_sent_at: float | None = None  # loop time of the last packet
@@ -89,7 +95,19 @@ class Stream:
         self._back_at: float | None = None  # the last change of direction away from hold
         self._closed = False
         self._not_rtp = self._send_errors = self._receive_errors = self._skipped = 0
+        self._vitals = vitals
+        self._past = CallerPast(vitals.past_sound(self._rate_hz), self._rate_hz) if vitals else None
+        self._left_at = self._left_sending_at = 0.0  # when a worker before us stopped
+        self._events_told = -1
+        self._peer_told: tuple[Source | None, Address] | None = None
         self._agree(plan)
+        if vitals is not None and (left := vitals.read()) is not None:
+            self._go_on(left)
+
+    @property
+    def past(self) -> CallerPast | None:
+        """The caller's last seconds, if they are kept."""
+        return self._past
 
     @property
     def last_heard(self) -> float | None:
@@ -138,10 +156,14 @@ class Stream:
         self._now = now
         if self._started_at is None:
             self._started_at = now
+        if self._left_at:
+            self._catch_up(now)
+            skipped = 0
         self._drain(now)
         if skipped:
             self._skipped += skipped
-            self._sender.rest(skipped)
+            unsent = skipped if self._vitals is None else self._stood_in(self._vitals, now, skipped)
+            self._sender.rest(unsent)
             if self.recorder is not None:
                 self.recorder.skip(skipped)
         caller = self._receiver.frame(now, skipped)
@@ -151,6 +173,9 @@ class Stream:
             self.recorder.frame(caller, agent)
         if self._rtcp is not None:
             self._report(self._rtcp, now)
+        if self._vitals is not None and self._past is not None:
+            self._past.put(caller)
+            self._keep(self._vitals, self._past, now)
 
     def update(self, plan: MediaPlan) -> None:
         """A re-INVITE or UPDATE agreed on something else (RFC 3264 §8). Raises MediaError if impossible."""
@@ -164,6 +189,8 @@ class Stream:
         """Send DTMF. digits: 0-9 A-D * #; `w`, `W` and `,` wait (dialstring.py). Raises MediaError for anything
         else, and if telephone-events are a must (way "rtp") and were not agreed on."""
         self._sender.dial(digits, way)
+        if self._vitals is not None:
+            self._vitals.keying(*self._sender.keys)
 
     def play_background(self, sound: Sound) -> None:
         """Play this while the mouth is silent, until `stop_background` or its own end."""
@@ -237,14 +264,66 @@ class Stream:
             self._unauthenticated += guard.unauthenticated
             self._replayed += guard.replayed
         self._plan = plan
+        if self._vitals is not None:
+            self._vitals.comfort(*self._sender.silence)
         self._sending = plan.direction in ("sendrecv", "sendonly") and host not in _NOWHERE and port > 0
         self._rtcp_source = None
 
-    def _drain(self, now: float) -> None:
+    # ------------------------------------------------------------ for whoever takes the call over
+
+    def _go_on(self, left: Left) -> None:
+        """A worker before us has driven this call."""
+        self._sender.go_on(left)
+        self._receiver.go_on(left)
+        self._control.sent = left.reports
+        self._left_at, self._left_sending_at = left.at, left.sent_at or left.at
+        if self._past is not None:
+            self._past.ticks = left.past_ticks
+        if self._guard is not None:
+            index = left.state.wraps << 16 | left.state.seq
+            self._guard.go_on((left.state.ssrc, index), left.theirs, left.reports)
+
+    def _catch_up(self, now: float) -> None:
+        """The ticks between two workers: nothing was said by us, but what the caller said waits in the socket."""
+        missed, since = _missed(now, self._left_at), self._left_at
+        self._left_at = 0.0
+        self._skipped += missed
+        self._sender.rest(_missed(now, self._left_sending_at))
+        for tick in range(1, missed + 1):
+            at = since + tick * TICK_S
+            self._drain(at, datagrams=1)
+            caller = self._receiver.frame(at)
+            if self._past is not None:
+                self._past.put(caller)
+            if self.recorder is not None:
+                self.recorder.frame(caller, None)
+
+    def _keep(self, vitals: Vitals, past: CallerPast, now: float) -> None:
+        """What has changed in this tick."""
+        receiver, recorder = self._receiver, self.recorder
+        kept = recorder.kept if recorder is not None else None
+        vitals.ticked(now, past.ticks, kept, receiver.theirs, self._control.sent)
+        latch = receiver.latch
+        if self._peer_told != (latch.source, latch.target):
+            self._peer_told = (latch.source, latch.target)
+            vitals.peer(latch.source[:2] if latch.source is not None else None, latch.target)
+        if self._events_told != receiver.events:
+            self._events_told = receiver.events
+            vitals.heard_key(receiver.key_heard)
+
+    def _stood_in(self, vitals: Vitals, now: float, skipped: int) -> int:
+        """The clock stood still: perhaps somebody has sent silence meanwhile. Returns ticks in which nobody did."""
+        state, sent_at, packets, octets = vitals.last_sent()
+        if packets <= self._sender.packets:
+            return skipped
+        self._sender.stood_in(state, packets, octets)
+        return _missed(now, sent_at)
+
+    def _drain(self, now: float, datagrams: int = DATAGRAMS_A_TICK) -> None:
         """Read what has arrived on the RTP port."""
         receive, view = self._rtp.recvfrom_into, self._in_view
         errors = 0
-        for _ in range(DATAGRAMS_A_TICK):
+        for _ in range(datagrams):
             try:
                 size, source = receive(view)
             except BlockingIOError:
@@ -272,6 +351,8 @@ class Stream:
             return None
         if self._sender.dialling:
             self._sender.press()
+            if self._vitals is not None:
+                self._vitals.keying(*self._sender.keys)
             return None
         speech = self._mouth(now)
         frame = self._background.under(speech)
@@ -281,6 +362,8 @@ class Stream:
         return frame
 
     def _emit(self, packet: memoryview) -> None:
+        if self._vitals is not None:
+            self._vitals.sending(self.state, self._now, self._sender.packets, self._sender.payload_bytes)
         try:
             data = self._guard.protect(bytes(packet)) if self._guard is not None else packet
             self._rtp.sendto(data, self._receiver.latch.target)
@@ -318,6 +401,7 @@ class Stream:
         try:
             if self._guard is not None:
                 report = self._guard.protect(report, rtcp=True)
+            self._control.sent += 1
             sock.sendto(report, self._rtcp_source or (host, port + 1))
         except (OSError, MediaError):
             self._send_errors += 1
@@ -355,3 +439,8 @@ class Stream:
             self._rtcp_source = source
         self._last_report_at = now
         self._control.receive(reports, now)
+
+
+def _missed(now: float, since: float) -> int:
+    """Ticks that did not happen between one at `since` and one now."""
+    return max(0, round((now - since) / TICK_S) - 1)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from telephony.dialstring import KEYS, PAUSES_S, read
 from telephony.errors import MediaError
+from telephony.media.vitals import KeyHeard
 
 Frame: TypeAlias = NDArray[np.int16]
 
@@ -45,6 +46,16 @@ class DigitListener:
         self._ended = True
         self._seen_at = 0.0
         self.ignored = 0  # flash and other events that are no keypad digit
+
+    @property
+    def key(self) -> KeyHeard:
+        """The event that was heard last."""
+        return KeyHeard(self._code, self._timestamp, self._duration, self._ended, self._seen_at)
+
+    def go_on(self, key: KeyHeard) -> None:
+        """Another listener has heard this: the rest of the same press is no digit of its own."""
+        self._code, self._timestamp, self._duration = key.code, key.timestamp, key.duration
+        self._ended, self._seen_at = key.ended, key.seen_at
 
     def sounding(self, now: float) -> bool:
         """Is a key held down right now? Then the audio beside it is a beep, not speech."""
@@ -93,6 +104,16 @@ class DigitSender:
     @property
     def busy(self) -> bool:
         return bool(self._waiting)
+
+    @property
+    def left(self) -> tuple[str, int]:
+        """What has not been sent, and the tick within its first digit."""
+        return "".join(self._waiting), self._tick
+
+    def go_on(self, digits: str, tick: int) -> None:
+        """Send what another sender has left."""
+        self._waiting = deque(digits)
+        self._tick = tick if digits else 0
 
     def send(self, digits: str) -> None:
         """Queue digits. digits: 0-9 A-D * # in any case; `w`, `W` and `,` wait (dialstring.py).

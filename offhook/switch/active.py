@@ -1,0 +1,117 @@
+"""One call on this machine, as the switch holds it: its leg, its worker, its record, and what outlives a worker.
+
+Made by reception.py; recovery.py gives it another worker. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from offhook.bundle import Bundle
+from offhook.link import CallReady, CallRefused, Message, StartCall
+from offhook.switch.pool import Worker
+from telephony.call.call import Call
+from telephony.dialplan.model import Route
+from telephony.errors import Overloaded
+from telephony.media.sending_state import StreamState
+from telephony.media.vitals import Vitals
+
+
+@dataclass(slots=True, eq=False)
+class ActiveCall:
+    """One call on this machine. checkpoint: where the conversation stands, for another worker; vitals: where its
+    media does. takeovers: loop times of worker deaths that it has outlived. leaving: its worker has been told that
+    it is over."""
+
+    call: Call
+    route: Route
+    worker: Worker
+    bundle: Bundle
+    invited: float  # loop time
+    ready: asyncio.Future[CallReady | CallRefused]
+    finished: asyncio.Future[dict[str, Any]]
+    vitals: Vitals
+    answered: float = 0.0
+    confirmed: bool = False
+    leaving: bool = False
+    end_reason: str = ""
+    checkpoint: dict[str, Any] | None = None
+    takeovers: list[float] = field(default_factory=list)
+    transferred_to: str = ""
+    messages: list[dict[str, Any]] = field(default_factory=list)  # that the caller left
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"
+    _stream: StreamState = field(default_factory=lambda: StreamState.drawn(secrets.randbits))
+    _rate_hz: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.call.id
+
+    def tell(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Say it to the worker that has this call."""
+        self.worker.send(message, fds)
+
+    def begin(self, dtmf: Literal["auto", "rtp", "info", "inband"]) -> None:
+        """Give it to its worker. Raises Overloaded if it has no sockets."""
+        self.dtmf = dtmf
+        self._hand_over()
+
+    def move(self, worker: Worker) -> None:
+        """Give it to another worker, which goes on with it."""
+        self.worker.calls.discard(self.id)
+        self.worker = worker
+        worker.calls.add(self.id)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        call, pair, plan = self.call, self.call.rtp, self.call.plan
+        if pair is None:
+            raise Overloaded("the call has no RTP sockets")
+        if not self._rate_hz or not self.vitals.begun:
+            self._rate_hz = plan.rate_hz if plan is not None else 8000
+        state = self._stream
+        start = StartCall(
+            call_id=self.id,
+            route=self.route.dump(),
+            media=plan.dump() if plan is not None else None,
+            rate_hz=self._rate_hz,
+            stream={"ssrc": state.ssrc, "seq": state.seq, "timestamp": state.timestamp},
+            caller=call.parties.caller.shown,
+            called=call.parties.called,
+            parties=call.parties.facts(),
+            recording=None if self.route.recording == "off" else str(self.bundle.audio_path),
+            folder=str(self.bundle.path),
+            dtmf=self.dtmf,
+            state=self.checkpoint,
+            resumes=bool(self.answered),
+            confirmed=bool(self.answered) and self.confirmed,
+            takeovers=len(self.takeovers),
+        )
+        self.worker.send(start, [pair.rtp.fileno(), pair.rtcp.fileno(), self.vitals.fd])
+
+    def journal(self, event: dict[str, Any]) -> None:
+        """One more line of its record. An event without `at` happens now."""
+        self.bundle.append(event, event.get("at", self.ready.get_loop().time()), datetime.now(UTC))
+
+    def outcome(self) -> dict[str, Any]:
+        """What else came of it, for the record."""
+        known = {
+            "transferred_to": self.transferred_to,
+            "messages": self.messages,
+            "takeovers": len(self.takeovers),
+        }
+        return {name: value for name, value in known.items() if value}
+
+    def transferred(self, target: str) -> None:
+        """The caller talks to somebody else now."""
+        self.end_reason, self.transferred_to = "transferred", target
+
+    def consultation_wav(self, number: int) -> Path | None:
+        """Where a consultation is recorded; nobody has announced it to whoever is asked."""
+        return self.bundle.path / f"consultation-{number}.wav" if self.route.recording == "on" else None
