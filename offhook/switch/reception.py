@@ -83,6 +83,7 @@ class Reception:
         self.live: Callable[[], Sequence[Call]] = lambda: [active.call for active in self.calls.values()]
         self._trunks = {trunk.name: trunk for trunk in settings.trunks}
         self.recovery = Recovery(self.calls, lambda: self.pool, metrics)
+        self.recovery.on_orphan = self._drop_consultation
 
     # ------------------------------------------------------------ a call's life
 
@@ -386,6 +387,10 @@ class Reception:
         agents = active.route.agents.values()
         places = {place.target for persona in agents for place in persona.transfer_to.values()}
         return places | {active.route.on_failure} - {""}
+
+    def _drop_consultation(self, active: ActiveCall) -> None:
+        if self.consulting is not None:
+            self.consulting.drop(active.id)
 
     def worker_lost(self, worker: Worker) -> None:
         """A worker is gone; its calls are not."""

@@ -33,7 +33,8 @@ LONGEST_WAIT_S: Final = 10.0  # for a worker that can take a call over
 
 
 class Recovery:
-    """Of all calls of a switch. calls: by id, reception's own. pool: None before the workers are started."""
+    """Of all calls of a switch. calls: by id, reception's own. pool: None before the workers are started.
+    on_orphan: what else hung on the worker that is gone has to be ended."""
 
     def __init__(
         self, calls: Mapping[str, ActiveCall], pool: Callable[[], Pool | None], metrics: Metrics
@@ -41,6 +42,7 @@ class Recovery:
         self._calls, self._pool, self._metrics = calls, pool, metrics
         self._loop = asyncio.get_running_loop()
         self._packet = bytearray(2048)
+        self.on_orphan: Callable[[ActiveCall], None] = lambda active: None
         self._orphans: dict[ActiveCall, float] = {}  # without a worker since
 
     async def watch(self) -> None:
@@ -81,6 +83,7 @@ class Recovery:
 
     def _orphaned(self, active: ActiveCall, now: float) -> None:
         active.takeovers.append(now)
+        self.on_orphan(active)
         lately = [at for at in active.takeovers if now - at < CRASH_LOOP_S]
         if len(lately) > MOST_TAKEOVERS:
             self._give_up(active, "worker_lost")

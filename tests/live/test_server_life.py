@@ -64,24 +64,24 @@ async def test_beyond_the_cap_callers_are_told_when_to_come_back(tmp_path: Path)
         await again.ended()
 
 
-async def test_a_killed_worker_ends_its_calls_with_a_reason_and_is_replaced(tmp_path: Path) -> None:
-    """Other calls do not notice; the next caller is answered."""
+async def test_a_killed_worker_is_replaced_and_its_calls_go_on(tmp_path: Path) -> None:
+    """No call notices; the next caller is answered."""
     async with running_server(tmp_path, dialplan=PLAN, workers=2) as server, _phone() as phone:
-        await server.until_metric(lambda: _workers(server), lambda count: count == 2, "two ready workers", 20)
+        await server.until_metric(
+            lambda: _workers(server), lambda count: count == 3, "two workers, one spare", 20
+        )
         calls = [await phone.dial(server.uri()) for _ in range(2)]  # the least loaded worker takes each
         victim = next(pid for pid in server.children() if "offhook.worker" in _command(pid))
         os.kill(victim, signal.SIGKILL)
-        ends = [asyncio.ensure_future(call.ended()) for call in calls]
-        async with asyncio.timeout(20):
-            done, going_on = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        assert len(done) == len(going_on) == 1
         await server.until(
-            lambda: sum("offhook.worker" in _command(pid) for pid in server.children()) == 2,
-            "second worker",
+            lambda: sum(bool(call.of("CallTakenOver")) for call in server.calls()) == 1, "a takeover", 20
+        )
+        await server.until(
+            lambda: sum("offhook.worker" in _command(pid) for pid in server.children()) == 3,
+            "third worker",
             20,
         )
-        causes = [call.facts.get("cause") for call in server.calls()]
-        assert sorted(causes, key=str) == [None, "worker_lost"]
+        assert list(phone.live) == calls
         third = await phone.dial(server.uri())
         for call in phone.live:
             call.hang_up()
@@ -96,7 +96,7 @@ async def test_killing_the_model_host_or_the_console_costs_no_call(tmp_path: Pat
         assert len(helpers) == 2
         for pid in helpers:
             os.kill(pid, signal.SIGKILL)
-        await server.until(lambda: len(set(server.children()) - set(helpers)) == 4, "two new helpers", 20)
+        await server.until(lambda: len(set(server.children()) - set(helpers)) >= 4, "two new helpers", 20)
         assert phone.live == (call,)
         call.hang_up()
         await call.ended()

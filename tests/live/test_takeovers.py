@@ -41,13 +41,19 @@ def worker_of(server: Server, call_folder: Path) -> int:
 async def test_a_call_outlives_its_worker(tmp_path: Path, how: signal.Signals) -> None:
     """Same ports, same SSRC, sequence numbers without a hole, and a recording of one piece."""
     async with running_server(tmp_path, dialplan=PLAN, workers=1) as server, _phone() as phone:
-        await server.until_metric(lambda: _ready(server), lambda count: count == 2, "a worker and its spare", 20)
+        await server.until_metric(
+            lambda: _ready(server), lambda count: count == 2, "a worker and its spare", 20
+        )
         call = await phone.dial(server.uri())
         async with Wire.tap(call) as wire:
             await wire.until(100)
             folder = await server.last_call()
             os.kill(worker_of(server, folder.path), how)
-            await wire.until(150)
+            try:
+                await wire.until(150)
+            except TimeoutError:
+                print("XX", len(wire.packets), "\n".join(server.log), (await server.last_call()).story())
+                raise
             assert wire.faults() == []
         assert len(folder.of("CallTakenOver")) == 1
         call.hang_up()

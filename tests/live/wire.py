@@ -40,6 +40,7 @@ class Wire:
         self._sock, self._to = call.rtp.rtp, call.plan.remote
         self._loop = asyncio.get_running_loop()
         self._sent = 0
+        self._came = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
@@ -78,7 +79,8 @@ class Wire:
         wanted = len(self.packets) + packets
         async with asyncio.timeout(30):
             while len(self.packets) < wanted:
-                await asyncio.sleep(0.01)
+                self._came.clear()
+                await self._came.wait()
 
     def _readable(self) -> None:
         while True:
@@ -89,6 +91,7 @@ class Wire:
             if len(data) > _RTP.size and data[0] == 0x80:
                 _, kind, sequence, timestamp, ssrc = _RTP.unpack_from(data)
                 body = data[_RTP.size :]
+                self._came.set()
                 self.packets.append(Packet(self._loop.time(), sequence, timestamp, ssrc, kind & 0x7F, body))
 
     async def _talk(self) -> None:
