@@ -48,6 +48,15 @@ class Answering:
         self._nodded = (float("-inf"), "")  # when a listening noise was heard over the agent, and which
         self._sound: deque[Frame] = deque(maxlen=round(MODEL_HEARS_S * 1000) // FRAME_MS)
 
+    @property
+    def unanswered(self) -> str:
+        """Words of the caller that have not become a turn yet."""
+        return f"{self._kept} {self._carried}".strip()
+
+    def go_on(self, unanswered: str) -> None:
+        """Words that another process has heard."""
+        self._carried = unanswered
+
     # ------------------------------------------------------------ what comes in
 
     def remember(self, frame: Frame) -> None:

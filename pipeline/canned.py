@@ -10,7 +10,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Canned:
     """One language's lines. fillers: in order, while an answer takes its time. caller_for_you, may_i_connect: said to
-    somebody who may take a caller over."""
+    somebody who may take a caller over. back: after a silence that was our fault."""
 
     apology: str
     still_there: str
@@ -20,6 +20,7 @@ class Canned:
     fillers: tuple[str, ...]
     caller_for_you: str
     may_i_connect: str
+    back: str
 
 
 ENGLISH = Canned(
@@ -31,6 +32,7 @@ ENGLISH = Canned(
     ("One moment, please.", "I am still working on it.", "Thank you for waiting."),
     "I have a caller on the line for you.",
     "May I connect you? Say yes or press one, say no or press two.",
+    "I am sorry for the interruption. Please go on.",
 )
 LINES = {
     "en": ENGLISH,
@@ -43,6 +45,7 @@ LINES = {
         ("Einen Moment, bitte.", "Ich bin noch dabei.", "Danke, dass Sie warten."),
         "Ich habe einen Anruf für Sie.",
         "Darf ich verbinden? Sagen Sie ja oder drücken Sie die Eins, nein oder die Zwei.",
+        "Entschuldigung für die Unterbrechung. Bitte fahren Sie fort.",
     ),
     "fr": Canned(
         "Excusez-moi, j'ai eu un problème. Pouvez-vous répéter ?",
@@ -53,6 +56,7 @@ LINES = {
         ("Un instant, s'il vous plaît.", "Je m'en occupe.", "Merci de patienter."),
         "J'ai un appel pour vous.",
         "Puis-je vous le passer ? Dites oui ou tapez un, non ou tapez deux.",
+        "Excusez cette interruption. Continuez, je vous en prie.",
     ),
     "es": Canned(
         "Perdone, he tenido un problema. ¿Puede repetirlo?",
@@ -63,6 +67,7 @@ LINES = {
         ("Un momento, por favor.", "Sigo en ello.", "Gracias por esperar."),
         "Tengo una llamada para usted.",
         "¿Se la paso? Diga sí o pulse uno, no o pulse dos.",
+        "Perdone la interrupción. Continúe, por favor.",
     ),
     "it": Canned(
         "Mi scusi, ho avuto un problema. Può ripetere?",
@@ -73,6 +78,7 @@ LINES = {
         ("Un momento, per favore.", "Ci sto lavorando.", "Grazie per l'attesa."),
         "Ho una chiamata per lei.",
         "Posso passarla? Dica sì o prema uno, no o prema due.",
+        "Mi scusi per l'interruzione. Continui pure.",
     ),
     "nl": Canned(
         "Sorry, er ging bij mij iets mis. Kunt u dat herhalen?",
@@ -83,6 +89,7 @@ LINES = {
         ("Een ogenblik, alstublieft.", "Ik ben er nog mee bezig.", "Dank u voor het wachten."),
         "Ik heb een beller voor u aan de lijn.",
         "Mag ik doorverbinden? Zeg ja of toets een, nee of toets twee.",
+        "Excuses voor de onderbreking. Gaat u verder.",
     ),
     "pt": Canned(
         "Desculpe, tive um problema. Pode repetir?",
@@ -93,6 +100,7 @@ LINES = {
         ("Um momento, por favor.", "Ainda estou a tratar disso.", "Obrigado por esperar."),
         "Tenho uma chamada para si.",
         "Posso passar? Diga sim ou prima um, não ou prima dois.",
+        "Desculpe a interrupção. Continue, por favor.",
     ),
 }
 

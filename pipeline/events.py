@@ -331,6 +331,16 @@ class RecordingResumed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConversationResumed(Event):
+    """The process that held the conversation is gone; another one goes on with it. gap_ms: how long nobody did.
+    again: what had not been heard and is said again."""
+
+    agent: str
+    gap_ms: int
+    again: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionClosed(Event):
     """The conversation is over. reason: agent_hung_up, caller_hung_up, transferred, error, ..."""
 

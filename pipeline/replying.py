@@ -95,6 +95,7 @@ class Means:
     expect: Callable[[Expectation], None]
     pace: Pace  # of the agent's voice, as this call has taught it
     memory: Memory | None = None  # what the agent knows, None for everything
+    saved: Callable[[], None] = lambda: None  # told of every sentence, and of every message in the history
 
 
 @dataclass(slots=True)
@@ -154,6 +155,7 @@ class Reply:
         if ahead_of is None:
             self._adopted.set()
         self._tokens = 0
+        self._thought = False  # no more words will come
         self._working = False  # between two words of the model, or while a tool runs
 
     # ------------------------------------------------------------ for whoever asked for it
@@ -195,6 +197,7 @@ class Reply:
                 await self._say(self._text)
             else:
                 await self._answer()
+            self._thought = True
             await self._finish()
             self.written = True
             if not self._all_heard():
@@ -290,6 +293,19 @@ class Reply:
             self._means.history.add(Message("assistant", unnoted, now, agent=name, interrupted=True))
         self._resolve()
 
+    def dump(self) -> dict[str, Any]:
+        """What another process needs to go on with it. Plain values."""
+        places = {id(message): place for place, message in enumerate(self._means.history.messages)}
+        return {
+            "text": self._text,
+            "instructions": self._instructions,
+            "thought": self._thought or self.written,
+            "noted": self._add_to_history,
+            "protected": not self.allow_interruptions,
+            "ledger": self._ledger.dump(),
+            "steps": [[places.get(id(step.message), -1), step.first, step.end] for step in self._steps],
+        }
+
     # ------------------------------------------------------------ what is said
 
     async def _say(self, text: str) -> None:
@@ -368,6 +384,7 @@ class Reply:
         self._means.history.add(message)
         self._steps.append(_Step(message, first, len(self._ledger)))
         self._ledger.end_message()
+        self._means.saved()
 
     # ------------------------------------------------------------ how it sounds
 
@@ -386,6 +403,7 @@ class Reply:
             self._stages.first_piece = self._means.now()
         self._ledger.said(spoken)
         self._voice.say(spoken.text)
+        self._means.saved()
 
     async def _play(self, voice: TtsStream) -> None:
         """Synthesised speech into the playout, as it comes."""
@@ -399,6 +417,8 @@ class Reply:
             await self._adopted.wait()
             position = out.play(pcm)
             self._ledger.placed(chunk.piece, position, len(pcm), chunk.words, last=chunk.last)
+            if chunk.last:
+                self._means.saved()
             ahead = out.queued / out.rate_hz
             if ahead > AHEAD_S:
                 await asyncio.sleep(ahead - AHEAD_S)

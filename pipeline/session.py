@@ -9,11 +9,10 @@ test."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from pipeline import canned
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History
 from pipeline.agent.task import TaskFailed
@@ -38,8 +37,9 @@ from pipeline.hearing.vad import VoiceStarted
 from pipeline.listening import Listening
 from pipeline.mouth import LOW, NORMAL
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import AudioOut, CallControl, Destination, Frame, TransferResult
+from pipeline.ports import FRAME_MS, AudioOut, CallControl, Destination, Frame, TransferResult
 from pipeline.replying import Reply
+from pipeline.resuming import Before, Resuming, checkpoint
 from pipeline.silence import Patience
 from pipeline.speeches import Outside, Speeches
 from pipeline.stage import Services, Stage
@@ -86,9 +86,8 @@ class Session:
         announcement: str = "",
         on_failure: str = "",
         call_id: str = "",
-        resumed: bool = False,
+        before: Before | None = None,
     ) -> None:
-        self._resumed = resumed
         self.history = history or History()
         self.userdata = userdata
         self._call_id = call_id or uuid4().hex
@@ -113,6 +112,9 @@ class Session:
             echo=self._echo,
         )
         self._succession = Succession(self._stage)
+        self._resuming = (
+            Resuming(self._stage, self._succession, self._answering, before) if before is not None else None
+        )
         self._waiting = Waiting(self._stage, control, announcement)
         self._transferring = Transferring(self._stage, control, self._waiting, Session)
         self._patience = self._stage.patience = Patience(self._stage.silence)
@@ -174,6 +176,11 @@ class Session:
         if self._speeches is not None:
             self._speeches.spoke(frame, now)
         return frame
+
+    def hear_again(self, frames: Sequence[Frame], now: float) -> None:
+        """What the caller said before this process had the call, oldest first; the last frame is the newest."""
+        for number, frame in enumerate(frames):
+            self.hear(frame, now - (len(frames) - number) * FRAME_MS / 1000)
 
     def key(self, digit: str, now: float) -> None:
         """The caller pressed a key. `#` ends the entry, a pause does too."""
@@ -238,15 +245,15 @@ class Session:
 
     def checkpoint(self) -> dict[str, Any]:
         """What another process would need to go on with this conversation. Plain values."""
-        return {"agent": self.agent.name, "history": self.history.dump(), "userdata": self.userdata}
+        return checkpoint(self._stage, self._succession, self._answering, self._speeches)
 
     async def _begin(self) -> None:
         self._show_state("listening")
-        if self._resumed:
-            self.say(canned.lines(self.agent.voice.language).apology)
-            return
-        await self._waiting.announce()
         try:
+            if self._resuming is not None:
+                await self._resuming.go_on()
+                return
+            await self._waiting.announce()
             await self._succession.enter(self.agent, "")
         except TaskFailed:
             if not self._closed.done():
@@ -455,6 +462,7 @@ class Session:
             self._succession.hand_over,
             idle=self._is_idle,
             call_id=self._call_id,
+            repeats=self._resuming.repeats if self._resuming is not None else lambda call: False,
         )
 
     def _is_idle(self) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.errors import PipelineError, ProviderError
 from pipeline.events import (
@@ -84,6 +85,13 @@ class Speeches:
     @property
     def paused(self) -> bool:
         return self._paused_at is not None
+
+    def dump(self) -> list[dict[str, Any]]:
+        """What is being said and waits to be, in order, for another process. Plain values."""
+        ahead = self._ahead.reply if self._ahead is not None else None
+        first = [self.current] if self.current is not None else []
+        waiting = [reply for reply in self._tasks if reply is not self.current and reply is not ahead]
+        return [reply.dump() for reply in first + waiting if not reply.interrupted]
 
     def fill_with(self, fillers: tuple[str, ...], after_ms: int) -> None:
         """What to say when an answer takes longer than after_ms; 0 or no fillers: nothing."""

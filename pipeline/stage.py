@@ -106,6 +106,7 @@ class Stage:
             self.ask_for,
             pace,
             self.memories.get(self.agent),
+            self.save,
         )
         if how.get("allow_interruptions") is None:
             how["allow_interruptions"] = self.turn.options.allow_interruptions

@@ -33,6 +33,13 @@ class Succession:
         self._mouth_with: asyncio.Task[Any] | None = None  # the one of those that keeps everybody silent
         self._asking: list[AgentTask[Any]] = []  # they wait for the caller, the innermost last
         self._over = False
+        self._host: Agent | None = None  # whom the outermost task works for
+        self.entering = False  # the agent that talks has not finished its `on_enter`
+
+    @property
+    def host(self) -> Agent:
+        """The agent that talks, or whose task does."""
+        return self._host if self._asking and self._host is not None else self._stage.agent
 
     @property
     def moving(self) -> bool:
@@ -63,7 +70,25 @@ class Succession:
             self._stage.emit(AgentEntered(self._stage.now(), agent.name, came_from))
             if agent.expects is not None:
                 self._stage.ask_for(agent.expects)
+            await self._let_in(agent)
+
+    async def _let_in(self, agent: Agent) -> None:
+        if isinstance(agent, AgentTask):
             await agent.on_enter()
+            return
+        self.entering = True
+        self._stage.save()
+        await agent.on_enter()
+        self.entering = False
+
+    async def resume(self, agent: Agent, *, entering: bool) -> None:
+        """This agent has talked in another process. entering: it had not come to the end of its `on_enter`."""
+        with self._change_of_agents():
+            await self._seat(agent)
+            if self._stage.tools is not None:
+                await self._stage.tools.enter(agent)
+            if entering:
+                await self._let_in(agent)
 
     def hand_over(self, agent: Agent) -> None:
         """A tool returned another agent. Raises ToolError if they pass the caller round and round."""
@@ -142,6 +167,8 @@ class Succession:
         asker, asking = stage.agent, stage.speeches.current
         task.sent_by(asker, stage.services.llm)
         result = task.begin(stage.loop)
+        if not self._asking:
+            self._host = asker
         self._asking.append(task)
         if asking is not None:
             await stage.speeches.lend(asking)

@@ -63,7 +63,8 @@ class ToolRunner:
     """The tools of one call. A context: on leaving it the tools that still run are ended.
 
     hand_over: called with the agent that a tool returned. idle: nobody speaks and nobody is owed an answer.
-    call_id: the phone call's, part of the idempotency keys.
+    call_id: the phone call's, part of the idempotency keys. repeats: is this request, which another process was at work
+    on, run again?
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class ToolRunner:
         *,
         idle: Callable[[], bool] = lambda: True,
         call_id: str = "",
+        repeats: Callable[[ToolRequest], bool] = lambda call: False,
     ) -> None:
+        self._repeats = repeats
         self._conversation, self._history, self._tasks = conversation, history, tasks
         self._emit, self._hand_over, self._idle, self._call_id = emit, hand_over, idle, call_id
         self._jobs: list[_Job] = []
@@ -318,7 +321,7 @@ class ToolRunner:
         answered = {message.tool_call_id for message in self._history.messages if not message.interim}
         for message in list(self._history.messages):
             for call in message.tool_calls:
-                if call.id not in answered:
+                if call.id not in answered and not self._repeats(call):
                     text = (
                         f"It is not known whether {call.name} was done. Make sure before you call it again."
                     )

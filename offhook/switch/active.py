@@ -40,7 +40,7 @@ class ActiveCall:
     confirmed: bool = False
     leaving: bool = False
     end_reason: str = ""
-    checkpoint: dict[str, Any] | None = None
+    checkpoint: str = ""
     takeovers: list[float] = field(default_factory=list)
     transferred_to: str = ""
     messages: list[dict[str, Any]] = field(default_factory=list)  # that the caller left

@@ -42,6 +42,7 @@ from pipeline.providers.resilient import (
     probe_tts,
 )
 from pipeline.providers.script_model import phrases_of
+from pipeline.resuming import Before
 from pipeline.session import Services, Session
 from pipeline.speaking import numerals
 from telephony.dialplan.model import Destination as PlanDestination
@@ -115,13 +116,16 @@ class Casting:
         control: CallControl,
         emit: Emit,
         save: Callable[[dict[str, Any]], None],
+        gap_ms: int = 0,
     ) -> Session:
-        """The conversation of one call. Raises ConfigError if the plan asks for what is not there."""
+        """The conversation of one call. gap_ms: how long it was without a worker.
+        Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
-        state = start.state or {}
+        state = json.loads(start.state) if start.state else {}
         agent = self.agent(route.agents, str(state.get("agent", route.agent)), emit)
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[agent.name]
+        before = Before(state, gap_ms) if start.confirmed else None
         options = TurnHandling.model_validate(persona.turn_handling)
         announces = route.recording == "announce" and not start.resumes
         announcement = route.announcement if announces else ""
@@ -135,7 +139,7 @@ class Casting:
             options=options,
             userdata=state.get("userdata", {}),
             history=History.load(state["history"]) if "history" in state else None,
-            resumed=start.confirmed,
+            before=before,
             announcement=announcement,
             on_failure=route.on_failure,
             call_id=start.call_id,

@@ -6,14 +6,16 @@ goes over the link, what happens in it comes back as journal lines."""
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
+from pydantic import BaseModel
 
 from offhook.link import (
     CallEvent,
@@ -46,7 +48,7 @@ from telephony.media.progress import tone
 from telephony.media.recorder import Recorder
 from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
-from telephony.media.vitals import Vitals
+from telephony.media.vitals import Left, Vitals
 from telephony.sdp.plan import MediaPlan
 
 log = structlog.get_logger()
@@ -345,7 +347,8 @@ class Bridge:
     async def _prepare(self) -> None:
         try:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
-                session = self._casting.session(self._start, self._out, self, self._emit, self._save)
+                gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
+                session = self._casting.session(self._start, self._out, self, self._emit, self._save, gap_ms)
                 await session.prepare()
                 await self._fetch_music()
         except (PipelineError, TimeoutError) as error:
@@ -380,13 +383,24 @@ class Bridge:
         if self._stream is not None:
             self._heed_hold(self._stream.plan)
         try:
-            await session.run()
+            talking = asyncio.ensure_future(session.run())
+            if self._left is not None:
+                await asyncio.sleep(0)  # it listens from its first step on
+                self._hear_again(session, self._left)
+            await talking
         except Exception:  # the call is supervised here: whatever user code raised costs this call only
             log.exception("conversation_failed", call_id=self.call_id)
             session.close("error")
             self.hang_up("error")
         finally:
             self._talking = False
+
+    def _hear_again(self, session: Session, left: Left) -> None:
+        """What the caller said while nobody listened, or to a recogniser that died with its worker."""
+        past = self._stream.past if self._stream is not None else None
+        if past is not None:
+            since = left.turn_ticks if left.turn_since else left.past_ticks
+            session.hear_again(past.since(since), self._loop.time())
 
     async def _finish(self) -> None:
         """Everything that talks has stopped; then the sockets, the file, the last message."""
@@ -439,10 +453,18 @@ class Bridge:
         self._vitals.spoke(self._out.played, *self._turn)
 
     def _save(self, state: dict[str, Any]) -> None:
-        self._send(Checkpoint(call_id=self.call_id, state=state))
+        """After every step that matters. What an author put into userdata and JSON does not know is left behind."""
+        self._send(Checkpoint(call_id=self.call_id, state=json.dumps(state, default=_plain)))
 
 
 def close_fds(fds: list[int]) -> None:
     """Sockets of a call that will not be taken."""
     for fd in fds:
         os.close(fd)
+
+
+def _plain(value: object) -> object:
+    """What JSON does not know: models and dataclasses as their fields, the rest as nothing."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else None

@@ -67,7 +67,8 @@ class FunctionTool:
     arguments: checks them; None for a tool that takes them as they are, `run(context, {...})`.
     cancellable: an interruption by the caller ends it; otherwise it goes on, and its result is told later.
     on_duplicate: what becomes of a second call while the first one runs; duplicate_scope: what makes it a second
-    one, the tool's name or name and arguments.
+    one, the tool's name or name and arguments. repeatable: it changes nothing that asking again would harm, so it is
+    run again when the process that ran it has died; of others the model is told that nobody knows.
     """
 
     spec: ToolSpec
@@ -78,6 +79,7 @@ class FunctionTool:
     cancellable: bool = False
     on_duplicate: OnDuplicate = "reject"
     duplicate_scope: DuplicateScope = "arguments"
+    repeatable: bool = False
 
     async def call(self, context: RunContext, arguments: str) -> Any:
         """Check the arguments and run. arguments: JSON text. Raises ToolError in words that a model can act on."""
@@ -127,6 +129,7 @@ def function_tool(
     cancellable: bool = False,
     on_duplicate: OnDuplicate = "reject",
     duplicate_scope: DuplicateScope = "arguments",
+    repeatable: bool = False,
 ) -> Callable[[Callable[..., Any]], FunctionTool]: ...
 def function_tool(
     function: Callable[..., Any] | None = None,
@@ -138,6 +141,7 @@ def function_tool(
     cancellable: bool = False,
     on_duplicate: OnDuplicate = "reject",
     duplicate_scope: DuplicateScope = "arguments",
+    repeatable: bool = False,
 ) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:
     """Make a tool of a function or of a method of an Agent or Toolset.
 
@@ -153,6 +157,7 @@ def function_tool(
             cancellable=cancellable,
             on_duplicate=on_duplicate,
             duplicate_scope=duplicate_scope,
+            repeatable=repeatable,
         )
 
     return make(function) if function is not None else make

@@ -6,6 +6,7 @@ model's own words ("$5.20"), not in those of the voice ("five dollars and twenty
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.ports import WordTiming
 from pipeline.speaking.pace import Pace, length, reached
@@ -100,6 +101,27 @@ class Ledger:
             parts.append(piece.written)
         return "".join(parts).strip()
 
+    def rest(self, position: int) -> str:
+        """What is left to say when speech stopped at `position`, as the model wrote it; a sentence that was cut is said
+        again from its beginning."""
+        for number, piece in enumerate(self._pieces):
+            if self._heard_of(piece, position) < len(piece.spoken.written):
+                return self.text(number)
+        return ""
+
+    # ------------------------------------------------------------ for another process
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"pieces": [_dumped(piece) for piece in self._pieces]}
+
+    @classmethod
+    def load(cls, row: dict[str, Any], rate_hz: int, pace: Pace) -> Ledger:
+        """What `dump` gave."""
+        ledger = cls(rate_hz, pace)
+        ledger._pieces = [_loaded(piece) for piece in row["pieces"]]
+        return ledger
+
     def word_at(self, position: int) -> int:
         """The position at which the word began that sounded at `position`, or that was to sound next."""
         for piece in self._pieces:
@@ -151,3 +173,26 @@ class Ledger:
         if position >= len(text):
             return len(piece.spoken.written)
         return piece.spoken.written_until(piece.spoken.word_before(position))
+
+
+def _dumped(piece: _Piece) -> dict[str, Any]:
+    spoken = piece.spoken
+    row: dict[str, Any] = {
+        "written": spoken.written,
+        "before": piece.before,
+        "after": piece.after,
+        "begins": piece.begins,
+        "samples": piece.samples,
+        "complete": piece.complete,
+        "words": [[word.text, word.start_s, word.end_s] for word in piece.words],
+    }
+    if spoken.text != spoken.written:
+        row |= {"text": spoken.text, "origins": list(spoken.origins)}
+    return row
+
+
+def _loaded(row: dict[str, Any]) -> _Piece:
+    written = row["written"]
+    spoken = Spoken(written, row.get("text", written), row.get("origins", range(len(written))))
+    words = [WordTiming(*word) for word in row["words"]]
+    return _Piece(spoken, row["before"], row["after"], row["begins"], row["samples"], row["complete"], words)

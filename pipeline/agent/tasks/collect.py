@@ -117,7 +117,9 @@ def collect_tool(steps: Mapping[str, Mapping[str, Any]]) -> FunctionTool:
     }
     make_model = cast("Callable[..., type[BaseModel]]", create_model)
     spec = ToolSpec("collect", "Ask the caller for what this intent needs.", parameters)
-    return FunctionTool(spec, collect, make_model("collect", intent=(str, ...)), "context", None)
+    return FunctionTool(
+        spec, collect, make_model("collect", intent=(str, ...)), "context", None, repeatable=True
+    )
 
 
 def told(value: object) -> str:
