@@ -15,6 +15,7 @@ from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, UserTurnCom
 from pipeline.options import Silence, TurnHandling
 from pipeline.ports import AudioOut, Frame, Llm, SpeechChunk, Stt, Tts, TtsStream, Vad, Voice
 from pipeline.providers.fake import FakeLlm, FakeTts, FakeVad
+from pipeline.resuming import Before
 from pipeline.session import Services, Session
 from pipeline.testing.caller import Act, Caller, CallerStt, Deeds
 from pipeline.testing.expect import Result
@@ -68,7 +69,9 @@ class VirtualCall:
         out: AudioOut | None = None,
         phone: FakePhone | None = None,
         line: Line | None = None,
+        before: Before | None = None,
     ) -> None:
+        self._before = before
         self.agent = agent
         self.heard: list[bool] = []
         self.saved: list[dict[str, Any]] = []
@@ -100,6 +103,7 @@ class VirtualCall:
             silence=self._silence,
             userdata=self._userdata,
             history=self._story.history,
+            before=self._before,
             announcement=self._announcement,
             on_failure=self._on_failure,
             call_id="virtual-call",
