@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.agent.history import Message
 from pipeline.events import Event
+from pipeline.options import ThinkingSound
 
 Frame: TypeAlias = NDArray[np.int16]
 FRAME_MS = 20
@@ -112,6 +113,9 @@ class CallControl(Protocol):
 
     async def resume(self) -> bool:
         """Back from hold. False: the phone would not agree, so the caller cannot be heard yet; try again."""
+
+    def think(self, sound: ThinkingSound | None) -> None:
+        """Play this softly while neither speech nor music is heard; None: no more. Called on the clock."""
 
     def pause_recording(self) -> bool:
         """Record silence from here. False: nothing is recorded."""

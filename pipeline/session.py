@@ -43,6 +43,7 @@ from pipeline.silence import Patience
 from pipeline.speeches import Outside, Speeches
 from pipeline.stage import Services, Stage
 from pipeline.succession import Succession, opener_of
+from pipeline.thinking import Thinking
 from pipeline.tooling import ToolRunner
 from pipeline.transferring import Transferring
 from pipeline.turn import Decision, Floor, Keyed, ReplyOver, TimeUp, Turn, TurnEvent
@@ -63,6 +64,7 @@ STATES = {
     Floor.THINKING: "thinking",
     Floor.SPEAKING: "speaking",
 }
+OWED = (Floor.COMMITTED, Floor.THINKING, Floor.SPEAKING)  # in silence: the caller waits for us
 
 
 class Session:
@@ -114,6 +116,7 @@ class Session:
         self._transferring = Transferring(self._stage, control, self._waiting, Session)
         self._patience = self._stage.patience = Patience(self._stage.silence)
         self._asking_again = AskingAgain(self._stage)
+        self._thinking = Thinking(control.think)
         self._speeches: Speeches | None = None
         self._closed: asyncio.Future[str] = self._loop.create_future()
         self._ending: asyncio.Task[None] | None = None
@@ -170,6 +173,7 @@ class Session:
             self._echo.sent(frame)
         if self._speeches is not None:
             self._speeches.spoke(frame, now)
+        self._thinking.spoke(frame, self._stage.agent.thinking_sound, self._thinks)
         return frame
 
     def key(self, digit: str, now: float) -> None:
@@ -230,6 +234,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._waiting.call_over()
+        self._thinking.stop()
         self._closed.set_result(reason)
         self._succession.close()
 
@@ -434,6 +439,12 @@ class Session:
     def _caller_spoke(self) -> None:
         self._patience.heard()
         self._succession.caller_spoke()
+
+    def _thinks(self) -> bool:
+        """Does the caller wait for something the agent has to say?"""
+        if self._waiting.deaf or self._closed.done() or self._speeches is None:
+            return False
+        return self._turn.floor in OWED or (self._turn.floor is Floor.LISTENING and self._speeches.talking)
 
     def _is_ending(self) -> bool:
         return self._ending is not None and not self._ending.done()

@@ -30,8 +30,10 @@ from offhook.link import (
 )
 from offhook.worker.agents import Casting
 from offhook.worker.consulting import Consulting, Line, joint
+from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
 from pipeline.events import Event, ToneHeard, dump
+from pipeline.options import ThinkingSound
 from pipeline.ports import Consultation, Frame, TransferResult
 from pipeline.session import Session
 from telephony import dialstring
@@ -94,6 +96,7 @@ class Bridge:
         self._message: Recorder | None = None  # that the caller leaves now
         self._messages = 0
         self._side: Side | None = None  # while the caller talks to somebody else
+        self._thinking = ThinkingSounds(start.call_id, start.rate_hz)
 
     # ------------------------------------------------------------ what the switch says
 
@@ -272,6 +275,10 @@ class Bridge:
         if self._stream is not None and (sound := music(route.hold_music, self._start.rate_hz, route.tones)):
             self._stream.play_background(sound)
 
+    def think(self, sound: ThinkingSound | None) -> None:
+        """Softly, behind speech and music; None: no more."""
+        self._thinking.play(self._stream, sound)
+
     def pause_recording(self) -> bool:
         """Silence in the file from here on."""
         if self._recorder is not None:
@@ -333,6 +340,7 @@ class Bridge:
                 session = self._casting.session(self._start, self._out, self, self._emit, self._save)
                 await session.prepare()
                 await self._fetch_music()
+                await self._thinking.fetch(session.agent.thinking_sound)
         except (PipelineError, TimeoutError) as error:
             self._refuse(str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s")
         except Exception as error:  # user code: an agent's class may raise anything

@@ -30,6 +30,7 @@ from offhook.link import (
     Message,
 )
 from pipeline.events import Event, ToneHeard, dump
+from pipeline.options import ThinkingSound
 from pipeline.ports import AudioOut, Consultation, Frame, Talk, TransferResult, Vad
 from telephony.errors import MediaError
 from telephony.media.address import is_numeric, looked_up
@@ -169,6 +170,9 @@ class Line:
 
     async def resume(self) -> bool:
         return True
+
+    def think(self, sound: ThinkingSound | None) -> None:
+        """A briefing is too short for that."""
 
     def pause_recording(self) -> bool:
         if self.recorder is not None:

@@ -52,6 +52,8 @@ class AgentTask(Agent, Generic[T]):
             self.pronounce = asker.pronounce
         if "fillers" not in self._own:
             self.fillers = asker.fillers
+        if "thinking_sound" not in self._own:
+            self.thinking_sound = asker.thinking_sound
         self.turn_handling = {**asker.turn_handling, **self.turn_handling}
         self.silence = {**asker.silence, **self.silence}
 
