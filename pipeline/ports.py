@@ -9,9 +9,9 @@ A frame is 20 ms of `int16` mono PCM at the call's rate: shape (160,) at 8000 Hz
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,6 +162,14 @@ class Consultation(CallControl, Protocol):
 # ---------------------------------------------------------------- providers
 
 
+@runtime_checkable
+class Metered(Protocol):
+    """A stream of a recogniser or a voice that several providers serve, or that knows better what is paid for."""
+
+    def used(self) -> Mapping[str, float]:
+        """By provider, since it was last asked: seconds of sound it was given, or characters of text."""
+
+
 class Vad(Protocol):
     """Is there speech in this frame? One instance a call; it may keep state between frames."""
 
@@ -274,11 +282,13 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a request cost, in the provider's own units."""
+    """What a request cost, in the provider's own units; told once a request. provider: whose, if it is not the Llm that
+    was asked."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

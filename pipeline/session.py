@@ -220,6 +220,7 @@ class Session:
         finally:
             stage.tasks = None
         reason = self._closed.result()
+        self._answering.count(self._loop.time())
         await self.agent.on_exit()
         self._show_state("closed")
         self._emit(SessionClosed(self._loop.time(), reason))

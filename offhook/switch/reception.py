@@ -48,6 +48,7 @@ from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool, Worker
 from offhook.switch.referrals import detour
 from offhook.switch.trunks import way_out
+from offhook.usage import Tally
 from telephony.call.call import Call
 from telephony.call.events import CallEvent as PhoneEvent
 from telephony.call.events import Confirmed, DigitsByInfo, Ended, Moved
@@ -84,6 +85,7 @@ class ActiveCall:
     checkpoint: dict[str, Any] | None = None
     transferred_to: str = ""
     messages: list[dict[str, Any]] = field(default_factory=list)  # that the caller left
+    tally: Tally = field(default_factory=Tally)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -96,11 +98,16 @@ class ActiveCall:
 
     def journal(self, event: dict[str, Any]) -> None:
         """One more line of its record. An event without `at` happens now."""
+        self.tally.add(event)
         self.bundle.append(event, event.get("at", self.ready.get_loop().time()), _wall())
 
     def outcome(self) -> dict[str, Any]:
         """What else came of it, for the record."""
-        known = {"transferred_to": self.transferred_to, "messages": self.messages}
+        known = {
+            "transferred_to": self.transferred_to,
+            "messages": self.messages,
+            "usage": self.tally.facts(),
+        }
         return {name: value for name, value in known.items() if value}
 
     def transferred(self, target: str) -> None:
@@ -296,6 +303,8 @@ class Reception:
         if isinstance(mos := media.get("mos"), float):
             self._metrics.mos.observe(mos)
         now = self._loop.time()
+        if usage := active.tally.facts():
+            self._journal(active, {"type": "UsageSummed", **usage})
         self._journal(active, {"type": "CallEnded", "by": ended.by, "code": ended.code, "reason": reason})
         duration_s = now - active.answered if active.answered else 0.0
         active.bundle.close(
