@@ -118,7 +118,7 @@ def test_a_german_agent_asks_and_is_answered_in_german() -> None:
 
 
 def test_several_at_once_are_read_back_in_german_too() -> None:
-    group = TaskGroup(
+    group: TaskGroup[dict[str, Any]] = TaskGroup(
         dict,
         code=lambda: AskDigits(digits=3, confirm=False),
         sure=lambda: AskYesNo("Sind Sie sicher?", label="Sicherheit"),
@@ -144,7 +144,7 @@ def test_a_task_may_have_a_language_of_its_own() -> None:
 
 
 def test_choices_are_named_in_the_agent_s_language() -> None:
-    task = AskChoice("Wohin: {choices}?", ["Verkauf", "Technik", "date"])
+    task: AskChoice[str] = AskChoice("Wohin: {choices}?", ["Verkauf", "Technik", "date"])
     assert in_language(task.question, "de-AT") == "Wohin: Verkauf, Technik oder date?"
     assert task.question == "Wohin: Verkauf, Technik or date?"
 
