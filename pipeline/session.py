@@ -29,6 +29,7 @@ from pipeline.events import (
     KeyPressed,
     MessageTaken,
     SessionClosed,
+    ToneHeard,
 )
 from pipeline.failing import Failing
 from pipeline.hearing.echo import EchoGuard
@@ -184,6 +185,12 @@ class Session:
         self._patience.heard()
         self._happened(Keyed(), now)
         self._answering.key(digit, now)
+
+    def tone(self, kind: str, now: float) -> None:
+        """The line gives a signal of a network or a machine."""
+        self._emit(ToneHeard(now, kind))
+        if self._stage.tasks is not None and not self._closed.done():
+            self._stage.tasks.create_task(self.agent.on_tone(kind), name="on_tone")
 
     def typed(self, text: str, now: float) -> None:
         """The caller wrote this instead of saying it: a turn, complete."""

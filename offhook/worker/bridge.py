@@ -314,7 +314,10 @@ class Bridge:
             self._session.key(digit, now)
 
     def _tone_heard(self, kind: ToneKind, now: float) -> None:
-        self._emit(ToneHeard(now, kind))
+        if self._session is not None and self._side is None:
+            self._session.tone(kind, now)
+        else:
+            self._emit(ToneHeard(now, kind))
         self._fax = self._fax or kind in ("fax_cng", "fax_ced")
 
     def unwanted(self, now: float, signals: Sequence[str]) -> str:

@@ -151,6 +151,10 @@ class Agent:
         """The caller has keyed something in. True: dealt with; False: it counts as said."""
         return False
 
+    async def on_tone(self, kind: str) -> None:
+        """The caller's line gives a signal of a network or a machine. kind: busy, reorder, sit (an announcement
+        follows), beep (an answering machine records), fax_cng (a fax calls) or fax_ced (a fax answers)."""
+
     def llm_node(
         self,
         llm: Llm,

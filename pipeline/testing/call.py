@@ -84,7 +84,7 @@ class VirtualCall:
         self._announcement, self._on_failure = announcement, on_failure
         self._base = 0.0
         self._line = line
-        self._caller = Caller(acts, Deeds(self._key, self._hang_up, self._words), rate_hz)
+        self._caller = Caller(acts, Deeds(self._key, self._hang_up, self._words, self._tone), rate_hz)
 
     @cached_property
     def session(self) -> Session:
@@ -160,6 +160,9 @@ class VirtualCall:
 
     def _key(self, key: str) -> None:
         self.session.key(key, asyncio.get_running_loop().time())
+
+    def _tone(self, kind: str) -> None:
+        self.session.tone(kind, asyncio.get_running_loop().time())
 
     def _hang_up(self) -> None:
         self.session.close("caller_hung_up")

@@ -1,7 +1,7 @@
 """Ready-made questions to a judge, and several of them at once: was the caller served, rightly, safely, to the point?
 
-Each rubric is one expectation, judged by judging.py with any Llm. They are worded so that a conversation in which a thing
-did not come up passes. No scores: a rubric is met or not, and the judge says where."""
+Each rubric is one expectation, judged by judging.py with any Llm. They are worded so that a conversation in which a
+thing did not come up passes. No scores: a rubric is met or not, and the judge says where."""
 
 from __future__ import annotations
 
