@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -309,7 +310,8 @@ class Bridge:
     def _key_pressed(self, digit: str, now: float) -> None:
         if self._side is not None:
             if self.consulting.line is not None:
-                self.consulting.line.send_digits(digit)
+                with suppress(MediaError):  # a trunk that takes no keys loses this one, not the call
+                    self.consulting.line.send_digits(digit)
         elif self._session is not None:
             self._session.key(digit, now)
 
