@@ -292,7 +292,7 @@ class Hold(Message):
 
 
 class SendDigits(Message):
-    """The agent presses keys, on a call whose trunk wants them by INFO. consult: its number, 0 for the caller's call."""
+    """The agent presses keys, on a call whose trunk wants them by INFO. consult: its number, 0 for the caller's."""
 
     kind: Literal["SendDigits"] = "SendDigits"
     call_id: str
