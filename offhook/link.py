@@ -125,6 +125,7 @@ class ConsultAnswered(Message):
     rate_hz: int
     stream: dict[str, int]  # ssrc, seq, timestamp to start from
     recording: str | None  # path of a stereo WAV, None: nothing is recorded
+    dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"  # how digits go out on its trunk
 
 
 class ConsultMediaChanged(Message):
@@ -297,11 +298,12 @@ class Hold(Message):
 
 
 class SendDigits(Message):
-    """The agent presses keys, on a call whose trunk wants them by INFO."""
+    """The agent presses keys, on a call whose trunk wants them by INFO. consult: its number, 0 for the caller's."""
 
     kind: Literal["SendDigits"] = "SendDigits"
     call_id: str
     pii_digits: str
+    consult: int = 0
 
 
 class CallFinished(Message):

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import Message
 from pipeline.agent.tools import StopResponse
-from pipeline.events import CallerPartlyHeard, NothingHeard, TurnTooLong, UserTurnCommitted
+from pipeline.events import CallerPartlyHeard, NothingHeard, RecogniserUsed, TurnTooLong, UserTurnCommitted
 from pipeline.hearing.backchannel import is_backchannel, may_become_backchannel
 from pipeline.hearing.keys import KeyEntry
 from pipeline.hearing.progress import Progress
@@ -261,11 +261,17 @@ class Answering:
                 by,
             )
         )
+        self.count(now)
         message = Message("user", text, now, understood=understood)
         if type(stage.agent).on_user_turn_completed is Agent.on_user_turn_completed:
             self._answer(replace(message, text=self._shown(text)), clock)
         elif stage.tasks is not None:
             stage.tasks.create_task(self._ask_agent(message, clock, masked), name="on_user_turn_completed")
+
+    def count(self, now: float) -> None:
+        """Say how much sound was recognised since the last turn."""
+        for provider, seconds in self._stage.listening.used().items():
+            self._stage.emit(RecogniserUsed(now, provider, seconds))
 
     def _shown(self, text: str) -> str:
         """What others than the agent itself may know of the caller's words."""

@@ -158,12 +158,28 @@ class AnswerDiscarded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ModelUsed(Event):
-    """What one request to the language model took, in its provider's tokens."""
+    """What one request to the language model took, in its provider's tokens; also one whose answer was not heard."""
 
     provider: str
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserUsed(Event):
+    """How much sound a recogniser was given since the turn before, in s. What a stand-in was told again counts too."""
+
+    provider: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceUsed(Event):
+    """How much text a voice was given for one reply, in characters, whether it was heard or not."""
+
+    provider: str
+    characters: int
 
 
 @dataclass(frozen=True, slots=True)

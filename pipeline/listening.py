@@ -13,7 +13,7 @@ from typing import TypeAlias
 from pipeline.errors import ConfigError, ProviderError
 from pipeline.hearing.echo import EchoGuard
 from pipeline.hearing.vad import VoiceActivity, VoiceStarted, VoiceStopped
-from pipeline.ports import Final, Frame, Hints, Partial, Stt, SttStream, Vad
+from pipeline.ports import FRAME_MS, Final, Frame, Hints, Metered, Partial, Stt, SttStream, Vad
 
 Opener: TypeAlias = Callable[[Stt, int], Awaitable[SttStream]]
 
@@ -86,11 +86,14 @@ class Listening:
         self._awake = asyncio.Event()
         self._awake.set()
         self._reading: asyncio.Timeout | None = None
+        self._pushed = 0  # frames, to this stream since `used`
+        self._used: dict[str, float] = {}
 
     def hear(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
         """20 ms of the caller. Returns a change of voice activity, if there is one."""
         if self._stream is not None:
             self._stream.push(frame)
+            self._pushed += 1
         if now >= self._next_due:
             self._expire(now)
         return self._activity.heard(frame, now)
@@ -144,6 +147,19 @@ class Listening:
         if self._stream is not None:
             self._stream.expect(hints)
 
+    def used(self) -> dict[str, float]:
+        """Seconds of sound that were recognised since this was last asked, by provider."""
+        self._count()
+        used, self._used = self._used, {}
+        return {name: round(seconds, 2) for name, seconds in used.items() if seconds}
+
+    def _count(self) -> None:
+        pushed, self._pushed = self._pushed, 0
+        stream = self._stream
+        given = stream.used() if isinstance(stream, Metered) else {self._stt.name: pushed * FRAME_MS / 1000}
+        for name, seconds in given.items():
+            self._used[name] = self._used.get(name, 0.0) + seconds
+
     async def open(self, stt: Stt, opener: Opener) -> None:
         """Have the recogniser ready. opener: opens a stream of it. Raises ProviderError."""
         self._stt, self._opener = stt, opener
@@ -154,6 +170,7 @@ class Listening:
         self._opener = opener
         if stt is self._stt:
             return
+        self._count()
         self._stt, self._swapped = stt, True
         self._drop_stream()
         if self._stream is not None:
@@ -211,6 +228,7 @@ class Listening:
                 else:
                     self._take(event)
         finally:
+            self._count()
             self._stream = None
             await stream.aclose()
 

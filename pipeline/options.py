@@ -94,6 +94,31 @@ class TurnHandling(BaseModel):
         return given.get(language, EVEN) if isinstance(given, dict) else given
 
 
+class ThinkingSound(BaseModel):
+    """What the caller hears while the agent thinks and nobody speaks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sound: str = "off"
+    """typing, tick, off, or a 16-bit PCM WAV file, its path seen from where the server was started."""
+    after_ms: int = Field(default=800, ge=0, le=10_000)
+    """Silence of the agent after which it begins."""
+    level_db: float = Field(default=-30.0, ge=-60.0, le=-6.0)
+    """Its loudest moment, in dB of full scale."""
+    fade_ms: int = Field(default=200, ge=0, le=5000)
+    """How long it takes to come up. It is gone within 20 ms."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_its_name(cls, given: Any) -> Any:
+        return {"sound": given} if isinstance(given, str) else given
+
+    @property
+    def on(self) -> bool:
+        """Is there anything to hear?"""
+        return self.sound not in ("", "off")
+
+
 class Silence(BaseModel):
     """What happens when the caller says nothing. Times in s."""
 

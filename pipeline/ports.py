@@ -9,15 +9,16 @@ A frame is 20 ms of `int16` mono PCM at the call's rate: shape (160,) at 8000 Hz
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.agent.history import Message
 from pipeline.events import Event
+from pipeline.options import ThinkingSound
 
 Frame: TypeAlias = NDArray[np.int16]
 FRAME_MS = 20
@@ -113,6 +114,9 @@ class CallControl(Protocol):
     async def resume(self) -> bool:
         """Back from hold. False: the phone would not agree, so the caller cannot be heard yet; try again."""
 
+    def think(self, sound: ThinkingSound | None) -> None:
+        """Play this softly while neither speech nor music is heard; None: no more. Called on the clock."""
+
     def pause_recording(self) -> bool:
         """Record silence from here. False: nothing is recorded."""
 
@@ -156,6 +160,14 @@ class Consultation(CallControl, Protocol):
 
 
 # ---------------------------------------------------------------- providers
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A stream of a recogniser or a voice that several providers serve, or that knows better what is paid for."""
+
+    def used(self) -> Mapping[str, float]:
+        """By provider, since it was last asked: seconds of sound it was given, or characters of text."""
 
 
 class Vad(Protocol):
@@ -270,11 +282,13 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a request cost, in the provider's own units."""
+    """What a request cost, in the provider's own units; told once a request. provider: whose, if it is not the Llm that
+    was asked."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History, Memory, Message, ToolRequest
 from pipeline.errors import PipelineError, ProviderError
-from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, ModelUsed
+from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, ModelUsed, VoiceUsed
 from pipeline.hearing.expectation import Expectation
 from pipeline.mouth import NORMAL
 from pipeline.ports import (
@@ -24,6 +24,7 @@ from pipeline.ports import (
     Expecting,
     Llm,
     LlmDelta,
+    Metered,
     SpeechChunk,
     TextDelta,
     ToolCall,
@@ -156,6 +157,8 @@ class Reply:
             self._adopted.set()
         self._tokens = 0
         self._thought = False  # no more words will come
+        self._usages: list[Usage] = []  # not told yet
+        self._characters = 0  # that the voice was given
         self._working = False  # between two words of the model, or while a tool runs
 
     # ------------------------------------------------------------ for whoever asked for it
@@ -206,6 +209,7 @@ class Reply:
             await self._break_off()
             raise
         finally:
+            self._tell_usage()
             await self._stop_voice()
             self._resolve()
 
@@ -340,7 +344,7 @@ class Reply:
         """One request to the model: its words are spoken as they come, its tool calls returned."""
         first = len(self._ledger)
         sentences, calls, text = Sentences(self.agent.voice.language), list[ToolCall](), ""
-        usage, asked_for = Usage(), None
+        asked_for: Expectation | None = None
         self._working = True
         async with aclosing(self._request(final=final)) as deltas:
             while (delta := await _within_time(deltas, self._means.llm.name, "token")) is not None:
@@ -355,20 +359,35 @@ class Reply:
                 elif isinstance(delta, Expecting):
                     asked_for = Expectation.parse(delta.line)
                 else:
-                    usage = delta
+                    self._usages.append(delta)
         self._working = False
         for piece in sentences.finish():
             await self._speak(piece)
         await self._adopted.wait()
         if asked_for is not None:
             self._means.expect(asked_for)
-        if usage != Usage():
-            counts = usage.input_tokens, usage.output_tokens, usage.cached_tokens
-            self._means.emit(ModelUsed(self._means.now(), self._means.llm.name, *counts))
+        self._tell_models()
         if text.strip() or calls:
             requests = tuple(ToolRequest(call.id, call.name, call.arguments) for call in calls)
             self._note(text.strip(), first, requests)
         return calls
+
+    def _tell_models(self) -> None:
+        now, name = self._means.now(), self._means.llm.name
+        usages, self._usages = self._usages, []
+        for one in usages:
+            if one.input_tokens or one.output_tokens or one.cached_tokens:
+                counts = one.input_tokens, one.output_tokens, one.cached_tokens
+                self._means.emit(ModelUsed(now, one.provider or name, *counts))
+
+    def _tell_usage(self) -> None:
+        """What it took, also if nobody heard it."""
+        self._tell_models()
+        voice, characters = self._voice, self._characters
+        used = voice.used() if isinstance(voice, Metered) else {self.tts_name: characters}
+        for name, count in used.items():
+            if count:
+                self._means.emit(VoiceUsed(self._means.now(), name, round(count)))
 
     def _request(self, *, final: bool) -> AsyncGenerator[LlmDelta, None]:
         history = self._means.history.for_model(self.agent.instructions, self._means.memory)
@@ -404,6 +423,7 @@ class Reply:
         self._ledger.said(spoken)
         self._voice.say(spoken.text)
         self._means.saved()
+        self._characters += len(spoken.text)
 
     async def _play(self, voice: TtsStream) -> None:
         """Synthesised speech into the playout, as it comes."""

@@ -29,6 +29,7 @@ from pipeline.events import (
     KeyPressed,
     MessageTaken,
     SessionClosed,
+    ToneHeard,
 )
 from pipeline.failing import Failing
 from pipeline.hearing.echo import EchoGuard
@@ -44,6 +45,7 @@ from pipeline.silence import Patience
 from pipeline.speeches import Outside, Speeches
 from pipeline.stage import Services, Stage
 from pipeline.succession import Succession, opener_of
+from pipeline.thinking import Thinking
 from pipeline.tooling import ToolRunner
 from pipeline.transferring import Transferring
 from pipeline.turn import Decision, Floor, Keyed, ReplyOver, TimeUp, Turn, TurnEvent
@@ -64,6 +66,7 @@ STATES = {
     Floor.THINKING: "thinking",
     Floor.SPEAKING: "speaking",
 }
+OWED = (Floor.COMMITTED, Floor.THINKING, Floor.SPEAKING)  # in silence: the caller waits for us
 
 
 class Session:
@@ -119,6 +122,7 @@ class Session:
         self._transferring = Transferring(self._stage, control, self._waiting, Session)
         self._patience = self._stage.patience = Patience(self._stage.silence)
         self._asking_again = AskingAgain(self._stage)
+        self._thinking = Thinking(control.think)
         self._speeches: Speeches | None = None
         self._closed: asyncio.Future[str] = self._loop.create_future()
         self._ending: asyncio.Task[None] | None = None
@@ -175,6 +179,7 @@ class Session:
             self._echo.sent(frame)
         if self._speeches is not None:
             self._speeches.spoke(frame, now)
+        self._thinking.spoke(frame, self._stage.agent.thinking_sound, self._thinks)
         return frame
 
     def hear_again(self, frames: Sequence[Frame], now: float) -> None:
@@ -190,6 +195,12 @@ class Session:
         self._patience.heard()
         self._happened(Keyed(), now)
         self._answering.key(digit, now)
+
+    def tone(self, kind: str, now: float) -> None:
+        """The line gives a signal of a network or a machine."""
+        self._emit(ToneHeard(now, kind))
+        if self._stage.tasks is not None and not self._closed.done():
+            self._stage.tasks.create_task(self.agent.on_tone(kind), name="on_tone")
 
     def typed(self, text: str, now: float) -> None:
         """The caller wrote this instead of saying it: a turn, complete."""
@@ -226,6 +237,7 @@ class Session:
         finally:
             stage.tasks = None
         reason = self._closed.result()
+        self._answering.count(self._loop.time())
         await self.agent.on_exit()
         self._show_state("closed")
         self._emit(SessionClosed(self._loop.time(), reason))
@@ -240,6 +252,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._waiting.call_over()
+        self._thinking.stop()
         self._closed.set_result(reason)
         self._succession.close()
 
@@ -447,6 +460,12 @@ class Session:
     def _caller_spoke(self) -> None:
         self._patience.heard()
         self._succession.caller_spoke()
+
+    def _thinks(self) -> bool:
+        """Does the caller wait for something the agent has to say?"""
+        if self._waiting.deaf or self._closed.done() or self._speeches is None:
+            return False
+        return self._turn.floor in OWED or (self._turn.floor is Floor.LISTENING and self._speeches.talking)
 
     def _is_ending(self) -> bool:
         return self._ending is not None and not self._ending.done()

@@ -13,9 +13,9 @@ from pipeline.agent.agent import Agent
 from pipeline.agent.history import Memory, Message
 from pipeline.agent.task import AgentTask, TaskFailed
 from pipeline.errors import ProviderError, ToolError
-from pipeline.events import AgentEntered, HandoffFailed
+from pipeline.events import AgentEntered, HandoffFailed, ModelUsed
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import Stt, SttStream, TextDelta
+from pipeline.ports import Stt, SttStream, TextDelta, Usage
 from pipeline.stage import Stage
 
 SUMMARY_S = 4.0  # for a summary; then the next agent is told everything
@@ -151,6 +151,9 @@ class Succession:
                 async for delta in deltas:
                     if isinstance(delta, TextDelta):
                         words.append(delta.text)
+                    elif isinstance(delta, Usage):
+                        counts = delta.input_tokens, delta.output_tokens, delta.cached_tokens
+                        stage.emit(ModelUsed(stage.now(), delta.provider or stage.llm.name, *counts))
         except (ProviderError, TimeoutError):
             return ""
         return "".join(words).strip()

@@ -13,7 +13,7 @@ from offhook.cli import COMMANDS
 from offhook.settings import Settings
 from offhook.switch.metrics import Metrics
 from pipeline.events import EVENTS
-from pipeline.options import Silence, TurnHandling
+from pipeline.options import Silence, ThinkingSound, TurnHandling
 from telephony.dialplan.model import (
     Collect,
     Defaults,
@@ -63,6 +63,7 @@ def test_every_setting_is_in_the_reference_and_its_default_in_the_shipped_file(n
         Collect,
         TurnHandling,
         Silence,
+        ThinkingSound,
     ],
 )
 def test_every_key_of_the_dial_plan_is_in_the_reference(model: type[BaseModel]) -> None:

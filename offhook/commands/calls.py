@@ -20,6 +20,7 @@ from rich.table import Table
 from offhook.bundle import JOURNAL
 from offhook.console.records import Call, Records, Said, beside
 from offhook.settings import DEFAULT_PATH, load_settings
+from offhook.usage import told
 
 WIDTH = 100  # of the list at least: a cut number helps nobody
 SHOWN_ID = 10  # characters of an id in a list; `show` takes the beginning of one
@@ -127,6 +128,7 @@ def _facts(call: Call) -> list[tuple[str, str]]:
         ("end", _end(call)),
         ("turns", f"{call.turns}, {call.interruptions} interruptions, {call.handoffs} handoffs"),
         ("delay", delays if call.response_p50_ms is not None else "no reply was measured"),
+        ("used", told(call.usage)),
         ("recording", call.recording or "none"),
         ("events", str(Path(call.bundle) / JOURNAL)),
     ]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import URL, ForeignKey, Index, delete, event, make_url, select
+from sqlalchemy import JSON, URL, ForeignKey, Index, delete, event, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
@@ -25,9 +25,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from offhook.bundle import FACTS, Record, bundles, iso, number, transcript
 from offhook.errors import AmbiguousCall, BundleError, NoSuchCall, RecordsError
+from offhook.usage import Tally
 
 TABLES_VERSION = (
-    1  # raise it when a table changes: an older file is emptied and filled again from the bundles
+    2  # raise it when a table changes: an older file is emptied and filled again from the bundles
 )
 
 
@@ -39,7 +40,7 @@ class Call(Table):
     """One call's detail record (CDR). Times are ISO 8601 UTC, as in the bundle; delays are in ms.
 
     ended_at is None while the call lasts, and for ever if the server died during it; duration_s is then what
-    the journal covers. turns: what the caller said that was owed an answer.
+    the journal covers. turns: what the caller said that was owed an answer. usage: what its providers took (usage.py).
     """
 
     __tablename__ = "calls"
@@ -62,6 +63,7 @@ class Call(Table):
     handoffs: Mapped[int]
     response_p50_ms: Mapped[float | None]
     response_p95_ms: Mapped[float | None]
+    usage: Mapped[dict[str, Any]] = mapped_column(JSON)
     recording: Mapped[str | None]
     bundle: Mapped[str]
 
@@ -282,6 +284,7 @@ def _detail_record(record: Record) -> Call:
         handoffs=sum(bool(row.get("came_from")) for row in entered),
         response_p50_ms=percentile(delays, 50),
         response_p95_ms=percentile(delays, 95),
+        usage=Tally(record.events).facts(),
         recording=str(record.audio_path) if record.audio_path else None,
         bundle=str(record.path),
     )

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from offhook.bundle import Bundle
 from offhook.link import CallReady, CallRefused, Message, StartCall
 from offhook.switch.pool import Worker
+from offhook.usage import Tally
 from telephony.call.call import Call
 from telephony.dialplan.model import Route
 from telephony.errors import Overloaded
@@ -44,6 +45,7 @@ class ActiveCall:
     takeovers: list[float] = field(default_factory=list)
     transferred_to: str = ""
     messages: list[dict[str, Any]] = field(default_factory=list)  # that the caller left
+    tally: Tally = field(default_factory=Tally)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"
     _stream: StreamState = field(default_factory=lambda: StreamState.drawn(secrets.randbits))
@@ -97,6 +99,7 @@ class ActiveCall:
 
     def journal(self, event: dict[str, Any]) -> None:
         """One more line of its record. An event without `at` happens now."""
+        self.tally.add(event)
         self.bundle.append(event, event.get("at", self.ready.get_loop().time()), datetime.now(UTC))
 
     def outcome(self) -> dict[str, Any]:
@@ -104,6 +107,7 @@ class ActiveCall:
         known = {
             "transferred_to": self.transferred_to,
             "messages": self.messages,
+            "usage": self.tally.facts(),
             "takeovers": len(self.takeovers),
         }
         return {name: value for name, value in known.items() if value}

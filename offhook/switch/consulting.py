@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import structlog
 
@@ -27,6 +27,7 @@ from offhook.link import (
     HandOver,
     HandOverDone,
     Message,
+    SendDigits,
 )
 from offhook.switch.trunks import way_out
 from telephony.call.call import Call
@@ -80,7 +81,7 @@ class Caller(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Consultation:
-    """One call to somebody about a caller. call: once it is answered."""
+    """One call to somebody about a caller. call: once it is answered. dtmf: how digits go out to them."""
 
     caller: Caller
     number: int
@@ -88,6 +89,7 @@ class Consultation:
     began: float
     call: Call | None = None
     task: asyncio.Task[None] | None = None
+    dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"
     joined: bool = False
     over: bool = False
 
@@ -115,6 +117,8 @@ class Consulting:
                 self._hang_up(going, message.reason)
             case ConsultJoined():
                 self._joined(going)
+            case SendDigits() if going.call is not None:
+                self._spawn(going, self._send_digits(going, going.call, message.pii_digits))
             case HandOver() if going.call is not None:
                 self._spawn(going, self._hand_over(going, going.call))
 
@@ -139,6 +143,8 @@ class Consulting:
             log.warning("consultation_refused", call_id=caller.id, pii_reason=str(error))
             self._over(going, "plan", error.code or 500, str(error))
             return
+        if trunk is not None and out.trunk == trunk.name:
+            going.dtmf = trunk.dtmf
         self._spawn(going, self._ring(going, out, wanted.ring_s))
 
     async def _ring(self, going: Consultation, out: Dialling, ring_s: float) -> None:
@@ -193,6 +199,7 @@ class Consulting:
                     "timestamp": secrets.randbits(32),
                 },
                 recording=str(recording) if recording is not None else None,
+                dtmf=going.dtmf,
             )
             caller.tell(answered, [pair.rtp.fileno(), pair.rtcp.fileno()])
 
@@ -212,6 +219,12 @@ class Consulting:
         going.joined = True
         going.caller.journal({"type": "ConsultJoined", "consult": going.number, "target": going.target})
         going.caller.transferred(going.target)
+
+    async def _send_digits(self, going: Consultation, call: Call, digits: str) -> None:
+        try:
+            await call.send_digits(digits)
+        except TelephonyError as error:
+            log.warning("digits_refused", call_id=going.caller.id, consult=going.number, error=str(error))
 
     async def _hand_over(self, going: Consultation, call: Call) -> None:
         caller = going.caller

@@ -238,6 +238,8 @@ class Reception:
         if isinstance(mos := media.get("mos"), float):
             self._metrics.mos.observe(mos)
         now = self._loop.time()
+        if usage := active.tally.facts():
+            self._journal(active, {"type": "UsageSummed", **usage})
         self._journal(active, {"type": "CallEnded", "by": ended.by, "code": ended.code, "reason": reason})
         duration_s = now - active.answered if active.answered else 0.0
         active.bundle.close(
@@ -331,14 +333,14 @@ class Reception:
                 active.call.hang_up(message.reason)
             case Transfer():
                 self._spawn(active, self._transfer(active, message.target), "transfer")
-            case Consult() | ConsultJoined() | HandOver() | EndConsult():
+            case SendDigits() if not message.consult:
+                self._spawn(active, self._send_digits(active, message.pii_digits), "digits")
+            case Consult() | ConsultJoined() | HandOver() | EndConsult() | SendDigits():
                 if self.consulting is not None:
                     trunk = self._trunks.get(active.call.sender.trunk)
                     self.consulting.heard(active, message, trunk, self._written(active))
             case Hold():
                 self._spawn(active, self._hold(active, message.on), "hold")
-            case SendDigits():
-                self._spawn(active, self._send_digits(active, message.pii_digits), "digits")
             case CallFinished():
                 if not active.finished.done():
                     active.finished.set_result(message.media)

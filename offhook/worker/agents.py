@@ -29,7 +29,7 @@ from pipeline.agent.tools import FunctionTool, function_tool
 from pipeline.errors import ConfigError
 from pipeline.events import Event
 from pipeline.hearing.expectation import Expectation
-from pipeline.options import Silence, TurnHandling
+from pipeline.options import Silence, ThinkingSound, TurnHandling
 from pipeline.ports import AudioOut, CallControl, Destination, Llm, Stt, Tts, TurnModel, Voice
 from pipeline.providers import registry
 from pipeline.providers.resilient import (
@@ -47,6 +47,9 @@ from pipeline.session import Services, Session
 from pipeline.speaking import numerals
 from telephony.dialplan.model import Destination as PlanDestination
 from telephony.dialplan.model import McpChoice, Persona, ProviderChoice, Route
+from telephony.errors import MediaError
+from telephony.media.music import file_sound
+from telephony.media.thinking import BUILT_IN
 
 log = structlog.get_logger()
 
@@ -88,7 +91,10 @@ class Casting:
             try:
                 _check("turn_handling", TurnHandling, persona.turn_handling)
                 _check("silence", Silence, persona.silence)
+                if persona.thinking_sound is not None:
+                    _check("thinking_sound", ThinkingSound, persona.thinking_sound)
                 agent = self.agent(personas, name)
+                _check_file(agent.thinking_sound)
                 for intent in persona.script.intents if persona.script else ():
                     _ = intent.expects and Expectation.parse(intent.expects)
                 agent.pronounce.check(agent.voice.language)
@@ -160,6 +166,8 @@ class Casting:
         agent.expects = Expectation.parse(persona.expects) if persona.expects else agent.expects
         if persona.fillers is not None:
             agent.fillers = persona.fillers
+        if persona.thinking_sound is not None:
+            agent.thinking_sound = ThinkingSound.model_validate(persona.thinking_sound)
         agent.pronounce = agent.pronounce.with_words(persona.pronounce)
         for server, choice in persona.mcp.items():
             agent.tools.add(self._server(server, choice))
@@ -278,12 +286,21 @@ def _destination(place: PlanDestination) -> Destination:
     return Destination(place.target, place.attended, place.ring, place.release, place.fallback)
 
 
-def _check(part: str, model: type[BaseModel], values: Mapping[str, Any]) -> None:
+def _check(part: str, model: type[BaseModel], values: Any) -> None:
     try:
         model.model_validate(values)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{part}: {faults}. Mend it in the dial plan.") from error
+
+
+def _check_file(sound: ThinkingSound) -> None:
+    if sound.on and sound.sound not in BUILT_IN:
+        try:
+            file_sound(sound.sound, 8000)
+        except MediaError as error:
+            names = ", ".join(BUILT_IN)
+            raise ConfigError(f"thinking_sound: {error} Or write one of {names}, off.") from error
 
 
 def _mcp_server(name: str, choice: McpChoice) -> McpServer:

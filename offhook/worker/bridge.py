@@ -10,6 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,10 @@ from offhook.link import (
 )
 from offhook.worker.agents import Casting
 from offhook.worker.consulting import Consulting, Line, joint
+from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
 from pipeline.events import CallerStartedSpeaking, Event, ToneHeard, UserTurnCommitted, dump
+from pipeline.options import ThinkingSound
 from pipeline.ports import Consultation, Frame, TransferResult
 from pipeline.session import Session
 from telephony import dialstring
@@ -102,6 +105,7 @@ class Bridge:
         self._messages = 0
         self._preparing: asyncio.Task[None] | None = None
         self._side: Side | None = None  # while the caller talks to somebody else
+        self._thinking = ThinkingSounds(start.call_id, start.rate_hz)
 
     # ------------------------------------------------------------ what the switch says
 
@@ -284,6 +288,10 @@ class Bridge:
         if self._stream is not None and (sound := music(route.hold_music, self._start.rate_hz, route.tones)):
             self._stream.play_background(sound)
 
+    def think(self, sound: ThinkingSound | None) -> None:
+        """Softly, behind speech and music; None: no more."""
+        self._thinking.play(self._stream, sound)
+
     def pause_recording(self) -> bool:
         """Silence in the file from here on."""
         if self._recorder is not None:
@@ -319,12 +327,16 @@ class Bridge:
     def _key_pressed(self, digit: str, now: float) -> None:
         if self._side is not None:
             if self.consulting.line is not None:
-                self.consulting.line.send_digits(digit)
+                with suppress(MediaError):  # a trunk that takes no keys loses this one, not the call
+                    self.consulting.line.send_digits(digit)
         elif self._session is not None:
             self._session.key(digit, now)
 
     def _tone_heard(self, kind: ToneKind, now: float) -> None:
-        self._emit(ToneHeard(now, kind))
+        if self._session is not None and self._side is None:
+            self._session.tone(kind, now)
+        else:
+            self._emit(ToneHeard(now, kind))
         self._fax = self._fax or kind in ("fax_cng", "fax_ced")
 
     def unwanted(self, now: float, signals: Sequence[str]) -> str:
@@ -351,6 +363,7 @@ class Bridge:
                 session = self._casting.session(self._start, self._out, self, self._emit, self._save, gap_ms)
                 await session.prepare()
                 await self._fetch_music()
+                await self._thinking.fetch(session.agent.thinking_sound)
         except (PipelineError, TimeoutError) as error:
             self._refuse(str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s")
         except Exception as error:  # user code: an agent's class may raise anything

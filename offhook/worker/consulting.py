@@ -28,9 +28,12 @@ from offhook.link import (
     HandOver,
     HandOverDone,
     Message,
+    SendDigits,
 )
 from pipeline.events import Event, ToneHeard, dump
+from pipeline.options import ThinkingSound
 from pipeline.ports import AudioOut, Consultation, Frame, Talk, TransferResult, Vad
+from telephony import dialstring
 from telephony.errors import MediaError
 from telephony.media.address import is_numeric, looked_up
 from telephony.media.bridge import Bridge as Joint
@@ -74,7 +77,7 @@ class Line:
         self.number = answered.consult
         self.rate_hz = answered.rate_hz
         self.side: Side | None = None  # while the caller has the line
-        self._call_id = answered.call_id
+        self._call_id, self._dtmf = answered.call_id, answered.dtmf
         self._clock, self._send, self._join = clock, send, join
         self._out, self._vad = Playout(answered.rate_hz), vad
         self._talk: Talk | None = None
@@ -155,8 +158,12 @@ class Line:
         return TransferResult(False, 403, "one consultation at a time")
 
     def send_digits(self, digits: str) -> None:
-        """Keys in a menu on the way to them."""
-        self.stream.send_digits(digits)
+        """Keys in a menu on the way to them, or later, as their trunk wants them. Raises MediaError for others."""
+        if self._dtmf == "info":
+            keys = dialstring.read(digits)
+            self._send(SendDigits(call_id=self._call_id, pii_digits=keys, consult=self.number))
+        else:
+            self.stream.send_digits(digits, self._dtmf)
 
     def start_message(self) -> str:
         return ""
@@ -169,6 +176,9 @@ class Line:
 
     async def resume(self) -> bool:
         return True
+
+    def think(self, sound: ThinkingSound | None) -> None:
+        """A briefing is too short for that."""
 
     def pause_recording(self) -> bool:
         if self.recorder is not None:
@@ -195,7 +205,8 @@ class Line:
 
     def _key_pressed(self, digit: str, now: float) -> None:
         if self.side is not None:
-            self.on_key(digit)
+            with suppress(MediaError):  # the caller's trunk takes no keys
+                self.on_key(digit)
         elif self._talk is not None:
             self._talk.key(digit, now)
 

@@ -139,13 +139,18 @@ class Worker:
                 bridge.end(message.reason)
 
     def _configure(self, message: Configure) -> None:
-        configure_logs(LogSettings.model_validate(message.log))
-        casting = Casting(Providers.model_validate(message.providers), message.models_socket)
         try:
+            configure_logs(LogSettings.model_validate(message.log))
+            casting = Casting(Providers.model_validate(message.providers), message.models_socket)
             casting.rehearse({name: Persona.model_validate(row) for name, row in message.agents.items()})
         except PipelineError as error:
-            self._link.send(WorkerFailed(reason=str(error)))
-            self._stop()
+            self._fail(str(error))
+            return
+        except Exception as error:  # an agent's own code, or ours: whoever started the server must read it
+            log.exception("worker_not_configured")
+            self._fail(
+                f"the worker cannot be set up: {type(error).__name__}: {error}. Its traceback is in the log."
+            )
             return
         self._casting = casting
         self._media_timeout_s = message.media_timeout_s
@@ -154,12 +159,22 @@ class Worker:
 
     async def _open(self, casting: Casting) -> None:
         """Ready once the plan's MCP servers are, or have had their time."""
-        await casting.open()
+        try:
+            await casting.open()
+        except Exception as error:
+            log.exception("tools_not_opened")
+            self._fail(f"the plan's tools cannot be opened: {type(error).__name__}: {error}. See the log.")
+            return
         self._clock.start()
         gc.collect()
         gc.freeze()
         self._link.send(WorkerReady(pid=os.getpid()))
         self._report_load()
+
+    def _fail(self, reason: str) -> None:
+        """It can never be ready. The switch says why, and stops waiting."""
+        self._link.send(WorkerFailed(reason=reason))
+        self._stop()
 
     def _start_call(self, message: StartCall, fds: list[int]) -> None:
         if self._casting is None or len(fds) != 3:

@@ -16,6 +16,7 @@ from pipeline.agent.toolset import ToolBox, Toolset
 from pipeline.canned import lines
 from pipeline.errors import ConfigError
 from pipeline.hearing.expectation import Expectation
+from pipeline.options import ThinkingSound
 from pipeline.ports import Destination, Hints, Llm, LlmDelta, Stt, SttStream, ToolSpec, Tts, TtsStream, Voice
 from pipeline.speaking.pronounce import Pronunciation
 
@@ -30,7 +31,8 @@ class Agent:
     turn_handling, silence: instead of the call's, where they say something (options.py). keys: a menu, key → what the
     caller means by it. fillers: said when an answer takes long; None: those of the language, () for none. expects:
     what the greeting asks for. history: what it knows when it takes over: everything, a summary, nothing. toolsets:
-    in use from entering until the call is over.
+    in use from entering until the call is over. thinking_sound: heard while it thinks, "typing", "tick", a WAV file,
+    or what ThinkingSound (options.py) takes.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Agent:
         expects: Expectation | None = None,
         history: Literal["shared", "summary", "private"] = "shared",
         fillers: Iterable[str] | None = None,
+        thinking_sound: str | Mapping[str, Any] = "off",
     ) -> None:
         self.name = name or type(self).__name__
         self.instructions = instructions
@@ -69,6 +72,7 @@ class Agent:
         self.expects = expects
         self.history = history
         self.fillers = lines(self.voice.language).fillers if fillers is None else tuple(fillers)
+        self.thinking_sound = ThinkingSound.model_validate(thinking_sound)
         self.tools = ToolBox(self._gather(tools), toolsets)
         self._session: Conversation | None = None
         self.may(handoffs=handoffs or {}, transfers=transfers or {})
@@ -146,6 +150,10 @@ class Agent:
     def on_keys(self, keys: str) -> bool:
         """The caller has keyed something in. True: dealt with; False: it counts as said."""
         return False
+
+    async def on_tone(self, kind: str) -> None:
+        """The caller's line gives a signal of a network or a machine. kind: busy, reorder, sit (an announcement
+        follows), beep (an answering machine records), fax_cng (a fax calls) or fax_ced (a fax answers)."""
 
     def llm_node(
         self,

@@ -41,8 +41,11 @@ class AgentTask(Agent, Generic[T]):
         super().__init__(**options)
         self._own = {name for name, value in options.items() if value is not None}
 
+    _asker: Agent | None = None
+
     def sent_by(self, asker: Agent, llm: Llm | None) -> None:
         """Whoever asked lends what the task has not. llm: the call's. Called by the session only."""
+        self._asker = asker
         self.stt, self.tts = self.stt or asker.stt, self.tts or asker.tts
         self.llm = self.llm or asker.llm or llm
         if not self._own & {"voice", "language"}:
@@ -52,8 +55,15 @@ class AgentTask(Agent, Generic[T]):
             self.pronounce = asker.pronounce
         if "fillers" not in self._own:
             self.fillers = asker.fillers
+        if "thinking_sound" not in self._own:
+            self.thinking_sound = asker.thinking_sound
         self.turn_handling = {**asker.turn_handling, **self.turn_handling}
         self.silence = {**asker.silence, **self.silence}
+
+    async def on_tone(self, kind: str) -> None:
+        """Whoever sent it knows what to do."""
+        if self._asker is not None:
+            await self._asker.on_tone(kind)
 
     @property
     def result(self) -> asyncio.Future[T]:

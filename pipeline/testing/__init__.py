@@ -6,6 +6,7 @@ caller         what that caller does, and when
 story, expect  what happened, and assertions about it
 mocking        other functions in the place of an agent's tools
 judging        a language model says whether the agent did what was expected
+rubrics        ready-made questions to it, several at once
 virtual_clock  time that jumps
 speaker, phone the two sides of a phone without a phone
 
@@ -20,6 +21,7 @@ from pipeline.testing.caller import (
     Noise,
     Presses,
     Says,
+    Signals,
     agent_begins,
     agent_stops,
     caller_stops,
@@ -29,10 +31,12 @@ from pipeline.testing.expect import Result
 from pipeline.testing.judging import FakeJudge, Verdict, judge
 from pipeline.testing.mocking import MockedTool, mock_tools
 from pipeline.testing.phone import FakePhone
+from pipeline.testing.rubrics import RUBRICS, Verdicts, judge_all
 from pipeline.testing.text import TextCall
 from pipeline.testing.virtual_clock import on_virtual_clock
 
 __all__ = [
+    "RUBRICS",
     "FakeJudge",
     "FakePhone",
     "HangsUp",
@@ -43,13 +47,16 @@ __all__ = [
     "Presses",
     "Result",
     "Says",
+    "Signals",
     "TextCall",
     "Verdict",
+    "Verdicts",
     "VirtualCall",
     "agent_begins",
     "agent_stops",
     "caller_stops",
     "judge",
+    "judge_all",
     "mock_tools",
     "on_virtual_clock",
     "sentence",

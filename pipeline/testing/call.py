@@ -6,14 +6,14 @@ unless others are given. The same call has the same events every time."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol, Self, TypeVar
 
 from pipeline.agent.agent import Agent
 from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, UserTurnCommitted
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import AudioOut, Frame, Llm, SpeechChunk, Stt, Tts, TtsStream, Vad, Voice
+from pipeline.ports import AudioOut, Frame, Llm, Metered, SpeechChunk, Stt, Tts, TtsStream, Vad, Voice
 from pipeline.providers.fake import FakeLlm, FakeTts, FakeVad
 from pipeline.resuming import Before
 from pipeline.session import Services, Session
@@ -87,7 +87,7 @@ class VirtualCall:
         self._announcement, self._on_failure = announcement, on_failure
         self._base = 0.0
         self._line = line
-        self._caller = Caller(acts, Deeds(self._key, self._hang_up, self._words), rate_hz)
+        self._caller = Caller(acts, Deeds(self._key, self._hang_up, self._words, self._tone), rate_hz)
 
     @cached_property
     def session(self) -> Session:
@@ -164,6 +164,9 @@ class VirtualCall:
 
     def _key(self, key: str) -> None:
         self.session.key(key, asyncio.get_running_loop().time())
+
+    def _tone(self, kind: str) -> None:
+        self.session.tone(kind, asyncio.get_running_loop().time())
 
     def _hang_up(self) -> None:
         self.session.close("caller_hung_up")
@@ -292,20 +295,25 @@ class _Marked:
         self._tts, self._out = tts, out
 
     async def open(self, voice: Voice) -> _MarkedStream:
-        return _MarkedStream(await self._tts.open(voice), self._out)
+        return _MarkedStream(await self._tts.open(voice), self._out, self.name)
 
 
 class _MarkedStream:
     """One reply being spoken."""
 
-    def __init__(self, stream: TtsStream, out: _Overheard) -> None:
-        self._stream, self._out = stream, out
+    def __init__(self, stream: TtsStream, out: _Overheard, name: str) -> None:
+        self._stream, self._out, self._name = stream, out, name
         self._pieces: list[str] = []
-        self._marked = 0
+        self._marked = self._characters = 0
 
     def say(self, text: str) -> None:
         self._pieces.append(text)
+        self._characters += len(text)
         self._stream.say(text)
+
+    def used(self) -> Mapping[str, float]:
+        """As the voice tells it."""
+        return self._stream.used() if isinstance(self._stream, Metered) else {self._name: self._characters}
 
     def finish(self) -> None:
         self._stream.finish()

@@ -121,6 +121,14 @@ class Presses(Act):
 
 
 @dataclass(frozen=True, slots=True)
+class Signals(Act):
+    """The caller's line gives a signal: busy, reorder, sit, beep, fax_cng or fax_ced."""
+
+    kind: str
+    at: When
+
+
+@dataclass(frozen=True, slots=True)
 class Noise(Act):
     """Sound without words: a door, a lorry. level_db: to full scale; the detector takes -40 and more for a voice."""
 
@@ -154,6 +162,7 @@ class Deeds:
     key: Callable[[str], None]
     hang_up: Callable[[], None]
     words: Callable[[str], None]  # the recogniser can hear so much more of what is said
+    tone: Callable[[str], None]
 
 
 class Caller:
@@ -210,6 +219,8 @@ class Caller:
             case Presses():
                 for number, key in enumerate(act.keys):
                     self._later.append((at + number * act.gap_s, lambda key=key: self._deeds.key(key)))  # type: ignore[misc]
+            case Signals():
+                self._deeds.tone(act.kind)
             case Noise():
                 self._noise.append((at + act.seconds, act.level_db))
             case Holds():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.options import ThinkingSound
 from pipeline.ports import Consultation, TransferResult
 from pipeline.session import Session
 
@@ -12,13 +13,14 @@ class FakePhone:
     To be set: transfer_result, what a transfer comes to; comes_back, whether the caller's phone agrees to `resume`;
     recorded, whether there is a recording; colleague, who answers when the agent asks somebody, None if the line is
     busy. To be read: hung_up (why the agent hung up, "" if it did not), transfers
-    (their targets), dialled (the keys it sent), control (hold, resume, recording, consultations, messages, in order).
+    (their targets), dialled (the keys it sent), control (hold, resume, recording, consultations, messages, in order),
+    thinking (the sound that it plays while it thinks, "" for none).
     """
 
     def __init__(self) -> None:
         self.transfer_result = TransferResult(True, 200)
         self.comes_back = self.recorded = True
-        self.hung_up = self.dialled = ""
+        self.hung_up = self.dialled = self.thinking = ""
         self.transfers: list[str] = []
         self.colleague: Consultation | None = None
         self.control: list[str] = []
@@ -59,6 +61,9 @@ class FakePhone:
     async def resume(self) -> bool:
         self.control.append("resume")
         return self.comes_back
+
+    def think(self, sound: ThinkingSound | None) -> None:
+        self.thinking = sound.sound if sound is not None else ""
 
     def pause_recording(self) -> bool:
         self.control.append("pause recording")

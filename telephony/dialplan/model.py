@@ -353,6 +353,7 @@ class Defaults(PlanModel):
     turn_handling: dict[str, Tuning] = {}
     silence: dict[str, Tuning] = {}
     fillers: Texts | None = None
+    thinking_sound: Text | dict[str, Tuning] | None = None
     pronounce: Pronounce = {}
     max_call: Duration | None = None
     hold_music: Text = "default"
@@ -403,6 +404,7 @@ class Persona(PlanModel):
     turn_handling: dict[str, Tuning] = {}
     silence: dict[str, Tuning] = {}
     fillers: Texts | None = None
+    thinking_sound: Text | dict[str, Tuning] | None = None
     keys: dict[Key, Text] = {}
     expects: str = ""
     history: Literal["shared", "summary", "private"] = "shared"
@@ -414,7 +416,7 @@ class Persona(PlanModel):
         """This agent with the plan's defaults where it says nothing itself."""
         missing: dict[str, Any] = {
             name: getattr(defaults, name)
-            for name in ("language", "voice", "stt", "llm", "tts", "fillers")
+            for name in ("language", "voice", "stt", "llm", "tts", "fillers", "thinking_sound")
             if name in defaults.model_fields_set and name not in self.model_fields_set
         }
         missing["turn_handling"] = {**defaults.turn_handling, **self.turn_handling}

@@ -58,17 +58,23 @@ class Background:
 
     def __init__(self) -> None:
         self._source: Source | None = None
-        self._sounding = False  # the last frame that left had it at full level
+        self._gain = 0.0  # at the end of the last frame that left
+        self._rise = 1.0  # of the gain in one tick
+        self._leaving = False
         self._quiet = BACK_AFTER_TICKS  # ticks since speech was heard
 
-    def play(self, source: Source) -> None:
-        """From the next tick on; what is played already gives way to it."""
-        self._source = source
-        self._sounding, self._quiet = False, BACK_AFTER_TICKS
+    def play(self, source: Source, fade_ticks: int = 1) -> None:
+        """From the next tick on; what is played already gives way to it. fade_ticks: until it is at full level."""
+        self._source, self._rise = source, 1.0 / max(1, fade_ticks)
+        self._gain, self._quiet, self._leaving = 0.0, BACK_AFTER_TICKS, False
 
     def stop(self) -> None:
         """Over at once: what comes next is speech or silence."""
-        self._source, self._sounding = None, False
+        self._source, self._gain = None, 0.0
+
+    def fade(self) -> None:
+        """Over within the next 20 ms, without a click."""
+        self._leaving = True
 
     def under(self, speech: Frame | None) -> Frame | None:
         """What leaves in this tick. speech: 20 ms, or None if nobody speaks. The same shape, or None."""
@@ -76,17 +82,17 @@ class Background:
         if source is None:
             return speech
         self._quiet = min(self._quiet + 1, BACK_AFTER_TICKS) if speech is None else 0
-        wanted = self._quiet >= BACK_AFTER_TICKS
-        if not (wanted or self._sounding):
-            return speech
-        sound = source.pull()
+        wanted = self._quiet >= BACK_AFTER_TICKS and not self._leaving
+        before = self._gain
+        self._gain = after = min(1.0, before + self._rise) if wanted else 0.0
+        sound = source.pull() if before or after else None
         if sound is None:
-            self.stop()
+            if wanted or self._leaving:
+                self.stop()
             return speech
-        before, self._sounding = self._sounding, wanted
-        if before and wanted:
+        if before == after == 1.0:
             return sound
-        ramp = np.linspace(float(before), float(wanted), len(sound), dtype=np.float32)
+        ramp = np.linspace(before, after, len(sound), dtype=np.float32)
         faded = sound * ramp
         if speech is not None:
             faded = np.clip(faded + speech, -32768, 32767)

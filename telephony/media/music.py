@@ -42,14 +42,15 @@ def music(name: str, rate_hz: int, country: str = "us") -> Loop | None:
         return None
     if name == "ringback":
         return tone("ringback", rate_hz, country)
-    return Loop(_own(rate_hz) if name == "default" else _file(name, rate_hz), rate_hz)
+    return Loop(_own(rate_hz) if name == "default" else file_sound(name, rate_hz), rate_hz)
 
 
-def _file(path: str, rate_hz: int) -> Frame:
+def file_sound(path: str, rate_hz: int) -> Frame:
+    """A WAV file as one channel at rate_hz, not to be changed. Raises MediaError if it cannot be read."""
     try:
         return _read(path, os.stat(path).st_mtime_ns, rate_hz)
     except (OSError, EOFError, wave.Error) as error:
-        raise MediaError(f"hold music {path}: {error}. Give a 16-bit PCM WAV file.") from error
+        raise MediaError(f"sound file {path}: {error}. Give a 16-bit PCM WAV file.") from error
 
 
 @lru_cache(maxsize=KEPT)
@@ -59,7 +60,7 @@ def _read(path: str, changed_ns: int, rate_hz: int) -> Frame:
         channels, width, from_hz = file.getnchannels(), file.getsampwidth(), file.getframerate()
         data = file.readframes(file.getnframes())
     if width != 2 or channels not in (1, 2) or from_hz < 1:
-        raise MediaError(f"hold music {path}: {channels} channels of {8 * width} bits. Give 16-bit PCM WAV.")
+        raise MediaError(f"sound file {path}: {channels} channels of {8 * width} bits. Give 16-bit PCM WAV.")
     whole = data[: len(data) // (2 * channels) * (2 * channels)]
     sound = np.frombuffer(whole, "<i2").reshape(-1, channels).mean(axis=1, dtype=np.float32)
     return _shared(_resampled(sound, from_hz, rate_hz))

@@ -83,6 +83,7 @@ class Stream:
         self._receiver = Receiver(plan, on_digit, self._rate_hz, on_tone, mute_tones)
         self._sender = Sender(plan, state, self._emit, self._rate_hz)
         self._background = Background()
+        self._murmur = Background()  # behind the background as well
         self._control = Control(state.ssrc)
         self._guard: Guard | None = None  # SRTP, None for plain RTP
         self._unauthenticated = self._replayed = 0  # of guards that are gone
@@ -199,6 +200,14 @@ class Stream:
     def stop_background(self) -> None:
         """Back to silence between words."""
         self._background.stop()
+
+    def play_murmur(self, sound: Sound, fade_ticks: int = 1) -> None:
+        """Play this while neither mouth nor background sounds, until `stop_murmur`. fade_ticks: to its full level."""
+        self._murmur.play(sound, fade_ticks)
+
+    def stop_murmur(self) -> None:
+        """Back to silence, within 20 ms."""
+        self._murmur.fade()
 
     def report(self) -> MediaReport:
         """The call's media so far."""
@@ -355,7 +364,7 @@ class Stream:
                 self._vitals.keying(*self._sender.keys)
             return None
         speech = self._mouth(now)
-        frame = self._background.under(speech)
+        frame = self._murmur.under(self._background.under(speech))
         self._sender.speak(frame)
         if speech is not None:
             self.last_spoken_at = now

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from telephony.call.call import Call
@@ -74,6 +75,7 @@ class Telephone:
             ear=self._hear,
             mouth=lambda now: self._hum if self.humming else None,
             on_digit=self._digit,
+            mute_tones=False,  # the fake voice is one
         )
         call.listen(self._signalled)
 
@@ -316,3 +318,49 @@ async def test_music_fills_the_wait_for_a_transfer_and_ends_when_it_fails(tmp_pa
     assert np.abs(silence.astype(int)).max() < 50
     assert record.of("TransferFinished")[0]["code"] == 486
     assert record.of("CallHeld") == []
+
+
+THINKER = """\
+version: 1
+defaults:
+  stt: fake
+  llm: {{provider: fake, reply: Yes I do think so., delay_s: 2.5}}
+  tts: {{provider: fake, ms_per_char: 40}}
+agents:
+  thinker:
+    instructions: Answer.
+    thinking_sound: {{sound: "{sound}", after_ms: 500, level_db: -20}}
+    fillers: []
+numbers:
+  - {{number: any, agent: thinker}}
+"""
+
+
+async def test_a_caller_hears_that_the_agent_thinks_and_then_the_answer_alone(tmp_path: Path) -> None:
+    """Asked by key: half a second of silence, the plan's sound, and none of it left beside the voice."""
+    async with waltzing_server(tmp_path) as server:
+        pass  # for its WAV file
+    sound = tmp_path / "waltz.wav"
+    (tmp_path / "plan.yaml").write_text(THINKER.format(sound=sound), encoding="utf-8")
+    settings = "providers: {vad: fake}\n"
+    async with (
+        running_server(tmp_path, dialplan=tmp_path / "plan.yaml", workers=1, settings=settings) as server,
+        line(server, "100") as telephone,
+    ):
+        telephone.stream.send_digits("1#")
+        record = await server.last_call()
+        await server.until(lambda: bool(record.of("UserTurnCommitted")), "the turn", 10)
+        asked = len(telephone.frames)
+        await server.until(lambda: bool(record.of("AgentStartedSpeaking")), "the answer", 10)
+        began = len(telephone.frames)
+        await server.until(lambda: bool(record.of("AgentSpoke")), "its end", 10)
+    story = record.story()
+    loud = [float(np.abs(frame.astype(int)).max()) for frame in telephone.frames]
+    assert max(loud[asked + 3 : asked + 15]) < 50, story
+    assert abs(telephone.heard_hz(asked + 60, asked + 110) - MUSIC_HZ) < 2, story
+    assert max(loud[asked + 60 : asked + 110]) == pytest.approx(3276.7, rel=0.05), "20 dB below full scale"
+    assert abs(telephone.heard_hz(began + 5, began + 25) - 440) < 25, "the voice alone"
+    (spoke,) = record.of("AgentSpoke")
+    assert (spoke["text"], spoke["heard_ms"]) == ("Yes I do think so.", 720), (
+        "no sound but its own counts as heard"
+    )

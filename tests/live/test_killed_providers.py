@@ -1,4 +1,5 @@
-"""A phone call goes on while what it is made with is killed: the recogniser's process, and the server of a tool."""
+"""A phone call goes on while what it is made with is killed: the process of the recogniser, that of the voice, and the
+server of a tool."""
 
 from __future__ import annotations
 
@@ -6,12 +7,17 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.live.peers import PjsipPhone
+from tests.live.remote_voice import PORT, STORY
 from tests.live.server import REPOSITORY, Server, running_server
+from tests.live.sound import FRAME_S, FRAME_SAMPLES, loudness, samples_of
 
 pytestmark = pytest.mark.timeout(240)  # speech takes the time it takes
 
@@ -117,3 +123,87 @@ async def test_a_call_outlives_its_recogniser_and_the_server_of_its_tool(
     assert [event["agent"] for event in call.of("AgentEntered")] == ["reception", "orders"], story
     assert "Hello Ann Miller" in answers[-1], story
     assert [event["kind"] for event in call.of("ProviderFailed")][:1] == ["stt"], story
+
+
+TELLING = """
+version: 1
+name: A story
+agents:
+  teller:
+    python: tests.live.remote_voice:Teller
+    keys: {"1": what are your opening hours}
+    script:
+      intents:
+        - name: hours
+          phrases: [what are your opening hours]
+          say: We are open from nine to five.
+numbers:
+  - number: "100"
+    agent: teller
+"""
+AUDIBLE = 200.0  # loudness of 20 ms; a pause between two words is below 50
+PAUSES_S = 0.7  # the longest that our own voice makes in this story, and some
+
+
+@asynccontextmanager
+async def _a_voice() -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """The program, and the port that it listens on."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.live.remote_voice", cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        yield process, int(await process.stdout.readline())
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def _longest_silence_s(path: Path, seconds: float) -> float:
+    """Between the first and the last word within so much of a recording."""
+    heard = samples_of(path)[: round(seconds / FRAME_S) * FRAME_SAMPLES]
+    frames = [heard[at : at + FRAME_SAMPLES] for at in range(0, len(heard), FRAME_SAMPLES)]
+    loud = [number for number, frame in enumerate(frames) if loudness(frame) > AUDIBLE]
+    return max(after - before for before, after in pairwise(loud)) * FRAME_S
+
+
+async def test_a_call_outlives_the_process_of_its_voice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the middle of a sentence: another voice tells the rest of it, with less than 2 s of silence more than
+    the story has of its own, and the answers after it."""
+    plan, heard = tmp_path / "plan.yaml", tmp_path / "heard.wav"
+    await asyncio.to_thread(plan.write_text, TELLING)
+    loop = asyncio.get_running_loop()
+    async with _a_voice() as (voice, port):
+        monkeypatch.setenv(PORT, str(port))
+        async with running_server(tmp_path, dialplan=plan, workers=1) as server, PjsipPhone() as phone:
+            await phone.call(server.uri())
+            await phone.event("confirmed", timeout=20)
+            await phone.event("media")
+            await phone.record(heard)
+            began = loop.time()
+            listening = asyncio.create_task(phone.listen())
+            call = await server.last_call()
+            await server.until(lambda: bool(call.of("AgentStartedSpeaking")), "the story", 20)
+            await asyncio.sleep(3.0)  # into the first sentence, which takes six
+            voice.kill()
+            await listening
+            told_s = loop.time() - began
+            await server.until(lambda: bool(call.of("AgentSpoke")), "the end of the story", 10)
+            await phone.dtmf("1")
+            await phone.listen()
+            await server.until(lambda: len(call.of("AgentSpoke")) == 2, "the answer", 10)
+            await phone.hang_up()
+            await phone.event("disconnected")
+            facts = await server.finished(call)
+    story = call.story()
+    assert facts["ended_by"] == "caller", story
+    first, answer = call.of("AgentSpoke")
+    assert (first["text"], first["interrupted"]) == (STORY, False), story
+    assert "nine to five" in answer["text"], story
+    assert not call.of("ProviderFailed"), "nobody had to apologise"
+    voices = facts["usage"]["voices"]
+    assert voices["remote"] > 0 and voices["espeak"] > len(answer["text"]), "both are paid for"
+    assert _longest_silence_s(heard, told_s) < 2.0 + PAUSES_S, story

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,10 +45,12 @@ def a_fax() -> Iterator[Frame | None]:
 
 
 @asynccontextmanager
-async def a_call(server: Server, line: Iterator[Frame | None]) -> AsyncIterator[tuple[Call, Stream]]:
+async def a_call(
+    server: Server, line: Iterator[Frame | None], number: str = "100"
+) -> AsyncIterator[tuple[Call, Stream]]:
     """A caller who plays `line`."""
     async with Phone(host=HOST, port=0, ports=PortPool(HOST, 30000, 30998)) as phone:
-        call = await phone.dial(server.uri())
+        call = await phone.dial(server.uri(number))
         assert call.rtp is not None and call.plan is not None
         stream = Stream(
             call.rtp.rtp,
@@ -100,3 +103,31 @@ async def test_a_fax_is_let_go_where_the_operator_says_so(tmp_path: Path) -> Non
         facts = await server.finished(folder)
     assert (ended.by, facts["cause"]) == ("callee", "fax")
     assert [event["kind"] for event in folder.of("ToneHeard")] == ["fax_ced"]
+
+
+def a_machine() -> Iterator[Frame | None]:
+    """An announcement, then the beep of an answering machine and silence for the message."""
+    yield from [None] * 25
+    with wave.open(str(REPOSITORY / "tests" / "recordings" / "opening_hours.wav")) as file:
+        said = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    yield from said[: len(said) // 160 * 160].reshape(-1, 160)
+    yield from [None] * 25
+    at = 2 * np.pi * 1000 * np.arange(160) / 8000
+    yield from [(6000 * np.sin(at)).astype(np.int16)] * 30
+    while True:
+        yield None
+
+
+async def test_an_agent_is_told_of_a_beep_and_leaves_its_message(tmp_path: Path) -> None:
+    """From sound on the wire to `on_tone` of examples/ringback.py."""
+    plan = REPOSITORY / "examples" / "ringback.yaml"
+    async with (
+        running_server(tmp_path, dialplan=plan) as server,
+        a_call(server, a_machine(), "400") as (call, _),
+    ):
+        ended = await call.ended()
+        folder = await server.last_call()
+        facts = await server.finished(folder)
+    assert (ended.by, facts["cause"]) == ("callee", "message_left"), folder.story()
+    assert [event["kind"] for event in folder.of("ToneHeard")] == ["beep"]
+    assert "until six" in folder.of("AgentSpoke")[-1]["text"]

@@ -88,6 +88,14 @@ def test_an_agent_from_a_python_class_talks_and_uses_its_tools() -> None:
             "    instructions: x\n    turn_handling: {min_delay_ms: 1}",
             "agent 'a': turn_handling: min_delay_ms",
         ),
+        (
+            "    instructions: x\n    thinking_sound: gone.wav",
+            r"agent 'a': thinking_sound: .*gone\.wav.*typing",
+        ),
+        (
+            "    instructions: x\n    thinking_sound: {sound: tick, loud: 3}",
+            "agent 'a': thinking_sound: loud",
+        ),
     ],
 )
 def test_what_cannot_be_played_is_said_before_the_first_call_and_names_the_agent(
@@ -95,6 +103,20 @@ def test_what_cannot_be_played_is_said_before_the_first_call_and_names_the_agent
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         Casting(FAKES, None).rehearse(_personas(_plan(agent)))
+
+
+def test_what_a_caller_hears_while_an_agent_thinks_is_the_plan_s() -> None:
+    text = _plan("    instructions: x").replace(
+        "agents:", "defaults: {thinking_sound: {sound: tick, level_db: -24.5, after_ms: 500}}\nagents:"
+    )
+    heard = Casting(FAKES, None).agent(_personas(text), "a").thinking_sound
+    assert (heard.sound, heard.level_db, heard.after_ms, heard.fade_ms) == ("tick", -24.5, 500, 200)
+    off = (
+        Casting(FAKES, None)
+        .agent(_personas(_plan("    instructions: x\n    thinking_sound: off")), "a")
+        .thinking_sound
+    )
+    assert not off.on
 
 
 MCP = """\

@@ -33,6 +33,11 @@ def write_call(root: Path, call_id: str, caller: str = "+15550100", said: str = 
             {"type": "AgentStartedSpeaking", "at": 10.5, "agent": "reception", "response_delay_ms": 640.0},
             {"type": "AgentSpoke", "at": 12.0, "agent": "reception", "text": "Good", "interrupted": True},
             {"type": "UserTurnCommitted", "at": 14.25, "text": said, "understood": False},
+            {"type": "ModelUsed", "at": 14.5, "provider": "groq", "input_tokens": 800, "output_tokens": 90},
+            {"type": "ModelUsed", "at": 14.6, "provider": "groq", "input_tokens": 12, "output_tokens": 6},
+            {"type": "RecogniserUsed", "at": 14.7, "provider": "deepgram", "seconds": 41.2},
+            {"type": "VoiceUsed", "at": 14.8, "provider": "espeak", "characters": 530},
+            {"type": "VoiceUsed", "at": 14.9, "provider": "espeak", "characters": "many"},
         ]
         for event in events:
             bundle.append(event, at=event["at"], wall=NOON)
@@ -63,6 +68,13 @@ class Shell:
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(monkeypatch, capsys)
+
+
+def test_what_a_call_took_of_its_providers_is_shown_in_sum(shell: Shell, tmp_path: Path) -> None:
+    """From the journal, so also of a call whose worker died; what is no amount counts as none."""
+    write_call(tmp_path, "abc")
+    out, _ = shell.run("calls", "show", "abc", "--calls-dir", tmp_path)
+    assert "groq 812 + 96 tokens, deepgram 41 s, espeak 530 characters" in out
 
 
 def test_help_names_every_command_there_is(shell: Shell) -> None:

@@ -20,10 +20,12 @@ from offhook.link import (
     EndConsult,
     HandOver,
     HandOverDone,
+    SendDigits,
 )
 from offhook.switch.consulting import way_to
 from telephony.call.call import Call
-from telephony.errors import NotAllowed, SipSyntaxError
+from telephony.call.events import DigitsByInfo
+from telephony.errors import CallFailed, NotAllowed, SipSyntaxError
 from telephony.phone import Phone
 from tests.offhook.reception_rig import HOST, Rig, a_peer, a_reception
 
@@ -31,11 +33,13 @@ CARRIER = "127.0.0.2"
 
 
 @asynccontextmanager
-async def a_call(folder: Path) -> AsyncIterator[tuple[Rig, Phone, Call, str]]:
+async def a_call(
+    folder: Path, more: str = "", settings: str = ""
+) -> AsyncIterator[tuple[Rig, Phone, Call, str]]:
     """A caller over a trunk whose proxy is the peer that the colleague's phone is, too."""
     async with a_peer(CARRIER) as carrier:
         host = f"{CARRIER}:{carrier.address[1]}"
-        trunk = f'trunks: [{{name: carrier, host: "{host}", allow_from: {CARRIER}, allowed: ["+49*"]}}]'
+        trunk = f'trunks: [{{name: carrier, host: "{host}", allow_from: {CARRIER}, allowed: ["+49*"]{more}}}]{settings}'
         async with a_reception(folder, trunk) as rig:
             dialing = asyncio.create_task(carrier.dial(f"sip:+4930123@{HOST}:{rig.phone.address[1]}"))
             call_id = await rig.answer()
@@ -188,3 +192,48 @@ async def test_a_consultation_that_may_not_be_dialled_is_refused_before_a_packet
         ended = await rig.told(ConsultEnded)
         assert (ended.by, ended.code) == ("plan", 403) and "may not be dialled" in ended.reason
         caller.hang_up()
+
+
+@pytest.mark.parametrize(("more", "settings"), [(", max_calls: 2", ""), ("", "\nmax_calls: 2")])
+async def test_a_consultation_counts_for_the_limits_of_its_trunk_and_of_all_calls(
+    tmp_path: Path, more: str, settings: str
+) -> None:
+    """Two lines: a caller and the colleague have them. Once the colleague has left another caller may ring."""
+    async with a_call(tmp_path, more, settings) as (rig, carrier, caller, call_id):
+        there = f"sip:+4930123@{HOST}:{rig.phone.address[1]}"
+        colleague = await picked_up(rig, carrier, call_id)
+        with pytest.raises(CallFailed) as refused:
+            await carrier.dial(there)
+        assert refused.value.code == 503
+        colleague.hang_up()
+        await rig.told(ConsultEnded)
+        dialing = asyncio.create_task(carrier.dial(there))
+        await rig.answer()
+        for call in (await dialing, caller):
+            call.hang_up()
+            await call.ended()
+
+
+async def test_keys_for_a_colleague_go_by_info_where_the_trunk_wants_that(tmp_path: Path) -> None:
+    """RFC 6086 INFO with application/dtmf-relay on their leg, none on the caller's."""
+    async with a_call(tmp_path, ", dtmf: info") as (rig, carrier, caller, call_id):
+        rig.worker.send(consult(call_id))
+        colleague = await anext(carrier.calls())
+        keys: list[tuple[str, str]] = []
+        pressed = asyncio.Event()
+
+        def heard(whose: str, event: object) -> None:
+            if isinstance(event, DigitsByInfo):
+                keys.append((whose, event.pii_digits))
+                if len(keys) == 2:
+                    pressed.set()
+
+        colleague.listen(lambda event: heard("colleague", event))
+        caller.listen(lambda event: heard("caller", event))
+        colleague.answer()
+        assert (await rig.told(ConsultAnswered)).dtmf == "info"
+        rig.worker.send(SendDigits(call_id=call_id, pii_digits="4#", consult=1))
+        await pressed.wait()
+        assert keys == [("colleague", "4"), ("colleague", "#")]
+        caller.hang_up()
+        await colleague.ended()

@@ -26,6 +26,7 @@ CONVERSATION: list[dict[str, Any]] = [
     {"type": "CallerInterrupted", "at": 15.0, "spoke_since": 14.9, "heard_ms": 500},
     {"type": "AgentSpoke", "at": 15.0, "agent": "sales", "text": "Sales", "interrupted": True},
     {"type": "UserTurnCommitted", "at": 17.0, "text": "thanks", "understood": False},
+    {"type": "RecogniserUsed", "at": 17.0, "provider": "pocketsphinx", "seconds": 7.5},
     {"type": "AgentStartedSpeaking", "at": 17.4, "agent": "sales", "response_delay_ms": 300.0},
 ]
 
@@ -79,6 +80,7 @@ async def test_a_call_is_indexed_with_its_detail_record(tmp_path: Path, records:
         "handoffs": 1,
         "response_p50_ms": 300.0,
         "response_p95_ms": 700.0,
+        "usage": {"recognisers": {"pocketsphinx": 7.5}},
         "recording": str(path / "audio.wav"),
         "bundle": str(path),
     }

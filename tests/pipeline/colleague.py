@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from pipeline.events import Event
+from pipeline.options import ThinkingSound
 from pipeline.ports import AudioOut, Consultation, Talk, TransferResult, Vad
 from pipeline.providers.fake import FakeVad
 from telephony.media.playout import Playout
@@ -84,6 +85,9 @@ class Colleague:
 
     async def resume(self) -> bool:
         return True
+
+    def think(self, sound: ThinkingSound | None) -> None:
+        pass
 
     def pause_recording(self) -> bool:
         return False

@@ -20,7 +20,9 @@ from pipeline.events import (
     CallerPartlyHeard,
     Event,
     ModelUsed,
+    RecogniserUsed,
     UserTurnCommitted,
+    VoiceUsed,
 )
 from pipeline.options import Silence, TurnHandling
 from pipeline.ports import Final, Frame, Hints, Llm, Partial, SpeechChunk, SttEvent, Tts, Voice
@@ -30,7 +32,13 @@ from tests.pipeline.rig import RATE, SILENCE, Rig
 
 FRAME_S = 0.02
 PREROLL_S = 0.4  # a recogniser is given so much of the sound before speech was noticed
-QUIET_KINDS = (AgentStateChanged, CallerPartlyHeard, ModelUsed)  # they follow from the others
+QUIET_KINDS = (
+    AgentStateChanged,
+    CallerPartlyHeard,
+    ModelUsed,
+    RecogniserUsed,
+    VoiceUsed,
+)  # they follow from the others
 
 
 @dataclass(frozen=True, slots=True)

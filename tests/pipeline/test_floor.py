@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any, Literal
 
 import pytest
@@ -29,9 +29,10 @@ from pipeline.events import (
 )
 from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import Final, Frame, Hints, LlmDelta, Partial, SttEvent, ToolSpec, Voice
+from pipeline.ports import Hints, LlmDelta, ToolSpec, Voice
 from pipeline.providers.fake import FakeLlm, FakeStt
 from pipeline.providers.scripted import ScriptedLlm
+from pipeline.testing.caller import CallerStt, CallerSttStream
 from pipeline.testing.virtual_clock import run
 from tests.pipeline.rig import Rig
 
@@ -40,44 +41,19 @@ def play(rig: Coroutine[Any, Any, Rig]) -> Rig:
     return run(lambda: rig)
 
 
-class HearingStt:
-    """A recogniser that streams: its partials come at given times, its final is the newest of them."""
-
-    name = "hearing"
+class HearingStt(CallerStt):
+    """The kit's recogniser, hearing words at given times instead of those of the caller: (at, all of them so far)."""
 
     def __init__(self, partials: Sequence[tuple[float, str]], *, delay_s: float = 0.0) -> None:
-        self.partials, self.delay_s = list(partials), delay_s
+        super().__init__(lag_s=0.0, delay_s=delay_s)
+        self._texts = list(partials)
 
-    async def open(self, *, rate_hz: int, hints: Hints) -> HearingStream:
-        return HearingStream(self.partials, self.delay_s)
-
-
-class HearingStream:
-    def __init__(self, partials: list[tuple[float, str]], delay_s: float) -> None:
-        self._events: asyncio.Queue[SttEvent | None] = asyncio.Queue()
-        self._text, self._delay_s = "", delay_s
-        loop = asyncio.get_running_loop()
-        for at, text in partials:
-            loop.call_at(at, self._hear, text)
-
-    def _hear(self, text: str) -> None:
-        self._text = text
-        self._events.put_nowait(Partial(text))
-
-    def push(self, frame: Frame) -> None: ...
-    def start_turn(self) -> None: ...
-    def expect(self, hints: Hints) -> None: ...
-
-    def end_turn(self) -> None:
-        final, self._text = Final(self._text, ends_turn=True), ""
-        asyncio.get_running_loop().call_later(self._delay_s, self._events.put_nowait, final)
-
-    async def __aiter__(self) -> AsyncIterator[SttEvent]:
-        while (event := await self._events.get()) is not None:
-            yield event
-
-    async def aclose(self) -> None:
-        self._events.put_nowait(None)
+    async def open(self, *, rate_hz: int, hints: Hints) -> CallerSttStream:
+        before, loop = "", asyncio.get_running_loop()
+        for at, text in self._texts:
+            loop.call_at(at, self.hears, text.removeprefix(before).strip() or text)
+            before = text
+        return await super().open(rate_hz=rate_hz, hints=hints)
 
 
 # ---------------------------------------------------------------- ahead of time

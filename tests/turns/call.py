@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.agent.agent import Agent
 from pipeline.events import Event
 from pipeline.hearing.expectation import Expectation
-from pipeline.options import Silence, TurnHandling
+from pipeline.options import Silence, ThinkingSound, TurnHandling
 from pipeline.ports import Final, Frame, Hints, Partial, SpeechChunk, SttEvent, TransferResult, Vad, Voice
 from pipeline.providers.fake import FakeLlm
 from pipeline.providers.silero import silero_vad
@@ -152,6 +152,9 @@ class _Call:
 
     async def resume(self) -> bool:
         return True
+
+    def think(self, sound: ThinkingSound | None) -> None:
+        pass
 
     def pause_recording(self) -> bool:
         return False

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
+from pipeline.agent.agent import Agent
 from pipeline.agent.history import History, Message
 from pipeline.agent.task import AgentTask, TaskFailed
 from pipeline.agent.tasks import parse
+from pipeline.agent.tasks.wording import asked_back, in_language
 from pipeline.agent.tools import StopResponse, function_tool
 from pipeline.errors import ToolError
 from pipeline.hearing.expectation import Expectation
 from pipeline.hearing.numerals import words_of
+from pipeline.ports import Llm
 
 T = TypeVar("T")
 By: TypeAlias = Literal["voice", "keys"]
@@ -109,7 +112,16 @@ class Ask(AgentTask[T], Generic[T]):
         self._pending: T | None = None
         self._confirming = False
 
+    def sent_by(self, asker: Agent, llm: Llm | None) -> None:
+        super().sent_by(asker, llm)
+        if isinstance(ask := self.silence.get("ask"), str):
+            self.silence["ask"] = self.worded(ask)
+
     # ------------------------------------------------------------ for those who derive it
+
+    def worded(self, text: str) -> str:
+        """In the agent's language, if it is a sentence of ours (wording.py)."""
+        return in_language(text, self.voice.language)
 
     def read(self, text: str) -> T | More | Wrong | None:
         """What these words mean. None: not an answer. More: so far so good."""
@@ -121,7 +133,7 @@ class Ask(AgentTask[T], Generic[T]):
 
     def read_back(self, value: T) -> str:
         """One sentence and a question, to be answered with yes or no."""
-        return f"{value}. Is that right?"
+        return asked_back(value)
 
     def forget(self) -> None:
         """The caller begins anew: parts of an answer do not count."""
@@ -131,9 +143,9 @@ class Ask(AgentTask[T], Generic[T]):
         if reading is None:
             raise ToolError(f"That is not a {self.label}. Ask the caller again.")
         if isinstance(reading, More):
-            return f"Noted. Ask: {reading.question}"
+            return f"Noted. Ask: {self.worded(reading.question)}"
         if (reason := self._refused(reading)) is not None:
-            raise ToolError(f"{reason} Tell the caller and ask again.")
+            raise ToolError(f"{self.worded(reason)} Tell the caller and ask again.")
         self._take(cast("T", reading), "voice")
         raise StopResponse
 
@@ -243,7 +255,7 @@ class Ask(AgentTask[T], Generic[T]):
 
     def _confirmed(self, text: str) -> bool:
         """Yes, no, or something better than either: the right answer."""
-        answer = parse.yes_no(text)
+        answer = parse.yes_no(text, self.voice.language)
         if answer is True:
             self.complete(cast("T", self._pending))
             return True
@@ -279,14 +291,15 @@ class Ask(AgentTask[T], Generic[T]):
             self.fail(f"The {self.label} could not be understood.", "not_understood")
             return
         expectation = CONFIRMING if self._confirming else self.expectation
-        self._say(f"{reason} {question or self._other_words()}".strip(), expectation)
+        question = self.worded(question or self._other_words())
+        self._say(f"{self.worded(reason)} {question}".strip(), expectation)
 
     def _other_words(self) -> str:
         return self.again[max(0, self._missed - 1) % len(self.again)]
 
     def _say(self, text: str, expectation: Expectation | None) -> None:
         self.session.expect(expectation)
-        self.session.say(text)
+        self.session.say(self.worded(text))
 
     def _other_topic(self, text: str) -> str | None:
         """Which other task of the group do these words want back to?"""

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from pipeline.agent.tasks import when
 from pipeline.agent.tasks.ask import Ask, More, Wrong
+from pipeline.agent.tasks.wording import asked_back, day_worded, hour_worded, worded
 from pipeline.agent.tools import function_tool
 from pipeline.errors import ToolError
 from pipeline.hearing.expectation import Expectation
@@ -51,9 +52,11 @@ class _Dated(Ask[T], Generic[T]):
         if self.past and found > self.today:
             return Wrong("That day is still to come.")
         if self._earliest is not None and found < self._earliest:
-            return Wrong(f"The first day possible is {spoken_day(self._earliest, self.today)}.")
+            day = spoken_day(self._earliest, self.today)
+            return Wrong(worded("The first day possible is {day}.", day=day))
         if self._latest is not None and found > self._latest:
-            return Wrong(f"The last day possible is {spoken_day(self._latest, self.today)}.")
+            day = spoken_day(self._latest, self.today)
+            return Wrong(worded("The last day possible is {day}.", day=day))
         return None
 
 
@@ -100,7 +103,7 @@ class AskDate(_Dated[date]):
         return self.read("/".join(part for part in (keys[:2], keys[2:4], keys[4:]) if part))
 
     def read_back(self, value: date) -> str:
-        return f"{spoken_day(value, self.today, year=self.with_year)}. Is that right?"
+        return asked_back(spoken_day(value, self.today, year=self.with_year))
 
     @function_tool
     def record(self, day: str) -> str:
@@ -139,7 +142,7 @@ class AskTime(_Dated[time]):
         return self.read(f"{keys[:-2]}:{keys[-2:]}") if len(keys) in (3, 4) else None
 
     def read_back(self, value: time) -> str:
-        return f"At {spoken_hour(value)}. Is that right?"
+        return worded("At {hour}. Is that right?", hour=hour_worded(value))
 
     @function_tool
     def record(self, hour: str) -> str:
@@ -210,7 +213,8 @@ class AskMoment(_Dated[datetime]):
         return found
 
     def read_back(self, value: datetime) -> str:
-        return f"{spoken_day(value.date(), self.today)} at {spoken_hour(value.timetz())}. Is that right?"
+        day, hour = spoken_day(value.date(), self.today), hour_worded(value.timetz())
+        return worded("{day} at {hour}. Is that right?", day=day, hour=hour)
 
     @function_tool
     def record(self, day: str = "", hour: str = "") -> str:
@@ -230,21 +234,15 @@ class AskMoment(_Dated[datetime]):
 
 def spoken_day(day: date, today: date, *, year: bool = False) -> str:
     """A day as one says it: with its year only if that is not clear."""
-    text = f"{day:%A}, {day:%B} {day.day}"
-    return f"{text}, {day.year}" if year or abs((day - today).days) > 180 else text
-
-
-def spoken_hour(hour: time) -> str:
-    """3:30 PM."""
-    return f"{hour.hour % 12 or 12}:{hour.minute:02d} {'AM' if hour.hour < 12 else 'PM'}"
+    return day_worded(day, year=year or abs((day - today).days) > 180)
 
 
 def wrong_hour(hour: time, opens: time | None, closes: time | None) -> Wrong | None:
     """Why this hour cannot be had, None if it can."""
     if opens is not None and hour < opens:
-        return Wrong(f"The earliest time is {spoken_hour(opens)}.")
+        return Wrong(worded("The earliest time is {hour}.", hour=hour_worded(opens)))
     if closes is not None and hour > closes:
-        return Wrong(f"The latest time is {spoken_hour(closes)}.")
+        return Wrong(worded("The latest time is {hour}.", hour=hour_worded(closes)))
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from pipeline.agent.tasks import parse
 from pipeline.agent.tasks.ask import CONFIRMING, Ask, More, Wrong
+from pipeline.agent.tasks.wording import Worded, asked_back, in_language, listed, worded
 from pipeline.agent.tools import function_tool
 from pipeline.hearing.expectation import Expectation
 from pipeline.hearing.numerals import number_words, words_of
@@ -24,16 +25,20 @@ class AskYesNo(Ask[bool]):
     expectation = CONFIRMING
 
     def __init__(self, question: str, *, again: Sequence[str] = (), **options: Any) -> None:
-        super().__init__(question, again=again or (f"Please say yes or no. {question}",), **options)
+        super().__init__(
+            question,
+            again=again or (worded("Please say yes or no. {question}", question=question),),
+            **options,
+        )
 
     def read(self, text: str) -> bool | More | Wrong | None:
-        return parse.yes_no(text)
+        return parse.yes_no(text, self.voice.language)
 
     def read_keys(self, keys: str) -> bool | More | Wrong | None:
         return {"1": True, "2": False}.get(keys)
 
     def read_back(self, value: bool) -> str:
-        return f"That is a {'yes' if value else 'no'}. Is that right?"
+        return worded(f"That is a {'yes' if value else 'no'}. Is that right?")
 
     @function_tool
     def record(self, value: bool) -> str:
@@ -65,13 +70,13 @@ class AskChoice(Ask[T], Generic[T]):
         self.choices: dict[str, T] = dict(found)
         self.label = label or self.label
         names = list(self.choices)
-        listed = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
-        self.what = f"a choice between {listed}"
+        named = listed(names)
+        self.what = f"a choice between {named}"
         self.expectation = Expectation("choice", at_most=1 if len(names) < 10 else 0, choices=tuple(names))
         self.cancel_words = not any(parse.cancels(name) for name in names)
         super().__init__(
-            question.replace("{choices}", listed),
-            again=again or (f"Please choose: {listed}.",),
+            _naming(question, named),
+            again=again or (worded("Please choose: {choices}.", choices=named),),
             phrases=(*phrases, *names),
             **options,
         )
@@ -115,7 +120,7 @@ class AskChoice(Ask[T], Generic[T]):
         return values[int(keys) - 1] if keys.isdecimal() and 1 <= int(keys) <= len(values) else None
 
     def read_back(self, value: T) -> str:
-        return f"{next(name for name, one in self.choices.items() if one == value)}. Is that right?"
+        return asked_back(next(name for name, one in self.choices.items() if one == value))
 
     @function_tool
     def record(self, choice: str) -> str:
@@ -123,3 +128,13 @@ class AskChoice(Ask[T], Generic[T]):
 
         choice: one of those that were offered, word by word."""
         return self.offer(self.choices.get(choice, Wrong(f"{choice!r} is not to be had.")))
+
+
+def _naming(question: str, named: str) -> str:
+    """The question with the choices in it, where it wants them."""
+
+    def say(language: str) -> str:
+        things = in_language(named, language) if isinstance(named, Worded) else named
+        return in_language(question, language).replace("{choices}", things)
+
+    return Worded(question.replace("{choices}", named), say)

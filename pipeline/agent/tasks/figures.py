@@ -12,6 +12,7 @@ import phonenumbers
 
 from pipeline.agent.tasks import parse
 from pipeline.agent.tasks.ask import Ask, More, Wrong
+from pipeline.agent.tasks.wording import asked_back, called, month_worded, worded
 from pipeline.agent.tools import function_tool
 from pipeline.hearing.expectation import Expectation
 from pipeline.hearing.numerals import amount_at, words_of
@@ -49,8 +50,8 @@ class AskDigits(Ask[str]):
         self._begun = ""
         slots = (f"{{digits:{digits}}}", f"it's {{digits:{digits}}}") if digits else ("{digits}",)
         super().__init__(
-            question or f"What is your {self.label}?",
-            again=again or (f"Please say or key in the {many} of your {self.label}, one by one.",),
+            question or worded("What is your {label}?", label=called(self.label)),
+            again=again or (_one_by_one(digits, self.label),),
             phrases=(*phrases, *slots),
             **options,
         )
@@ -59,7 +60,7 @@ class AskDigits(Ask[str]):
         self._begun = ""
 
     def read(self, text: str) -> str | More | Wrong | None:
-        return self._counted(parse.digits(text), self._begun)
+        return self._counted(parse.digits(text, self.voice.language), self._begun)
 
     def read_keys(self, keys: str) -> str | More | Wrong | None:
         return self._counted(keys, self._begun)
@@ -73,11 +74,11 @@ class AskDigits(Ask[str]):
             self._begun = begun + found if len(begun + found) < self.at_least else found
             return More("And the rest?")
         if len(found) > self.at_most:
-            return Wrong(f"Those were {len(found)} digits, that is too many.")
+            return Wrong(worded("Those were {count} digits, that is too many.", count=len(found)))
         return found
 
     def read_back(self, value: str) -> str:
-        return f"{' '.join(value)}. Is that right?"
+        return asked_back(" ".join(value))
 
     @function_tool
     def record(self, value: str) -> str:
@@ -85,6 +86,13 @@ class AskDigits(Ask[str]):
 
         value: its digits only."""
         return self.offer(self._counted(re.sub(r"\D", "", value), ""))
+
+
+def _one_by_one(digits: int, label: str) -> str:
+    if not digits:
+        return worded("Please say or key in the digits of your {label}, one by one.", label=called(label))
+    text = "Please say or key in the {count} digits of your {label}, one by one."
+    return worded(text, count=digits, label=called(label))
 
 
 class AskPin(AskDigits):
@@ -105,7 +113,7 @@ class AskPin(AskDigits):
 
     def read_back(self, value: str) -> str:
         """Only how long it is."""
-        return f"I have {len(value)} digits. Is that all?"
+        return worded("I have {count} digits. Is that all?", count=len(value))
 
 
 class AskPhoneNumber(Ask[str]):
@@ -140,7 +148,7 @@ class AskPhoneNumber(Ask[str]):
     def read(self, text: str) -> str | More | Wrong | None:
         said = f" {' '.join(words_of(text, 'en'))} "
         plus = "+" in text or " plus " in said
-        return self._number(parse.digits(text), plus)
+        return self._number(parse.digits(text, self.voice.language), plus)
 
     def read_keys(self, keys: str) -> str | More | Wrong | None:
         return self._number(keys, False)
@@ -180,7 +188,8 @@ class AskPhoneNumber(Ask[str]):
             phonenumbers.PhoneNumberFormat.NATIONAL if home else phonenumbers.PhoneNumberFormat.INTERNATIONAL
         )
         groups = re.findall(r"\d+", phonenumbers.format_number(number, form))
-        return f"{'' if home else 'plus '}{', '.join(' '.join(group) for group in groups)}. Is that right?"
+        spoken = ", ".join(" ".join(group) for group in groups)
+        return asked_back(spoken) if home else worded("plus {value}. Is that right?", value=spoken)
 
     @function_tool
     def record(self, number: str) -> str:
@@ -236,7 +245,7 @@ class AskCard(Ask[Card]):
     def read(self, text: str) -> Card | More | Wrong | None:
         if self._number:
             return self._expiry(*_month_and_year(text))
-        return self._counted(parse.digits(text))
+        return self._counted(parse.digits(text, self.voice.language))
 
     def read_keys(self, keys: str) -> Card | More | Wrong | None:
         if self._number:
@@ -268,8 +277,12 @@ class AskCard(Ask[Card]):
 
     def read_back(self, value: Card) -> str:
         """Only the last four digits."""
-        month = MONTHS[value.month - 1].capitalize()
-        return f"The card ending in {' '.join(value.number[-4:])}, valid until {month} {value.year}. Is that right?"
+        return worded(
+            "The card ending in {digits}, valid until {month} {year}. Is that right?",
+            digits=" ".join(value.number[-4:]),
+            month=month_worded(value.month),
+            year=value.year,
+        )
 
 
 def luhn(number: str) -> bool:

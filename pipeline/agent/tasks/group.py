@@ -9,6 +9,7 @@ from pipeline.agent.conversation import Conversation
 from pipeline.agent.task import TaskFailed
 from pipeline.agent.tasks import parse
 from pipeline.agent.tasks.ask import CHANGES, CONFIRMING, Ask, GoBack, More, Wrong
+from pipeline.agent.tasks.wording import RIGHT, Worded, in_language, listed, worded
 from pipeline.agent.tools import FunctionTool, RunContext, StopResponse, function_tool
 from pipeline.hearing.numerals import words_of
 
@@ -61,7 +62,8 @@ class TaskGroup(Generic[T]):
             task.tools["go_back"] = _go_back(task)
         value = await task.run(where)
         self._results[topic] = value
-        self._said[topic] = task.read_back(value).removesuffix(" Is that right?").rstrip(". ")
+        asked = task.worded(task.read_back(value))
+        self._said[topic] = asked.removesuffix(f" {task.worded(RIGHT)}").rstrip(". ")
 
     def _new_value(self, back: GoBack) -> str:
         """What the caller said behind "the name is wrong", "change my name to": perhaps the right value."""
@@ -88,12 +90,12 @@ class _Summary(Ask[bool]):
     expectation = CONFIRMING
 
     def __init__(self, said: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) -> None:
-        lines = " ".join(f"{names[topic][0].capitalize()}: {text}." for topic, text in said.items())
         labels = [names[topic][0] for topic in said]
-        self._which = f"What should I change: {', '.join(labels[:-1])} or {labels[-1]}?" if labels[1:] else ""
+        topics = listed(labels)
+        self._which: str = worded("What should I change: {topics}?", topics=topics) if labels[1:] else ""
         super().__init__(
-            f"Let me read that back. {lines} Is everything right?",
-            again=(f"Is everything right? {self._which}",),
+            worded("Let me read that back. {lines} Is everything right?", lines=_lines(said, names)),
+            again=(_both("Is everything right?", self._which),),
             phrases=(*labels, *(f"the {label} is wrong" for label in labels)),
         )
         self.topics = dict(names)
@@ -103,19 +105,22 @@ class _Summary(Ask[bool]):
     def read(self, text: str) -> bool | More | Wrong | None:
         said = f" {' '.join(words_of(text, 'en'))} "
         named = [topic for topic, names in self.topics.items() if any(f" {name} " in said for name in names)]
-        answer = parse.yes_no(text)
+        answer = parse.yes_no(text, self.voice.language)
         if named and answer is not True:
             self.fail(GoBack(named[0], text))
             return True
-        if answer is False:
-            if len(self.topics) == 1:
-                self.fail(GoBack(next(iter(self.topics)), ""))
-                return True
-            return More(self._which)
-        return answer
+        return self._answered(answer)
+
+    def _answered(self, answer: bool | None) -> bool | More | None:
+        if answer is not False:
+            return answer
+        if len(self.topics) == 1:
+            self.fail(GoBack(next(iter(self.topics)), ""))
+            return True
+        return More(self._which)
 
     def read_keys(self, keys: str) -> bool | More | Wrong | None:
-        return self.read({"1": "yes", "2": "no"}.get(keys, ""))
+        return self._answered({"1": True, "2": False}.get(keys))
 
     @function_tool
     def record(self) -> str:
@@ -141,3 +146,22 @@ def _go_back(task: Ask[Any]) -> FunctionTool:
 
 def _plain(text: str) -> str:
     return " ".join(words_of(text.replace("_", " "), "en"))
+
+
+def _lines(said: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) -> Worded:
+    """Every result behind what it is called."""
+
+    def say(language: str) -> str:
+        called = {topic: in_language(names[topic][0], language) for topic in said}
+        return " ".join(
+            f"{called[topic][:1].upper()}{called[topic][1:]}: {text}." for topic, text in said.items()
+        )
+
+    return Worded(say("en"), say)
+
+
+def _both(first: str, second: str) -> Worded:
+    """One sentence behind the other."""
+    return Worded(
+        f"{first} {second}".strip(), lambda to: f"{in_language(first, to)} {in_language(second, to)}".strip()
+    )

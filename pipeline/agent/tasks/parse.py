@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from pipeline.agent.tasks import wording_tables
 from pipeline.hearing.numerals import digit_groups, words_of
 from pipeline.hearing.spelling import ALPHABETS, DOUBLES, LINKS, spelled
 
@@ -163,8 +164,11 @@ _SIGNS = {
 _EMAIL_NOISE = ("all lower case", "all lowercase", "lower case", "lowercase", "all one word", "one word")
 
 
-def yes_no(text: str) -> bool | None:
-    """Was that a yes or a no? The first word for it counts: "no, that's right, I meant ..." is rare."""
+def yes_no(text: str, language: str = "en-US") -> bool | None:
+    """Was that a yes or a no? The first word for it counts: "no, that's right, I meant ..." is rare. language: a tag of
+    those in wording_tables.py, else English."""
+    if (tongue := language.partition("-")[0].lower()) in wording_tables.YES:
+        return _yes_no_in(words_of(text, tongue), tongue)
     said = " ".join(words_of(text, "en"))
     if any(phrase in said for phrase in (*ONLY_NO, *NO_PHRASES)):
         return False
@@ -176,6 +180,17 @@ def yes_no(text: str) -> bool | None:
         if word in YES or word in ("that's", "thats") and _has(said, "right"):
             return True
     return None
+
+
+def _yes_no_in(said: Sequence[str], tongue: str) -> bool | None:
+    """By single words: a "not" behind or before a "right" is a no."""
+    yes = set(words_of(f"ok okay {wording_tables.YES[tongue]}", tongue))
+    no = set(words_of(wording_tables.NO[tongue], tongue))
+    if said and said[0] in yes and not no.intersection(said[1:2]):
+        return True
+    if no.intersection(said):
+        return False
+    return True if yes.intersection(said) else None
 
 
 def behind_answer(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.agent.tasks import parse
 from pipeline.agent.tasks.ask import Ask, More, Wrong
+from pipeline.agent.tasks.wording import asked_back, worded
 from pipeline.agent.tools import function_tool
 from pipeline.hearing.expectation import Expectation
 from pipeline.hearing.numerals import digit_groups, words_of
@@ -80,8 +81,9 @@ class AskName(Ask[Name]):
 
     def read_back(self, value: Name) -> str:
         if not self.spelling:
-            return f"{value}. Is that right?"
-        return f"{value}, spelled {'-'.join((value.last or value.first).upper())}. Is that right?"
+            return asked_back(value)
+        letters = "-".join((value.last or value.first).upper())
+        return worded("{value}, spelled {letters}. Is that right?", value=value, letters=letters)
 
     @function_tool
     def record(self, first: str = "", last: str = "") -> str:
@@ -121,10 +123,10 @@ class AskEmail(Ask[str]):
 
     def read_back(self, value: str) -> str:
         local, _, domain = value.partition("@")
-        spelled = (
-            f" That is {'-'.join(local.upper())}, at {domain}." if local.isalpha() and len(local) > 2 else ""
-        )
-        return f"{value}.{spelled} Is that right?"
+        if not (local.isalpha() and len(local) > 2):
+            return asked_back(value)
+        text, letters = "{value}. That is {letters}, at {domain}. Is that right?", "-".join(local.upper())
+        return worded(text, value=value, letters=letters, domain=domain)
 
     @function_tool
     def record(self, address: str) -> str:
@@ -227,7 +229,8 @@ class AskAddress(Ask[Address]):
         first = f"{value.house_number} {value.street}" if self.country in ("US", "GB", "CA", "AU", "FR") else (
             f"{value.street} {value.house_number}"
         )  # fmt: skip
-        return f"{first}, {value.city}, postcode {' '.join(value.postcode)}. Is that right?"
+        text = "{street}, {city}, postcode {postcode}. Is that right?"
+        return worded(text, street=first, city=value.city, postcode=" ".join(value.postcode))
 
     @function_tool
     def record(self, street: str = "", house_number: str = "", postcode: str = "", city: str = "") -> str:

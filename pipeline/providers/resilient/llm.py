@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Literal
 
 from pipeline.agent.history import Message
@@ -50,12 +51,12 @@ class FallbackLlm:
         tool_choice: Literal["auto", "none", "required"] = "auto",
     ) -> AsyncGenerator[LlmDelta, None]:
         def ask(member: Member[Llm]) -> Asked:
-            return Attempt(member, answer(member.provider), _counts)
+            return Attempt(member, answer(member.provider, member.name), _counts)
 
-        async def answer(llm: Llm) -> AsyncGenerator[LlmDelta, None]:
+        async def answer(llm: Llm, name: str) -> AsyncGenerator[LlmDelta, None]:
             async with aclosing(llm.chat(messages, tools, tool_choice=tool_choice)) as deltas:
                 async for delta in deltas:
-                    yield delta
+                    yield delta if not isinstance(delta, Usage) else replace(delta, provider=name)
 
         order = self._team.order()
         error: ProviderError | None = None

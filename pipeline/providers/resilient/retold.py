@@ -49,8 +49,8 @@ class Retold:
                 self._frames -= 1
         self._trim()
 
-    def tell(self, stream: SttStream) -> None:
-        """All of it, in the order in which it happened."""
+    def tell(self, stream: SttStream) -> int:
+        """All of it, in the order in which it happened. Returns how many frames it was."""
         for item in self._told:
             if item is _Mark.START:
                 stream.start_turn()
@@ -58,6 +58,7 @@ class Retold:
                 stream.end_turn()
             elif not isinstance(item, _Mark):
                 stream.push(item)
+        return self._frames
 
     def _trim(self) -> None:
         """Drop the oldest sound beyond the limit; marks stay, each end of a turn is owed an answer."""

@@ -76,6 +76,8 @@ class FallbackSttStream:
         self._failures, self._down_since = 0, 0.0  # since anybody delivered something, or lived well
         self._patient = False  # the end of a turn is overdue, but nobody else can be asked
         self._mailbox = SttMailbox()
+        self._pushed = 0  # frames, to self._stream since `used`
+        self._used: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -90,6 +92,7 @@ class FallbackSttStream:
         self._retold.push(frame)
         if self._stream is not None:
             self._stream.push(frame)
+            self._pushed += 1
 
     def start_turn(self) -> None:
         self._retold.start_turn()
@@ -108,6 +111,18 @@ class FallbackSttStream:
         self._hints = hints
         if self._stream is not None:
             self._stream.expect(hints)
+
+    def used(self) -> dict[str, float]:
+        """Seconds of sound, by recogniser; a stand-in's with what it was told again."""
+        self._count()
+        used, self._used = self._used, {}
+        return used
+
+    def _count(self) -> None:
+        pushed, self._pushed = self._pushed, 0
+        if self._attempt is not None and pushed:
+            name = self._attempt.member.name
+            self._used[name] = self._used.get(name, 0.0) + pushed * FRAME_MS / 1000
 
     # ------------------------------------------------------------ for the reader
 
@@ -211,7 +226,7 @@ class FallbackSttStream:
         self._held.clear()
         self._owed = deque(asyncio.get_running_loop().time() for _ in self._owed)
         if self._stream is not None:
-            self._retold.tell(self._stream)
+            self._pushed += self._retold.tell(self._stream)
         return None
 
     def _tell_held(self) -> None:
@@ -231,6 +246,7 @@ class FallbackSttStream:
         for other in [other for other in self._ears if other is not attempt]:
             other.close()
             del self._ears[other]
+        self._count()
         self._attempt = attempt
         self._stream = self._ears[attempt].stream if attempt is not None else None
 

@@ -5,6 +5,7 @@ What was begun is not said twice where the dead voice told when its words sound.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -107,6 +108,7 @@ class FallbackTtsStream:
         self._waiting: asyncio.Timeout | None = None
         self._more = asyncio.Event()
         self._chunks: asyncio.Queue[SpeechChunk | ProviderError | End] = asyncio.Queue(ROOM)
+        self._used: Counter[str] = Counter()  # characters, by voice, that nobody asked for yet
         self._task = asyncio.create_task(self._speak(), name=f"speak with {team.name}")
 
     def say(self, text: str) -> None:
@@ -119,6 +121,11 @@ class FallbackTtsStream:
     def finish(self) -> None:
         self._finished = True
         self._tell()
+
+    def used(self) -> Mapping[str, float]:
+        """Characters, by voice; of all that were asked."""
+        used, self._used = self._used, Counter()
+        return used
 
     async def __aiter__(self) -> AsyncIterator[SpeechChunk]:
         while not isinstance(chunk := await self._chunks.get(), End):
@@ -143,6 +150,9 @@ class FallbackTtsStream:
         self._more.set()
         for speaker in self._speakers:
             speaker.catch_up([piece.text for piece in self._pieces], finished=self._finished)
+
+    def _count(self, voice: str, text: str) -> None:
+        self._used[voice] += len(text)
 
     def _owed(self) -> int | None:
         """The first piece that is not spoken to its end, None if there is none."""
@@ -210,6 +220,7 @@ class FallbackTtsStream:
             first=first,
             rest=self._pieces[first].rest(self._rate_hz),
             rate_hz=self._rate_hz,
+            said=self._count,
         )
         self._speakers.append(speaker)
         speaker.catch_up([piece.text for piece in self._pieces], finished=self._finished)
@@ -246,10 +257,20 @@ class FallbackTtsStream:
 
 
 class _Speaker:
-    """One voice for the pieces from `first` on, of which it says only `rest`."""
+    """One voice for the pieces from `first` on, of which it says only `rest`. said(voice, text): what it was given."""
 
-    def __init__(self, member: Member[Tts], voice: Voice, *, first: int, rest: _Rest, rate_hz: int) -> None:
+    def __init__(
+        self,
+        member: Member[Tts],
+        voice: Voice,
+        *,
+        first: int,
+        rest: _Rest,
+        rate_hz: int,
+        said: Callable[[str, str], None],
+    ) -> None:
         self._tts, self._voice = member.provider, voice
+        self._name, self._said = member.name, said
         self._first, self._rest = first, rest
         self._told_word = rest.cut
         self._resampler = Resampler(member.provider.rate_hz, rate_hz)
@@ -264,7 +285,9 @@ class _Speaker:
         if self._stream is None or self._told_end:
             return
         for number in range(self._told, len(texts)):
-            self._stream.say(self._rest.text if number == self._first else texts[number])
+            text = self._rest.text if number == self._first else texts[number]
+            self._stream.say(text)
+            self._said(self._name, text)
         self._told = len(texts)
         if finished:
             self._told_end = True

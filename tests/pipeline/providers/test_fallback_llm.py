@@ -123,8 +123,8 @@ def test_what_failed_requests_cost_is_reported_too() -> None:
         first = FlakyLlm("a", "", "refused", cause="server", usage=Usage(input_tokens=7))
         second = FlakyLlm("b", "From ten.", usage=Usage(input_tokens=9))
         deltas = [delta async for delta in FallbackLlm([first, second]).chat(ASKED)]
-        usage = [delta.input_tokens for delta in deltas if isinstance(delta, Usage)]
-        assert usage == [7, 7, 9]  # the first one was asked twice
+        usage = [(delta.provider, delta.input_tokens) for delta in deltas if isinstance(delta, Usage)]
+        assert usage == [("a", 7), ("a", 7), ("b", 9)]  # the first one was asked twice
 
     run(call)
 

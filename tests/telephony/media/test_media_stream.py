@@ -730,6 +730,21 @@ def test_music_is_sent_on_hold_while_nobody_is_listened_to(call: Call) -> None:
     assert np.argmax(np.abs(np.fft.rfft(sound))) * 8000 / len(sound) == pytest.approx(425, abs=2)
 
 
+def test_a_murmur_leaves_as_sound_and_counts_as_nothing_that_was_said(call: Call) -> None:
+    """The sound of an agent that thinks: no position moves; speech and music have precedence."""
+    call.stream.play_murmur(Loop(np.full(8000, 1000, np.int16), 8000))
+    call.tick(20)
+    assert len(call.phone.heard()) == 20 and call.stream.last_spoken_at is None
+    assert call.playout.played == 0
+    call.stream.play_background(Loop(np.full(8000, 3000, np.int16), 8000))
+    call.tick(5)
+    assert decode_ulaw(call.phone.heard()[-1][1])[-1] == pytest.approx(3000, rel=0.03), "the music alone"
+    call.stream.stop_background()
+    call.stream.stop_murmur()
+    call.tick(3)
+    assert not any(decode_ulaw(call.phone.heard()[-1][1]))
+
+
 @pytest.mark.parametrize("direction", ["sendonly", "recvonly", "inactive"])
 def test_a_long_hold_is_not_taken_for_silence_when_it_ends(call: Call, direction: Direction) -> None:
     """Row 46: the media timeout stands still on hold, whoever asked for it, and starts anew afterwards."""
