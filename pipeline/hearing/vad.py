@@ -5,6 +5,7 @@ happened; whether that is a turn or an interruption is turn.py's business."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from math import log10
 
@@ -18,12 +19,16 @@ SILENCE_DB = -96.0
 FULL_SCALE_DB = 90.309  # 20 log 32768
 FORGETS = 0.995  # of the loudest, each frame: -1 dB a second
 FADED = 10**-3.3  # so much weaker than the loudest frame, speech is over, though a detector still hears it
-ABOVE_FLOOR = 4.0  # so much stronger than the noise before it, a frame is speech
+ABOVE_FLOOR = 3.0  # so much stronger than the noise before it, a frame is speech; part dev of tests/turns
+RISEN = 4.0  # so much stronger than the noise, a frame may be the beginning of speech
+RISES_FRAMES = 6  # so long a detector may take to hear in it what it is
+PLOSIVE_FRAMES = 3  # a silence as short as this is no end of it
 HARDLY_LESS = 0.1  # speech as loud as this against its loudest frame is never taken for noise
 NOISE_LEARNS = 0.02  # of what each frame of noise says
 NOISE_IS_SPEECH = 0.1  # music or a television: it stays what it was when we speak
 ECHO_FADES = 10**-0.1  # each frame, 1 dB: how long a detector may go on hearing an echo that is over
 FLOOR_RISES = 1.02  # each frame: 4 dB a second; it falls at once
+EMPTY = 16.0  # power below the steps of mu-law: a frame that was never sent or is muted tells nothing of the noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,8 @@ class VoiceActivity:
         self._came_first = False
         self._ended = float("-inf")
         self._power = self._loudest = 0.0  # of the newest frame, and of this speech so far
-        self._floor = float("inf")  # of the noise before it
+        self._powers = deque([0.0] * RISES_FRAMES, RISES_FRAMES)  # of the newest frames before this one
+        self._floor = 0.0  # of the noise before it, 0.0 while nothing is known of it
         self._noise_speaks = (
             0.0  # share of frames with nothing but noise, while we are silent, that seem speech
         )
@@ -80,6 +86,7 @@ class VoiceActivity:
 
     def heard(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
         """20 ms of the caller that ended at `now`. Returns a change, if there is one."""
+        self._powers.append(self._power)
         samples = frame.astype(np.float32)
         self._power = float(samples @ samples) / len(samples) if len(samples) else 0.0
         score = self._vad.probability(frame)
@@ -100,6 +107,14 @@ class VoiceActivity:
     def voiced(self) -> bool:
         """Could the newest frame belong to speech that is going on?"""
         return self.score >= self._deactivation
+
+    @property
+    def stirs(self) -> bool:
+        """Did something begin in the newest frames that may turn out to be speech?"""
+        if self.speaking or self.voiced:
+            return True
+        risen = max(self._floor * RISEN, EMPTY)
+        return self._power > risen or any(self._powers[-age] > risen for age in range(1, PLOSIVE_FRAMES))
 
     @property
     def level_db(self) -> float:
@@ -129,10 +144,11 @@ class VoiceActivity:
     def _still_silent(self, score: float, now: float) -> VoiceStarted | None:
         if score < (self._deactivation if self._frames else self._activation):
             self._frames = 0
-            self._floor = max(1.0, min(self._power, self._floor * FLOOR_RISES))
+            if self._power > EMPTY:
+                self._floor = min(self._power, self._floor * FLOOR_RISES or self._power)
             return None
         if not self._frames:
-            self._began = max(now - self._back_s, self._ended)
+            self._began = max(now - max(self._back_s, self._rising_s()), self._ended)
         self._frames += 1
         self._loudest = max(self._loudest, self._power)
         if self._frames < self._start_frames:
@@ -140,6 +156,15 @@ class VoiceActivity:
         self.speaking, self._frames, self._ended = True, 0, now
         self._came_first = self._echo is not None and not self._echo.may_return
         return VoiceStarted(self._began)
+
+    def _rising_s(self) -> float:
+        """For how long has the sound been louder than the noise, the newest frame included?"""
+        if self._echo is not None and self._echo.may_return:
+            return 0.0  # our own voice rises too
+        risen, frames = max(self._floor * RISEN, EMPTY), 1
+        while frames <= RISES_FRAMES and self._powers[-frames] > risen:
+            frames += 1
+        return frames * FRAME_S
 
     def _still_speaking(self, score: float, now: float) -> VoiceStopped | None:
         if score >= self._deactivation:
