@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import log10
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.hearing.echo import EchoGuard
 from pipeline.ports import FRAME_MS, Frame, Vad
@@ -19,8 +20,9 @@ SILENCE_DB = -96.0
 FULL_SCALE_DB = 90.309  # 20 log 32768
 FORGETS = 0.995  # of the loudest, each frame: -1 dB a second
 FADED = 10**-3.3  # so much weaker than the loudest frame, speech is over, though a detector still hears it
-ABOVE_FLOOR = 3.0  # so much stronger than the noise before it, a frame is speech; part dev of tests/turns
-RISEN = 4.0  # so much stronger than the noise, a frame may be the beginning of speech
+BRIGHTENS = 0.97  # 6 dB an octave: rumble and hum hide no end of speech
+ABOVE_FLOOR = 1.3  # so much stronger than the noise before it, a frame is speech; part dev of tests/turns
+RISEN = 3.0  # so much stronger than the noise, a frame may be the beginning of speech
 RISES_FRAMES = 6  # so long a detector may take to hear in it what it is
 PLOSIVE_FRAMES = 3  # a silence as short as this is no end of it
 HARDLY_LESS = 0.1  # speech as loud as this against its loudest frame is never taken for noise
@@ -77,7 +79,8 @@ class VoiceActivity:
         self._came_first = False
         self._ended = float("-inf")
         self._power = self._loudest = 0.0  # of the newest frame, and of this speech so far
-        self._powers = deque([0.0] * RISES_FRAMES, RISES_FRAMES)  # of the newest frames before this one
+        self._bright = self._brightest = 0.0  # the same with the low tones weakened
+        self._brights = deque([0.0] * RISES_FRAMES, RISES_FRAMES)  # of the newest frames before this one
         self._floor = 0.0  # of the noise before it, 0.0 while nothing is known of it
         self._noise_speaks = (
             0.0  # share of frames with nothing but noise, while we are silent, that seem speech
@@ -86,9 +89,10 @@ class VoiceActivity:
 
     def heard(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
         """20 ms of the caller that ended at `now`. Returns a change, if there is one."""
-        self._powers.append(self._power)
+        self._brights.append(self._bright)
         samples = frame.astype(np.float32)
         self._power = float(samples @ samples) / len(samples) if len(samples) else 0.0
+        self._bright = self._brightened(samples)
         score = self._vad.probability(frame)
         if self._echo is not None and self._is_echo(self._echo, score) and not self._goes_on():
             score = 0.0
@@ -100,6 +104,7 @@ class VoiceActivity:
         that was going on."""
         spoke = self.speaking
         self.speaking, self.score, self._frames, self._loudest, self._power = False, 0.0, 0, 0.0, 0.0
+        self._bright = self._brightest = 0.0
         self._vad.reset()
         return VoiceStopped(min(self._ended, now)) if spoke else None
 
@@ -114,12 +119,19 @@ class VoiceActivity:
         if self.speaking or self.voiced:
             return True
         risen = max(self._floor * RISEN, EMPTY)
-        return self._power > risen or any(self._powers[-age] > risen for age in range(1, PLOSIVE_FRAMES))
+        return self._bright > risen or any(self._brights[-age] > risen for age in range(1, PLOSIVE_FRAMES))
 
     @property
     def level_db(self) -> float:
         """Level of the newest frame in dB below full scale, -96.0 for silence."""
         return max(10 * log10(self._power) - FULL_SCALE_DB, SILENCE_DB) if self._power > 0 else SILENCE_DB
+
+    def _brightened(self, samples: NDArray[np.float32]) -> float:
+        """Power of the newest frame behind a pre-emphasis filter, without filtering it."""
+        if not len(samples):
+            return 0.0
+        neighbours = float(samples[1:] @ samples[:-1]) / len(samples)
+        return max(0.0, (1 + BRIGHTENS**2) * self._power - 2 * BRIGHTENS * neighbours)
 
     def _goes_on(self) -> bool:
         """Could this frame belong to speech that began when there was nothing of ours to come back?"""
@@ -144,13 +156,14 @@ class VoiceActivity:
     def _still_silent(self, score: float, now: float) -> VoiceStarted | None:
         if score < (self._deactivation if self._frames else self._activation):
             self._frames = 0
-            if self._power > EMPTY:
-                self._floor = min(self._power, self._floor * FLOOR_RISES or self._power)
+            if self._bright > EMPTY:
+                self._floor = min(self._bright, self._floor * FLOOR_RISES or self._bright)
             return None
         if not self._frames:
             self._began = max(now - max(self._back_s, self._rising_s()), self._ended)
         self._frames += 1
         self._loudest = max(self._loudest, self._power)
+        self._brightest = max(self._brightest, self._bright)
         if self._frames < self._start_frames:
             return None
         self.speaking, self._frames, self._ended = True, 0, now
@@ -162,7 +175,7 @@ class VoiceActivity:
         if self._echo is not None and self._echo.may_return:
             return 0.0  # our own voice rises too
         risen, frames = max(self._floor * RISEN, EMPTY), 1
-        while frames <= RISES_FRAMES and self._powers[-frames] > risen:
+        while frames <= RISES_FRAMES and self._brights[-frames] > risen:
             frames += 1
         return frames * FRAME_S
 
@@ -170,13 +183,12 @@ class VoiceActivity:
         if score >= self._deactivation:
             self._frames = 0
             self._loudest = max(self._loudest * FORGETS, self._power)
-            if self._power > max(
-                self._loudest * FADED, min(self._floor * ABOVE_FLOOR, self._loudest * HARDLY_LESS)
-            ):
+            self._brightest = brightest = max(self._brightest * FORGETS, self._bright)
+            if self._bright > max(brightest * FADED, min(self._floor * ABOVE_FLOOR, brightest * HARDLY_LESS)):
                 self._ended = now
             return None
         self._frames += 1
         if self._frames < self._stop_frames:
             return None
-        self.speaking, self._frames, self._loudest = False, 0, 0.0
+        self.speaking, self._frames, self._loudest, self._brightest = False, 0, 0.0, 0.0
         return VoiceStopped(self._ended)
