@@ -29,7 +29,7 @@ HARDLY_LESS = 0.1  # speech as loud as this against its loudest frame is never t
 NOISE_LEARNS = 0.02  # of what each frame of noise says
 NOISE_IS_SPEECH = 0.1  # music or a television: it stays what it was when we speak
 ECHO_FADES = 10**-0.1  # each frame, 1 dB: how long a detector may go on hearing an echo that is over
-FLOOR_RISES = 1.02  # each frame: 4 dB a second; it falls at once
+FLOOR_RISES, FLOOR_FALLS = 1.02, 0.7  # each frame: 4 dB a second; a lost packet is no silence
 EMPTY = 16.0  # power below the steps of mu-law: a frame that was never sent or is muted tells nothing of the noise
 
 
@@ -157,7 +157,8 @@ class VoiceActivity:
         if score < (self._deactivation if self._frames else self._activation):
             self._frames = 0
             if self._bright > EMPTY:
-                self._floor = min(self._bright, self._floor * FLOOR_RISES or self._bright)
+                known = self._floor or self._bright
+                self._floor = max(known * FLOOR_FALLS, min(known * FLOOR_RISES, self._bright))
             return None
         if not self._frames:
             self._began = max(now - max(self._back_s, self._rising_s()), self._ended)
