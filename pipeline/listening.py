@@ -123,6 +123,11 @@ class Listening:
         """Is there speech in the newest 20 ms?"""
         return self._activity.voiced
 
+    @property
+    def stirs(self) -> bool:
+        """May the newest sound turn out to be speech?"""
+        return self._activity.stirs
+
     def start_turn(self) -> None:
         """The caller began to speak. A last word that is overdue is not waited for any longer."""
         self._in_turn = True

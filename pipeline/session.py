@@ -384,7 +384,7 @@ class Session:
     def _time_up(self, now: float) -> None:
         due = self._turn.deadline()
         if due is not None and now >= due - LEAD_S:
-            self._happened(TimeUp(self._listening.voiced), now)
+            self._happened(TimeUp(self._listening.voiced, self._listening.stirs), now)
 
     def _watch_deadline(self) -> None:
         """Have the turn's time noticed just before the tick it falls on: the answer may then make that tick."""

@@ -12,6 +12,8 @@ from pipeline.hearing.endpointing import Endpointing
 from pipeline.hearing.vad import VoiceStarted, VoiceStopped
 from pipeline.options import TurnHandling
 
+STIRS_S = 0.2  # for so long a sound that may be the caller's next word keeps a turn open
+
 
 class Floor(Enum):
     """Who may be heard."""
@@ -67,9 +69,10 @@ class NothingSaid:
 
 @dataclass(frozen=True, slots=True)
 class TimeUp:
-    """`deadline()` has passed. voiced: the newest 20 ms are speech."""
+    """`deadline()` has passed. voiced: the newest 20 ms are speech. stirs: something began that may turn out to be."""
 
     voiced: bool = True
+    stirs: bool = False
 
 
 TurnEvent = (
@@ -179,7 +182,7 @@ class Turn:
         """What follows from an event. Voice events carry the time to which they were traced back."""
         self._note(event, now)
         step = NEXT.get((self.floor, type(event)))
-        if step is None or self._passes_over(event):
+        if step is None or self._passes_over(event, now):
             return ()
         floor, decisions = step
         if self.floor is Floor.PAUSED:
@@ -252,12 +255,14 @@ class Turn:
                 if self.floor is Floor.DUCKED:
                     self._deadline = self._due(Floor.DUCKED, now)
 
-    def _passes_over(self, event: TurnEvent) -> bool:
+    def _passes_over(self, event: TurnEvent, now: float) -> bool:
         """Is this event without consequences, though the table has a step for it?"""
         if isinstance(event, TimeUp) and self.floor is Floor.DUCKED:
             return (
                 not event.voiced
             )  # a cough is over before its end is noticed: wait for VoiceStopped, or for more
+        if isinstance(event, TimeUp) and self.floor is Floor.MAYBE_DONE and event.stirs:
+            return self._deadline is not None and now < self._deadline + STIRS_S  # they may be going on
         if isinstance(event, WordsOver):
             return not event.claims or self.protected
         if isinstance(event, Keyed | Understood) and self.floor in (Floor.SPEAKING, Floor.DUCKED):

@@ -14,6 +14,7 @@ TAIL = 120  # characters at the end that are looked at
 TAIL_WORDS = 14
 RUN = range(3, 10)  # digits in a row that look like a number that is being read out
 SHORT = 4  # in one or two groups these may be an amount, a year or an hour: "three thirty"
+SUBORDINATE = range(4, 7)  # words of a clause that is still alone; "if you like" may be an answer
 LETTERS = 2  # single letters in a row that look like spelling
 
 
@@ -28,8 +29,13 @@ class Endings:
     verbs: frozenset[str]  # open too, unless a pronoun is before them: "my number is", but "yes it is"
     pronouns: frozenset[str]
     asking: frozenset[str]  # first words of questions, which may end in a preposition: "where are you from"
+    stranded: frozenset[str]  # those prepositions; "can you check if" is no question yet
     phrases: frozenset[str]  # last two or three words that announce more
     whole: frozenset[str]  # last words after which nothing is owed: "please", "thank you"
+    clauses: frozenset[str] = (
+        frozenset()
+    )  # first words of a clause to which another belongs: "if it is possible"
+    holding: frozenset[str] = frozenset()  # whole turns that ask for patience: "wait"
 
 
 def _words(text: str) -> frozenset[str]:
@@ -52,13 +58,17 @@ ENDINGS = {
         verbs=_words("is are was were am will would should could has had be want need"),
         pronouns=_words("i you he she it we they that this who there"),
         asking=_words("who what which where when how why do does did is are can could"),
+        stranded=_words("of to for from with at by about into onto between without"),
         phrases=_phrases(
             "and then", "would like", "i'd like", "want to", "i want", "i need", "going to", "i mean", "you know",
             "hold on", "one moment", "one second", "just a moment", "just a second", "just a minute", "let me see",
             "let me check", "let me think", "let me look", "in the", "on the", "it is about", "such as", "as in",
             "said that", "thing is that", "problem is that", "told me that", "i think that", "so that", "even though",
+            "two questions", "three questions", "some questions", "few questions", "several questions",
         ),
         whole=_phrases("please", "thank you", "thanks", "bye", "goodbye", "yes", "no", "nope", "yeah", "that's all"),
+        clauses=_words("if although though unless"),
+        holding=_words("wait"),
     ),
     "de": Endings(
         open=_words(
@@ -71,11 +81,14 @@ ENDINGS = {
         verbs=_words("ist sind war waren lautet heisst mochte wollte brauche hatte wurde bin habe"),
         pronouns=_words("ich du er es wir sie das"),
         asking=frozenset(),
+        stranded=frozenset(),
         phrases=_phrases(
             "und dann", "ich mochte", "ich wollte", "ich brauche", "ich hatte", "ich habe", "ich bin", "ich wurde",
             "ich heisse", "moment mal", "einen moment", "ein moment", "einen augenblick", "das heisst", "wie in",
         ),
         whole=_phrases("bitte", "danke", "dankeschon", "tschuss", "wiederhoren", "wiedersehen", "ja", "nein", "nee"),
+        clauses=_words("wenn falls obwohl"),
+        holding=_words("warte warten moment"),
     ),
     "fr": Endings(
         open=_words(
@@ -87,6 +100,7 @@ ENDINGS = {
         verbs=_words("est sont etait suis voudrais veux dois ai"),
         pronouns=_words("il elle"),
         asking=frozenset(),
+        stranded=frozenset(),
         phrases=_phrases(
             "et puis", "et ensuite", "je voudrais", "j'aimerais", "je m'appelle", "un instant", "un moment",
             "une seconde", "une minute", "comme dans", "c'est a dire",
@@ -103,6 +117,7 @@ ENDINGS = {
         verbs=_words("es son era esta soy tengo quiero quisiera necesito"),
         pronouns=_words("el ella eso"),
         asking=frozenset(),
+        stranded=frozenset(),
         phrases=_phrases(
             "y luego", "y despues", "me gustaria", "me llamo", "un momento", "un segundo", "un minuto", "o sea",
             "a ver", "como en",
@@ -123,18 +138,26 @@ def is_whole(text: str, language: str = "en-US") -> bool | None:
     said = words_of(tail, language)[-TAIL_WORDS:]
     if not said:
         return None
-    if is_collecting(said, language):
+    if is_collecting(said, language) or _has_only_begun(said, endings):
         return False
     if any(" ".join(said[-size:]) in endings.whole for size in (1, 2, 3)):
         return True
     if any(" ".join(said[-size:]) in endings.phrases for size in (2, 3)):
         return False
     if said[-1] in endings.open:
-        asked = said[0] in endings.asking and said[-1] not in endings.fillers and len(said) > 2
+        asked = said[0] in endings.asking and said[-1] in endings.stranded and len(said) > 2
         return None if asked else False
     if said[-1] in endings.verbs and not (len(said) > 1 and said[-2] in endings.pronouns):
         return False
     return True if tail.endswith("?") else None
+
+
+def _has_only_begun(said: Sequence[str], endings: Endings) -> bool:
+    """Fillers and nothing else, "wait", or the short clause that another clause belongs to?"""
+    meant = [word for word in said if word not in endings.fillers]
+    if not meant or (len(meant) == 1 and meant[0] in endings.holding):
+        return True
+    return meant[0] in endings.clauses and len(meant) in SUBORDINATE
 
 
 def is_collecting(said: Sequence[str], language: str) -> bool:

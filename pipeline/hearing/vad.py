@@ -5,10 +5,12 @@ happened; whether that is a turn or an interruption is turn.py's business."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from math import log10
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.hearing.echo import EchoGuard
 from pipeline.ports import FRAME_MS, Frame, Vad
@@ -18,12 +20,17 @@ SILENCE_DB = -96.0
 FULL_SCALE_DB = 90.309  # 20 log 32768
 FORGETS = 0.995  # of the loudest, each frame: -1 dB a second
 FADED = 10**-3.3  # so much weaker than the loudest frame, speech is over, though a detector still hears it
-ABOVE_FLOOR = 4.0  # so much stronger than the noise before it, a frame is speech
+BRIGHTENS = 0.97  # 6 dB an octave: rumble and hum hide no end of speech
+ABOVE_FLOOR = 1.3  # so much stronger than the noise before it, a frame is speech; part dev of tests/turns
+RISEN = 3.0  # so much stronger than the noise, a frame may be the beginning of speech
+RISES_FRAMES = 6  # so long a detector may take to hear in it what it is
+PLOSIVE_FRAMES = 3  # a silence as short as this is no end of it
 HARDLY_LESS = 0.1  # speech as loud as this against its loudest frame is never taken for noise
 NOISE_LEARNS = 0.02  # of what each frame of noise says
 NOISE_IS_SPEECH = 0.1  # music or a television: it stays what it was when we speak
 ECHO_FADES = 10**-0.1  # each frame, 1 dB: how long a detector may go on hearing an echo that is over
-FLOOR_RISES = 1.02  # each frame: 4 dB a second; it falls at once
+FLOOR_RISES, FLOOR_FALLS = 1.02, 0.7  # each frame: 4 dB a second; a lost packet is no silence
+EMPTY = 16.0  # power below the steps of mu-law: a frame that was never sent or is muted tells nothing of the noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,9 @@ class VoiceActivity:
         self._came_first = False
         self._ended = float("-inf")
         self._power = self._loudest = 0.0  # of the newest frame, and of this speech so far
-        self._floor = float("inf")  # of the noise before it
+        self._bright = self._brightest = 0.0  # the same with the low tones weakened
+        self._brights = deque([0.0] * RISES_FRAMES, RISES_FRAMES)  # of the newest frames before this one
+        self._floor = 0.0  # of the noise before it, 0.0 while nothing is known of it
         self._noise_speaks = (
             0.0  # share of frames with nothing but noise, while we are silent, that seem speech
         )
@@ -80,8 +89,10 @@ class VoiceActivity:
 
     def heard(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
         """20 ms of the caller that ended at `now`. Returns a change, if there is one."""
+        self._brights.append(self._bright)
         samples = frame.astype(np.float32)
         self._power = float(samples @ samples) / len(samples) if len(samples) else 0.0
+        self._bright = self._brightened(samples)
         score = self._vad.probability(frame)
         if self._echo is not None and self._is_echo(self._echo, score) and not self._goes_on():
             score = 0.0
@@ -93,6 +104,7 @@ class VoiceActivity:
         that was going on."""
         spoke = self.speaking
         self.speaking, self.score, self._frames, self._loudest, self._power = False, 0.0, 0, 0.0, 0.0
+        self._bright = self._brightest = 0.0
         self._vad.reset()
         return VoiceStopped(min(self._ended, now)) if spoke else None
 
@@ -102,9 +114,24 @@ class VoiceActivity:
         return self.score >= self._deactivation
 
     @property
+    def stirs(self) -> bool:
+        """Did something begin in the newest frames that may turn out to be speech?"""
+        if self.speaking or self.voiced:
+            return True
+        risen = max(self._floor * RISEN, EMPTY)
+        return self._bright > risen or any(self._brights[-age] > risen for age in range(1, PLOSIVE_FRAMES))
+
+    @property
     def level_db(self) -> float:
         """Level of the newest frame in dB below full scale, -96.0 for silence."""
         return max(10 * log10(self._power) - FULL_SCALE_DB, SILENCE_DB) if self._power > 0 else SILENCE_DB
+
+    def _brightened(self, samples: NDArray[np.float32]) -> float:
+        """Power of the newest frame behind a pre-emphasis filter, without filtering it."""
+        if not len(samples):
+            return 0.0
+        neighbours = float(samples[1:] @ samples[:-1]) / len(samples)
+        return max(0.0, (1 + BRIGHTENS**2) * self._power - 2 * BRIGHTENS * neighbours)
 
     def _goes_on(self) -> bool:
         """Could this frame belong to speech that began when there was nothing of ours to come back?"""
@@ -129,29 +156,40 @@ class VoiceActivity:
     def _still_silent(self, score: float, now: float) -> VoiceStarted | None:
         if score < (self._deactivation if self._frames else self._activation):
             self._frames = 0
-            self._floor = max(1.0, min(self._power, self._floor * FLOOR_RISES))
+            if self._bright > EMPTY:
+                known = self._floor or self._bright
+                self._floor = max(known * FLOOR_FALLS, min(known * FLOOR_RISES, self._bright))
             return None
         if not self._frames:
-            self._began = max(now - self._back_s, self._ended)
+            self._began = max(now - max(self._back_s, self._rising_s()), self._ended)
         self._frames += 1
         self._loudest = max(self._loudest, self._power)
+        self._brightest = max(self._brightest, self._bright)
         if self._frames < self._start_frames:
             return None
         self.speaking, self._frames, self._ended = True, 0, now
         self._came_first = self._echo is not None and not self._echo.may_return
         return VoiceStarted(self._began)
 
+    def _rising_s(self) -> float:
+        """For how long has the sound been louder than the noise, the newest frame included?"""
+        if self._echo is not None and self._echo.may_return:
+            return 0.0  # our own voice rises too
+        risen, frames = max(self._floor * RISEN, EMPTY), 1
+        while frames <= RISES_FRAMES and self._brights[-frames] > risen:
+            frames += 1
+        return frames * FRAME_S
+
     def _still_speaking(self, score: float, now: float) -> VoiceStopped | None:
         if score >= self._deactivation:
             self._frames = 0
             self._loudest = max(self._loudest * FORGETS, self._power)
-            if self._power > max(
-                self._loudest * FADED, min(self._floor * ABOVE_FLOOR, self._loudest * HARDLY_LESS)
-            ):
+            self._brightest = brightest = max(self._brightest * FORGETS, self._bright)
+            if self._bright > max(brightest * FADED, min(self._floor * ABOVE_FLOOR, brightest * HARDLY_LESS)):
                 self._ended = now
             return None
         self._frames += 1
         if self._frames < self._stop_frames:
             return None
-        self.speaking, self._frames, self._loudest = False, 0, 0.0
+        self.speaking, self._frames, self._loudest, self._brightest = False, 0, 0.0, 0.0
         return VoiceStopped(self._ended)

@@ -1,15 +1,17 @@
 """Voice activity by Silero, with webrtcvad as a gate that keeps it asleep while the line is quiet.
 
 Silero decides: it is not fooled by noise, ringing tones or DTMF. It costs 35 µs for each 32 ms; the gate costs 2 µs
-a frame and opens for anything that could be speech. Driven by hearing/vad.py. Not a matter of turns: that is
-turn.py's business."""
+a frame and opens for anything that could be speech. A wideband call is heard through the network for 8000 Hz: the one
+for 16000 Hz judges otherwise, most of all where the sound came through a narrowband line on its way, and is no better
+where it did not (docs/turn-taking.md). Driven by hearing/vad.py. Not a matter of turns: that is turn.py's business."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from pipeline.errors import ConfigError
-from pipeline.ports import FRAME_MS, Frame
+from pipeline.hearing.narrowband import NARROW_HZ, WIDE_HZ, Narrowband
+from pipeline.ports import FRAME_MS, Frame, Vad
 from pipeline.providers.silero_net import State, shared
 from pipeline.providers.webrtcvad import WebrtcVad
 
@@ -87,8 +89,27 @@ class GatedSileroVad:
         self._quiet = SHUT_AFTER
 
 
-def silero_vad(rate_hz: int = 8000, gate: bool = True, aggressiveness: int = 3) -> SileroVad | GatedSileroVad:
+class WidebandVad:
+    """One 16000 Hz call's detector: hears what an 8000 Hz line would have brought, and decides as it would there."""
+
+    rate_hz = WIDE_HZ
+
+    def __init__(self, vad: Vad) -> None:
+        self._vad, self._narrowband = vad, Narrowband()
+
+    def probability(self, frame: Frame) -> float:
+        """As the detector's. A frame that is not 20 ms long counts as silence."""
+        return self._vad.probability(self._narrowband.halved(frame))
+
+    def reset(self) -> None:
+        self._narrowband.reset()
+        self._vad.reset()
+
+
+def silero_vad(rate_hz: int = 8000, gate: bool = True, aggressiveness: int = 3) -> Vad:
     """What `vad: silero` in a configuration stands for. aggressiveness: the gate's, 0 to 3."""
+    if rate_hz == WIDE_HZ:
+        return WidebandVad(silero_vad(NARROW_HZ, gate, aggressiveness))
     if not gate:
         if aggressiveness != 3:
             raise ConfigError("vad silero: aggressiveness is the gate's. Leave it out, or set gate to true.")

@@ -46,6 +46,24 @@ def test_silence_after_speech_ends_the_turn_after_the_minimum_delay() -> None:
     assert turn.floor is Floor.THINKING
 
 
+def test_a_sound_that_may_be_the_next_word_keeps_the_turn_open_until_it_is_known() -> None:
+    """A detector needs 0.1 to 0.2 s to know speech: the turn must not be ended in the middle of the first syllable."""
+    turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1))
+    assert turn.receive(TimeUp(voiced=False, stirs=True), 2.4) == ()
+    turn.receive(VoiceStarted(2.38), 2.5)
+    assert turn.floor is Floor.CALLER_SPEAKING
+
+
+def test_a_sound_that_turns_out_to_be_none_puts_off_the_end_by_a_moment_only() -> None:
+    """Until it is over, and never by more than 0.2 s: rain on a car's roof stirs all the time."""
+    turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1))
+    assert turn.receive(TimeUp(voiced=False, stirs=True), 2.4) == ()
+    assert turn.receive(TimeUp(voiced=False), 2.44) == (Decision.END_TURN,)
+    turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1))
+    assert turn.receive(TimeUp(voiced=False, stirs=True), 2.58) == ()
+    assert turn.receive(TimeUp(voiced=False, stirs=True), 2.6) == (Decision.END_TURN,)
+
+
 def test_words_that_need_more_keep_the_turn_open_for_the_maximum_delay() -> None:
     turn = _turn((VoiceStarted(1.0), 1.1), (VoiceStopped(2.0), 2.1))
     turn.heard("words", False)

@@ -75,7 +75,7 @@ class Bench:
         specs = scenes.turns(self._part, self._seed, max(20, self._count // 4), OPEN + EXPECTED)
         low = self._turns(specs, self._chosen)
         high = self._turns(specs, self._chosen, 16_000)
-        same = sum(_alike(one, other) for one, other in zip(low, high, strict=True))
+        same = sum(alike(one, other) for one, other in zip(low, high, strict=True))
         interval = figures.share(same, len(specs))
         value = 100 * same / len(specs)
         return [
@@ -152,6 +152,13 @@ def run_alone(spec: Spec, chosen: Chosen, ears: Ears) -> Alone:
     return alone(scene, play(scene, TurnHandling.model_validate(chosen), ears))
 
 
+def alike(one: TurnEnd, other: TurnEnd) -> bool:
+    """The same decision, within 100 ms?"""
+    if one.cut != other.cut or (one.late_ms is None) != (other.late_ms is None):
+        return False
+    return one.late_ms is None or other.late_ms is None or abs(one.late_ms - other.late_ms) <= 100
+
+
 def _overlaps_by(results: Sequence[Overlap], kind: str, by: str) -> list[Figure]:
     found = []
     for name in sorted({str(getattr(result, by)) for result in results}):
@@ -161,9 +168,3 @@ def _overlaps_by(results: Sequence[Overlap], kind: str, by: str) -> list[Figure]
         else:
             found += [figures.replaced(figure, name) for figure in figures.not_meant(some, kind)]
     return found
-
-
-def _alike(one: TurnEnd, other: TurnEnd) -> bool:
-    if one.cut != other.cut or (one.late_ms is None) != (other.late_ms is None):
-        return False
-    return one.late_ms is None or other.late_ms is None or abs(one.late_ms - other.late_ms) <= 100

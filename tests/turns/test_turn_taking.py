@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.options import TurnHandling
 from tests.turns import figures, scenes
-from tests.turns.bench import run_alone, run_overlap, run_turn
+from tests.turns.bench import alike, run_alone, run_overlap, run_turn
 from tests.turns.call import Ears, play
 from tests.turns.line import CLEAN
 from tests.turns.measures import Overlap, overlap
-from tests.turns.scenes import EXPECTED, Spec, build
+from tests.turns.scenes import EXPECTED, OPEN, Spec, build
 from tests.turns.sounds import SHIPPED
 
 EARS = Ears(wer=0.0)
@@ -75,6 +75,13 @@ def test_an_answer_that_was_asked_for_ends_the_turn_at_once() -> None:
     assert sum(turn.cut for turn in turns) <= 1
     late = sorted(turn.late_ms for turn in turns if turn.late_ms is not None)
     assert late[len(late) // 2] <= 350
+
+
+def test_turns_end_alike_on_a_narrowband_and_a_wideband_call() -> None:
+    """The same line at 8 and 16 kHz: the same decision, within 100 ms, in nineteen turns of twenty."""
+    specs = scenes.turns("dev", 1, 40, OPEN + EXPECTED, OWN)
+    same = [alike(run_turn(spec, {}, EARS), run_turn(spec, {}, EARS, 16_000)) for spec in specs]
+    assert sum(same) >= 38
 
 
 def test_a_scene_is_the_same_each_time_it_is_made() -> None:

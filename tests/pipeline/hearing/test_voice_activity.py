@@ -118,3 +118,32 @@ def test_the_level_is_in_db_below_full_scale() -> None:
     assert activity.level_db == -96.0
     activity.heard(np.zeros(0, np.int16), 0.06)
     assert activity.level_db == -96.0
+
+
+def test_speech_begins_where_it_rose_above_the_noise() -> None:
+    """The detector knew it after 80 ms; louder sound long before that is another matter."""
+    noise = frame(-45.0)
+    found = events([0.0] * 10 + [0.1] * 4 + [0.9] * 6, [noise] * 10 + [SPEECH] * 10)
+    assert times(found) == [("VoiceStarted", 200)]
+    found = events([0.0] * 10 + [0.1] * 30 + [0.9] * 6, [noise] * 10 + [SPEECH] * 36)
+    assert times(found) == [("VoiceStarted", 680)], "120 ms before the first high score at the most"
+
+
+@pytest.mark.parametrize("empty", [np.zeros(160, np.int16), frame(-84.0)])
+def test_frames_without_any_sound_tell_nothing_of_the_noise(empty: Frame) -> None:
+    """A call begins with nothing, or the phone mutes for a moment: the noise that comes then is no speech."""
+    noise = frame(-40.0)
+    scores = [0.0] * 5 + [0.0] * 5 + [0.9] * 5 + [0.6] * 10 + [0.0] * 6
+    found = events(scores, [empty] * 5 + [noise] * 5 + [SPEECH] * 5 + [noise] * 16)
+    assert times(found) == [("VoiceStarted", 200), ("VoiceStopped", 300)]
+
+
+def test_a_sound_stirs_before_it_is_speech() -> None:
+    """Louder than the noise in one of the last three frames, or of a score that speech may go on with."""
+    noise = frame(-45.0)
+    activity = VoiceActivity(Scores([0.0] * 10 + [0.1] * 5 + [0.4]))
+    found = []
+    for number, sound in enumerate([*[noise] * 10, SPEECH, *[noise] * 5]):
+        activity.heard(sound, number * 0.02)
+        found.append(activity.stirs)
+    assert found == [False] * 10 + [True] * 3 + [False] * 2 + [True]

@@ -18,6 +18,7 @@ from pipeline.providers.silero import GatedSileroVad, SileroVad, silero_vad
 from pipeline.providers.silero_net import shared
 from pipeline.providers.webrtcvad import WebrtcVad
 from pipeline.speaking.resample import Resampler
+from tests.turns.sounds import CLIPS, SHIPPED, say
 
 TEXTS = ["I would like to speak to the sales department please.", "Yes.", "My number is four two seven one."]
 PAUSE_S = 1.0
@@ -177,6 +178,28 @@ def test_the_gate_hands_over_what_it_held_back(clean: Frame) -> None:
         ours.probability(frame)
     assert np.array_equal(ours._state.hidden, gated._silero._state.hidden)
     assert np.array_equal(ours._state.samples, gated._silero._state.samples)
+
+
+# ---------------------------------------------------------------- wideband calls
+
+
+def test_a_wideband_call_is_judged_as_a_narrowband_one() -> None:
+    """Callers whose sound came over an 8000 Hz line to a 16000 Hz call. The network for 16000 Hz is .04 away."""
+    pause = np.zeros(8000, np.float32)
+    clips = [part for text in sorted(CLIPS) for part in (pause, say(SHIPPED, text).sound)]
+    narrow, resampler = np.concatenate(clips).astype(np.int16), Resampler(8000, 16000)
+    wide = frames(np.concatenate([resampler.feed(narrow), resampler.finish()]), 320)
+    vad, wanted = silero_vad(16000, gate=False), scores(SileroVad(8000), narrow)
+    found = np.array([vad.probability(part) for part in wide])
+    assert np.mean(np.abs(found - wanted[: len(found)])) < 0.02
+
+
+def test_a_reset_wideband_detector_is_as_new() -> None:
+    sound, vad = line(16000), silero_vad(16000)
+    first = [vad.probability(part) for part in frames(sound, 320)]
+    vad.reset()
+    assert [vad.probability(part) for part in frames(sound, 320)] == first
+    assert vad.rate_hz == 16000
 
 
 # ---------------------------------------------------------------- set up wrongly
