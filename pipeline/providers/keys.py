@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from dotenv import dotenv_values
@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from pipeline.errors import ConfigError
 
 MASK = "***"
+KEY_SUFFIX = "_API_KEY"
 
 _LOOKS_LIKE_KEY = re.compile(
     r"\b(?:sk|gsk|xi|pk|rk)[-_][A-Za-z0-9_*-]{8,}|\bAIza[\w-]{20,}|\bBearer\s+[\w.~+/-]{8,}"
@@ -43,6 +44,14 @@ def api_key(provider: str, *variables: str) -> str:
             _handed_out.add(key)
             return key
     raise MissingKey(provider, variables[0])
+
+
+def without_keys(environ: Mapping[str, str], variables: Iterable[str] = ()) -> dict[str, str]:
+    """An environment for a process that must not use keys: those in `environ` or `.env`, and `variables`, are blank.
+
+    Blank and not absent: behind the environment stands `.env`."""
+    ours = {name for name in (*environ, *_env_file()) if name.endswith(KEY_SUFFIX)}
+    return {**environ, **dict.fromkeys([*ours, *variables], "")}
 
 
 def redacted(text: str) -> str:
