@@ -15,6 +15,7 @@ from pipeline.events import Event
 from pipeline.ports import SpeechChunk, Tts, TtsStream, Voice, WordTiming
 from pipeline.providers.resilient.attempt import END, Attempt, End
 from pipeline.providers.resilient.member import Member
+from pipeline.providers.resilient.policy import Routing
 from pipeline.providers.resilient.team import Patience, Team, nobody
 from pipeline.speaking.resample import Resampler
 
@@ -27,7 +28,7 @@ WORD_GRAIN_S = 0.02  # a word that lacks no more than this has been said
 class FallbackTts:
     """The first of these voices that sounds in time. One a call; members are shared.
 
-    members: in order of preference. rate_hz: the first one's; the sound of the others is brought to it.
+    members: in order of preference, unless `routing` says otherwise. rate_hz: the first one's; the sound of the others is brought to it.
     voices: the voice's name at each member, empty for its default; the first one's comes with each `open`.
     Iterating its streams raises ProviderError when none of them speaks.
     """
@@ -38,9 +39,10 @@ class FallbackTts:
         *,
         emit: Callable[[Event], None] = nobody,
         patience: Patience = PATIENCE,
+        routing: Routing | None = None,
         voices: Sequence[str] = (),
     ) -> None:
-        self._team: Team[Tts] = Team("tts", members, patience, emit)
+        self._team: Team[Tts] = Team("tts", members, patience, emit, routing)
         self._voices = voices
         self.name = self._team.name
         self.rate_hz = self._team.members[0].provider.rate_hz
