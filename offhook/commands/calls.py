@@ -127,6 +127,7 @@ def _facts(call: Call) -> list[tuple[str, str]]:
         ("end", _end(call)),
         ("turns", f"{call.turns}, {call.interruptions} interruptions, {call.handoffs} handoffs"),
         ("delay", delays if call.response_p50_ms is not None else "no reply was measured"),
+        *([("arms", call.arms)] if call.arms else []),
         ("recording", call.recording or "none"),
         ("events", str(Path(call.bundle) / JOURNAL)),
     ]

@@ -27,7 +27,7 @@ from offhook.bundle import FACTS, Record, bundles, iso, number, transcript
 from offhook.errors import AmbiguousCall, BundleError, NoSuchCall, RecordsError
 
 TABLES_VERSION = (
-    1  # raise it when a table changes: an older file is emptied and filled again from the bundles
+    2  # raise it when a table changes: an older file is emptied and filled again from the bundles
 )
 
 
@@ -39,7 +39,7 @@ class Call(Table):
     """One call's detail record (CDR). Times are ISO 8601 UTC, as in the bundle; delays are in ms.
 
     ended_at is None while the call lasts, and for ever if the server died during it; duration_s is then what
-    the journal covers. turns: what the caller said that was owed an answer.
+    the journal covers. turns: what the caller said that was owed an answer. arms: what a split of providers drew.
     """
 
     __tablename__ = "calls"
@@ -63,6 +63,7 @@ class Call(Table):
     response_p50_ms: Mapped[float | None]
     response_p95_ms: Mapped[float | None]
     recording: Mapped[str | None]
+    arms: Mapped[str] = mapped_column(default="")
     bundle: Mapped[str]
 
     __table_args__ = (Index("calls_newest", "started_at", "id"),)
@@ -283,8 +284,15 @@ def _detail_record(record: Record) -> Call:
         response_p50_ms=percentile(delays, 50),
         response_p95_ms=percentile(delays, 95),
         recording=str(record.audio_path) if record.audio_path else None,
+        arms=_arms(events),
         bundle=str(record.path),
     )
+
+
+def _arms(events: Sequence[dict[str, Any]]) -> str:
+    """`llm groq, tts acme`: each once, however often an agent took over."""
+    drawn = [row for row in events if row["type"] == "ProviderChosen" and row.get("policy") == "split"]
+    return ", ".join(dict.fromkeys(f"{row.get('kind')} {row.get('provider')}" for row in drawn))
 
 
 def _later(moment: str, after_s: float | None) -> str | None:

@@ -158,7 +158,7 @@ class Worker:
         self._clock.start()
         gc.collect()
         gc.freeze()
-        self._link.send(WorkerReady(pid=os.getpid()))
+        self._link.send(WorkerReady(pid=os.getpid(), notes=casting.notes))
         self._report_load()
 
     def _start_call(self, message: StartCall, fds: list[int]) -> None:

@@ -42,7 +42,7 @@ class FallbackLlm:
     ) -> None:
         self._team: Team[Llm] = Team("llm", members, patience, emit, routing)
         self._again = retry_on_chunk_sent
-        self.name = self._team.name
+        self.name, self.providers = self._team.name, self._team.providers
 
     async def chat(
         self,

@@ -55,7 +55,7 @@ class FallbackStt:
     ) -> None:
         self._team: Team[Stt] = Team("stt", members, patience, emit, routing)
         self._keep_s = keep_s
-        self.name = self._team.name
+        self.name, self.providers = self._team.name, self._team.providers
 
     async def open(self, *, rate_hz: int, hints: Hints) -> FallbackSttStream:
         stream = FallbackSttStream(self._team, rate_hz, hints, self._keep_s)

@@ -68,6 +68,7 @@ class Team(Generic[P]):
         ]
         self.kind, self.patience, self._emit = kind, patience, emit
         self.name = "|".join(member.name for member in self.members)
+        self.providers = tuple(member.provider for member in self.members)
         self._routing = routing or Routing()
         self._preferred: list[Member[P]] = []  # best first, as of the newest request
         self._stand_in: Member[P] | None = None  # who serves in the place of the best

@@ -44,7 +44,7 @@ class FallbackTts:
     ) -> None:
         self._team: Team[Tts] = Team("tts", members, patience, emit, routing)
         self._voices = voices
-        self.name = self._team.name
+        self.name, self.providers = self._team.name, self._team.providers
         self.rate_hz = self._team.members[0].provider.rate_hz
 
     async def open(self, voice: Voice) -> FallbackTtsStream:
