@@ -26,7 +26,8 @@ Asked = Attempt[Llm, LlmDelta]
 class FallbackLlm:
     """The first of these models that answers in time. One a call; members are shared.
 
-    members: in order of preference, unless `routing` says otherwise. retry_on_chunk_sent: when a model dies in the middle of a reply, have the next
+    members: in order of preference, or as `routing` says.
+    retry_on_chunk_sent: when a model dies in the middle of a reply, have the next
     one make the reply anew, so that the caller hears its beginning twice; otherwise the reply fails. What failed
     requests report as Usage is passed on too. Raises ProviderError when none of them answers.
     """

@@ -40,7 +40,8 @@ _OVERDUE = _Overdue()
 class FallbackStt:
     """The first of these recognisers that opens, and the next one when it fails. One a call; members are shared.
 
-    members: in order of preference, unless `routing` says otherwise. patience.gap_s: how long one may owe the end of a turn while there is another to
+    members: in order of preference, or as `routing` says.
+    patience.gap_s: how long one may owe the end of a turn while there is another to
     ask. keep_s: of a turn's sound, for whoever takes over. Raises ProviderError when none of them can be opened.
     """
 

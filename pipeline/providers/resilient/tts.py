@@ -28,7 +28,8 @@ WORD_GRAIN_S = 0.02  # a word that lacks no more than this has been said
 class FallbackTts:
     """The first of these voices that sounds in time. One a call; members are shared.
 
-    members: in order of preference, unless `routing` says otherwise. rate_hz: the first one's; the sound of the others is brought to it.
+    members: in order of preference, or as `routing` says.
+    rate_hz: the first one's; the sound of the others is brought to it.
     voices: the voice's name at each member, empty for its default; the first one's comes with each `open`.
     Iterating its streams raises ProviderError when none of them speaks.
     """
