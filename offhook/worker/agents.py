@@ -33,7 +33,7 @@ from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, TurnHandling
 from pipeline.ports import AudioOut, CallControl, Destination, Llm, Stt, Tts, TurnModel, Voice
 from pipeline.providers import registry
-from pipeline.providers.keys import MissingKey
+from pipeline.providers.keys import MissingKey, hide
 from pipeline.providers.resilient import (
     FallbackLlm,
     FallbackStt,
@@ -61,6 +61,7 @@ class Casting:
     """Makes sessions out of routes. One a worker."""
 
     def __init__(self, defaults: Providers, models_socket: str | None) -> None:
+        hide(registry.key_variables())
         self._defaults, self._models_socket = defaults, models_socket
         self._stt: dict[str, Stt] = {}
         self._llm: dict[str, Llm] = {}

@@ -12,7 +12,6 @@ from functools import partial
 import structlog
 
 from pipeline.errors import ProviderError
-from pipeline.providers.keys import redacted
 from pipeline.providers.resilient.member import blamed
 
 log = structlog.get_logger()
@@ -65,7 +64,7 @@ async def _supervised(provider: object, do: str) -> None:
             async with asyncio.timeout(PATIENCE_S):
                 await method()
     except ProviderError as error:
-        log.warning("provider_not_ready", do=do, provider=_name(provider), error=redacted(str(error)))
+        log.warning("provider_not_ready", do=do, provider=_name(provider), error=str(error))
 
 
 def _name(provider: object) -> str:

@@ -144,7 +144,8 @@ class Team(Generic[P]):
         """The error of the whole team."""
         cause: Cause = last.cause if last is not None else "server"
         last_words = f" The last one: {last}" if last is not None else ""
-        return ProviderError(self.name, cause, f"none of these answered.{last_words}")
+        wait = last.retry_after if last is not None else None
+        return ProviderError(self.name, cause, f"none of these answered.{last_words}", retry_after=wait)
 
     async def _something(self, running: Sequence[Attempt[P, T]], beside: float | None) -> None:
         """Until one of them has begun or failed, or it is time to do something about that."""
