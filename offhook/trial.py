@@ -1,6 +1,7 @@
 """One real request to a provider, and where its time went. For `offhook providers test`; no call is involved.
 
-A recogniser is given a sentence in the embedded voice, at the pace of speech; a model is asked for one; a voice says it."""
+A recogniser is given a sentence in the embedded voice, at the pace of speech; a model is asked for one; a voice says
+it."""
 
 from __future__ import annotations
 

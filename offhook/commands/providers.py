@@ -56,8 +56,8 @@ def providers(
     Console(width=max(WIDTH, out.width), highlight=False).print(table)
 
 
-@app.command()
-def test(
+@app.command("test")
+def try_out(
     name: Annotated[str, typer.Argument(help="A provider, as in the list.")],
     kind: Annotated[str, typer.Option(help="stt, llm or tts; without, all that have this name.")] = "",
     option: Annotated[

@@ -1,6 +1,6 @@
 """The checks that are the same for recognisers, models and voices: what becomes of a server's refusals and cuts.
 
-A kind brings three functions: use (one whole request), stand_in (a team of it and a fake), and alone (a team of one)."""
+A kind brings its `Manner`: how to make one whole request, a team of it, and a fake that stands in."""
 
 from __future__ import annotations
 

@@ -40,9 +40,10 @@ class Difficulties(Protocol):
     has; its refusals quote it. requests: asked of it since the last `clear`. running: of these, not yet over.
     """
 
-    troubles: Collection[Trouble]
-    secret: str
-
+    @property
+    def troubles(self) -> Collection[Trouble]: ...
+    @property
+    def secret(self) -> str: ...
     @property
     def requests(self) -> int: ...
     @property

@@ -6,7 +6,6 @@ python -m tests.pipeline.providers.tables
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,9 +25,8 @@ def written(text: str) -> str:
     for name, lines in {"providers": providers(), "conformance": conformance()}.items():
         begin, end = f"<!-- {name}: made by tests/pipeline/providers/tables.py -->", f"<!-- end of {name} -->"
         table = "\n".join([begin, "", *lines, "", end])
-        text = re.sub(
-            f"{re.escape(begin)}.*?{re.escape(end)}", lambda _, new=table: new, text, flags=re.DOTALL
-        )
+        before, _, rest = text.partition(begin)
+        text = before + table + rest.partition(end)[2]
     return text
 
 

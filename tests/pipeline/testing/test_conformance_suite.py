@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -20,8 +20,13 @@ from tests.pipeline.providers.troubled import TroubledLlm, TroubledServer, Troub
 
 def subject(kind: Kind) -> Subject:
     server = TroubledServer()
-    makers = {"stt": TroubledStt, "llm": TroubledLlm, "tts": lambda server, _: TroubledTts(server)}
-    return Subject(kind, lambda text: makers[kind](server, text), server)
+
+    def make(text: str) -> object:
+        if kind == "tts":
+            return TroubledTts(server)
+        return TroubledStt(server, text) if kind == "stt" else TroubledLlm(server, text)
+
+    return Subject(kind, make, server)
 
 
 @pytest.mark.parametrize(
@@ -32,11 +37,11 @@ async def test_a_provider_that_keeps_the_contract_passes_every_check(check: Chec
     assert result.verdict == "passed", result
 
 
-async def fails(kind: Kind, name: str, make: object) -> str:
+async def fails(kind: Kind, name: str, make: Callable[[TroubledServer, str], object]) -> str:
     """What the check `name` has to say about a faulty provider. make(server, text)."""
     server = TroubledServer()
     (check,) = [check for check in checks_for(kind) if check.name == name]
-    result = await examine(Subject(kind, lambda text: make(server, text), server), check)  # type: ignore[operator]
+    result = await examine(Subject(kind, lambda text: make(server, text), server), check)
     assert result.verdict == "failed", result
     with pytest.raises(NotConforming, match=name):
         result.must_pass()
