@@ -111,3 +111,16 @@ async def test_a_key_that_failing_providers_quote_is_in_no_log_and_no_record(
     assert not said, "\n".join(line.replace(KEY, "<the key>") for line in said)
     assert any("***" in line for line in server.log), "the log has met the key, and masked it"
     assert not await asyncio.to_thread(_holding, tmp_path)
+
+
+async def test_a_server_without_keys_takes_calls_and_says_so_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped settings: two workers find it out, the operator reads it once."""
+    for name in ("GROQ_API_KEY", "ELEVENLABS_API_KEY"):
+        monkeypatch.setenv(name, "")
+    async with running_server(tmp_path, workers=2) as server:
+        await server.until(lambda: len(server.children()) >= 4, "two workers, models and console", 20)
+    (line,) = [line for line in server.log if "API_KEY" in line]
+    assert "provider_without_key" in line
+    assert "llm scripted for groq, stt pocketsphinx for groq, tts espeak for elevenlabs" in line
