@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from offhook.errors import OffhookError
 from pipeline.errors import PipelineError
+from pipeline.masking import redacted
 from telephony.errors import TelephonyError
 
 # name -> the line that `offhook --help` shows; the module is offhook/commands/<name>.py
@@ -25,6 +26,7 @@ COMMANDS = {
     "call": "Phone somebody, speak clips in turn, and hear what comes back.",
     "demo": "Start a server, phone it, and show the conversation.",
     "calls": "List the calls that were taken, or show one of them.",
+    "providers": "List the providers of speech and language, or try one.",
 }
 
 
@@ -72,6 +74,6 @@ def main() -> None:
         app()
     except (OffhookError, TelephonyError, PipelineError) as error:
         Console(stderr=True).print(
-            f"offhook: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+            f"offhook: {redacted(str(error))}", style="red", markup=False, highlight=False, soft_wrap=True
         )
         sys.exit(1)

@@ -192,10 +192,11 @@ class Stop(Message):
 
 
 class WorkerReady(Message):
-    """The worker can take calls."""
+    """The worker can take calls. notes: what the operator should know, in one line: keys that are missing."""
 
     kind: Literal["WorkerReady"] = "WorkerReady"
     pid: int
+    notes: str = ""
 
 
 class WorkerFailed(Message):

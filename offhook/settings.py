@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from offhook.access_settings import AccessSettings, Part, TrunkSettings, as_list, codec_name, take_passwords
+from telephony.dialplan.choice import Routing, listed
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dialplan.load import explain_errors
 from telephony.dscp import EXPEDITED, SIGNALLING
@@ -52,14 +53,11 @@ class ProviderSettings(Part):
 
     name: str = Field(min_length=1)
     options: dict[str, Any] = {}
-
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else (value,)
+    routing: Routing | None = None
 
 
 Provider: TypeAlias = Annotated[ProviderSettings, BeforeValidator(_provider)]
-InOrder: TypeAlias = Annotated[tuple[Provider, ...], BeforeValidator(_listed), Field(min_length=1)]
+InOrder: TypeAlias = Annotated[tuple[Provider, ...], BeforeValidator(listed), Field(min_length=1)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 Dscp: TypeAlias = Annotated[int, Field(ge=0, le=63)]
 
@@ -186,12 +184,12 @@ class HttpSettings(Part):
 
 
 class Providers(Part):
-    """What speaks and listens where the dial plan does not say. Lists: the others stand in for the first. turn:
-    a second opinion on the end of turns, none by default."""
+    """What speaks and listens where the dial plan does not say. Lists: the others stand in for the first, and for
+    one whose key is not there. turn: a second opinion on the end of turns, none by default."""
 
-    stt: InOrder = (ProviderSettings(name="pocketsphinx"),)
-    llm: InOrder = (ProviderSettings(name="scripted"),)
-    tts: InOrder = (ProviderSettings(name="espeak"),)
+    stt: InOrder = (ProviderSettings(name="groq"), ProviderSettings(name="pocketsphinx"))
+    llm: InOrder = (ProviderSettings(name="groq"), ProviderSettings(name="scripted"))
+    tts: InOrder = (ProviderSettings(name="elevenlabs"), ProviderSettings(name="espeak"))
     vad: Provider = ProviderSettings(name="silero")
     turn: Provider | None = None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pipeline.masking import redacted
+
 Cause = Literal["auth", "quota", "rate_limit", "bad_request", "connectivity", "timeout", "server"]
 
 
@@ -12,12 +14,14 @@ class PipelineError(Exception):
 
 
 class ProviderError(PipelineError):
-    """A speech or language provider failed. cause: why; retry: may the same request succeed later?"""
+    """A speech or language provider failed. cause: why; retry: may the same request succeed later?
+
+    Keys in the message are masked: servers quote the one that they refuse, and it goes into journals and logs."""
 
     def __init__(
         self, provider: str, cause: Cause, message: str, *, retry_after: float | None = None
     ) -> None:
-        super().__init__(f"{provider}: {message}")
+        super().__init__(f"{provider}: {redacted(message)}")
         self.provider = provider
         self.cause: Cause = cause
         self.retry_after = retry_after

@@ -264,6 +264,15 @@ class ProviderFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderChosen(Event):
+    """A policy, and not a failure, decided who serves: the arm of a split, the fastest, the cheapest."""
+
+    kind: str  # stt, llm or tts
+    provider: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderSwitched(Event):
     """Another recogniser, model or voice took over, because the one before it failed or rests. cause: why."""
 

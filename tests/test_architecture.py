@@ -31,6 +31,7 @@ BROAD_EXCEPTS = {
     "pipeline/agent/mcp.py": 2,  # an MCP server, its SDK and the network: cost its tools only, the model is told
     "pipeline/providers/onnx_turn.py": 2,  # a user's model in its runtime: costs its opinion, or says what is wrong
     "pipeline/providers/resilient/member.py": 1,  # a provider's own code: costs this request, another one is asked
+    "pipeline/testing/conformance/subject.py": 1,  # a provider's own code: that is what a check finds out
     "pipeline/succession.py": 1,  # the next agent's own code: costs the handoff only
     "pipeline/tooling.py": 3,  # a tool's or toolset's own code: costs these tools only, the model is told
 }

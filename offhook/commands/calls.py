@@ -129,6 +129,7 @@ def _facts(call: Call) -> list[tuple[str, str]]:
         ("turns", f"{call.turns}, {call.interruptions} interruptions, {call.handoffs} handoffs"),
         ("delay", delays if call.response_p50_ms is not None else "no reply was measured"),
         ("used", told(call.usage)),
+        *([("arms", call.arms)] if call.arms else []),
         ("recording", call.recording or "none"),
         ("events", str(Path(call.bundle) / JOURNAL)),
     ]

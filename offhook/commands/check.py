@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,11 @@ import typer
 
 from offhook.access_settings import TrunkSettings
 from offhook.settings import Settings, load_settings
+from offhook.worker.routing import Choice
+from pipeline.errors import ConfigError
+from pipeline.providers.keys import MissingKey
+from pipeline.providers.registry import Kind, missing_key
+from telephony.dialplan.model import Persona
 from telephony.dialplan.store import PlanStore
 from telephony.trunk.tls import answering, dialling
 
@@ -25,7 +30,7 @@ def check(
         Path | None, typer.Option(help="Dial plan, instead of the one in the settings.")
     ] = None,
 ) -> None:
-    """Read settings, certificates and dial plan. Exits with 1 and every mistake with its line if one is wrong."""
+    """Read settings, certificates and dial plan, and look for keys. Exits with 1 and every mistake if one is wrong."""
     settings = load_settings(config)
     if tls := settings.sip.tls:
         answering(tls.make())
@@ -35,6 +40,8 @@ def check(
         print(line)
     plan = store.current
     print(f"plan      {plan.path}: {len(plan.teams)} agents")
+    for line in _providers(settings, store.agents):
+        print(line)
     print("good")
 
 
@@ -74,6 +81,37 @@ def _trunk(trunk: TrunkSettings, settings: Settings) -> Iterator[str]:
     yield f"codecs {_list(trunk.codecs or settings.sip.codecs)}"
     if trunk.max_calls:
         yield f"{trunk.max_calls} calls at once"
+
+
+def _providers(settings: Settings, agents: Mapping[str, Persona]) -> Iterator[str]:
+    """Who would listen, think and speak with the keys that are there. Raises ConfigError if nobody could."""
+    lines: dict[str, list[str]] = {}
+    for name, persona in agents.items():
+        ours = settings.providers
+        if persona.python:  # its class may bring its own
+            ours = ours.model_copy(update={"stt": (), "llm": (), "tts": ()})
+        kinds: list[tuple[Kind, Sequence[Choice]]] = [
+            ("stt", persona.stt or ours.stt),
+            ("llm", persona.llm or ours.llm),
+            ("tts", persona.tts or ours.tts),
+        ]
+        for kind, choices in kinds:
+            if choices:
+                lines.setdefault(_serves(name, kind, choices), []).append(name)
+    for line, names in lines.items():
+        yield f"{line} ({_list(names)})" if len(names) < len(agents) else line
+
+
+def _serves(agent: str, kind: Kind, choices: Sequence[Choice]) -> str:
+    missing = {choice.name: missing_key(kind, choice.name, choice.options) for choice in choices}
+    able = [name for name, variable in missing.items() if not variable]
+    lacks = [f"{name} needs {variable}" for name, variable in missing.items() if variable]
+    if not able:
+        name, variable = next(iter(missing.items()))
+        raise ConfigError(
+            f"agent {agent!r}: {kind}: {MissingKey(name, variable)} Or name one that stands in."
+        )
+    return f"{kind}       {', then '.join(able)}{f'; {_list(lacks)}' if lacks else ''}"
 
 
 def _list(parts: tuple[str, ...] | list[str]) -> str:

@@ -41,6 +41,7 @@ class Call(Table):
 
     ended_at is None while the call lasts, and for ever if the server died during it; duration_s is then what
     the journal covers. turns: what the caller said that was owed an answer. usage: what its providers took (usage.py).
+    arms: what a split of providers drew.
     """
 
     __tablename__ = "calls"
@@ -65,6 +66,7 @@ class Call(Table):
     response_p95_ms: Mapped[float | None]
     usage: Mapped[dict[str, Any]] = mapped_column(JSON)
     recording: Mapped[str | None]
+    arms: Mapped[str] = mapped_column(default="")
     bundle: Mapped[str]
 
     __table_args__ = (Index("calls_newest", "started_at", "id"),)
@@ -286,8 +288,15 @@ def _detail_record(record: Record) -> Call:
         response_p95_ms=percentile(delays, 95),
         usage=Tally(record.events).facts(),
         recording=str(record.audio_path) if record.audio_path else None,
+        arms=_arms(events),
         bundle=str(record.path),
     )
+
+
+def _arms(events: Sequence[dict[str, Any]]) -> str:
+    """`llm groq, tts acme`: each once, however often an agent took over."""
+    drawn = [row for row in events if row["type"] == "ProviderChosen" and row.get("policy") == "split"]
+    return ", ".join(dict.fromkeys(f"{row.get('kind')} {row.get('provider')}" for row in drawn))
 
 
 def _later(moment: str, after_s: float | None) -> str | None:

@@ -23,6 +23,8 @@ from offhook.bundle import AUDIO, FACTS, JOURNAL
 from offhook.demo.story import NUMBER, caller_lines, departures
 from offhook.errors import OffhookError
 from offhook.softphone import place_call
+from pipeline.providers.keys import without_keys
+from pipeline.providers.registry import key_variables
 
 START_TIMEOUT_S = 20.0
 CALL_TIMEOUT_S = 80.0
@@ -63,11 +65,14 @@ async def run(clips_dir: Path, dialplan: Path, calls_dir: Path, out: Console) ->
 
 @asynccontextmanager
 async def _server(dialplan: Path, calls_dir: Path) -> AsyncIterator[int]:
-    """`offhook serve` in a process of its own; yields its SIP port."""
+    """`offhook serve` in a process of its own; yields its SIP port. Embedded providers, no key: the same everywhere."""
     settings = {
         "OFFHOOK_CALLS_DIR": str(calls_dir),
         "OFFHOOK_DATABASE": f"sqlite:///{calls_dir.parent / 'demo.db'}",
         "OFFHOOK_LOG__LEVEL": "warning",
+        "OFFHOOK_PROVIDERS__STT": "pocketsphinx",
+        "OFFHOOK_PROVIDERS__LLM": "scripted",
+        "OFFHOOK_PROVIDERS__TTS": "espeak",
     }
     command = [
         "-m",
@@ -87,7 +92,7 @@ async def _server(dialplan: Path, calls_dir: Path) -> AsyncIterator[int]:
         *command,
         "--dialplan",
         str(dialplan),
-        env={**os.environ, **settings},
+        env={**without_keys(os.environ, key_variables()), **settings},
         stdout=asyncio.subprocess.PIPE,
     )
     try:

@@ -73,6 +73,7 @@ class Pool:
         self._on_message, self._on_lost = on_message, on_lost
         self._loop = asyncio.get_running_loop()
         self._stopping = False
+        self._noted = ""
         self._first_ready: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self) -> None:
@@ -188,6 +189,9 @@ class Pool:
         match message:
             case WorkerReady():
                 worker.ready = True
+                if message.notes and message.notes != self._noted:
+                    self._noted = message.notes  # every worker says it, and says it again when it is replaced
+                    log.warning("provider_without_key", missing=message.notes)
                 if not self._first_ready.done():
                     self._first_ready.set_result(None)
             case WorkerFailed():

@@ -20,7 +20,9 @@ from pydantic import BaseModel, ValidationError
 
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
-from offhook.settings import Providers, ProviderSettings
+from offhook.settings import Providers
+from offhook.worker.routing import Choice, alone, member_name, routing
+from offhook.worker.warming import Warmer
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History
 from pipeline.agent.mcp import McpServer
@@ -32,6 +34,7 @@ from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, ThinkingSound, TurnHandling
 from pipeline.ports import AudioOut, CallControl, Destination, Llm, Stt, Tts, TurnModel, Voice
 from pipeline.providers import registry
+from pipeline.providers.keys import MissingKey, hide
 from pipeline.providers.resilient import (
     FallbackLlm,
     FallbackStt,
@@ -46,7 +49,7 @@ from pipeline.resuming import Before
 from pipeline.session import Services, Session
 from pipeline.speaking import numerals
 from telephony.dialplan.model import Destination as PlanDestination
-from telephony.dialplan.model import McpChoice, Persona, ProviderChoice, Route
+from telephony.dialplan.model import McpChoice, Persona, Route
 from telephony.errors import MediaError
 from telephony.media.music import file_sound
 from telephony.media.thinking import BUILT_IN
@@ -55,7 +58,6 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 P = TypeVar("P", Stt, Llm, Tts)
-Choice: TypeAlias = ProviderChoice | ProviderSettings
 Emit: TypeAlias = Callable[[Event], None]
 HOSTED = frozenset({"pocketsphinx"})  # recognisers too heavy for a process that keeps a clock
 
@@ -64,6 +66,7 @@ class Casting:
     """Makes sessions out of routes. One a worker."""
 
     def __init__(self, defaults: Providers, models_socket: str | None) -> None:
+        hide(registry.key_variables())
         self._defaults, self._models_socket = defaults, models_socket
         self._stt: dict[str, Stt] = {}
         self._llm: dict[str, Llm] = {}
@@ -71,14 +74,25 @@ class Casting:
         self._turn_models: dict[str, TurnModel] = {}
         self._mcp: dict[str, McpServer] = {}
         self._in_use: list[McpServer] = []
-        self._members: dict[
-            tuple[str, str], Any
-        ] = {}  # kind and key → Member: one for each provider of the worker
+        # kind, key and name → Member: one for each provider of the worker
+        self._members: dict[tuple[str, str, str], Any] = {}
+        self._warmer = Warmer()
+        self._missed: dict[
+            tuple[str, str], tuple[str, str]
+        ] = {}  # kind, provider → variable, who serves instead
+        self._rehearsed = False
 
     @property
     def resting(self) -> int:
         """Providers that are left alone at the moment because they failed too often."""
         return sum(member.breaker.state != "closed" for member in self._members.values())
+
+    @property
+    def notes(self) -> str:
+        """Which keys are missing and who serves instead, in one line; "" if none is."""
+        variables = sorted({variable for variable, _ in self._missed.values()})
+        who = [f"{kind} {instead} for {name}" for (kind, name), (_, instead) in sorted(self._missed.items())]
+        return f"{', '.join(variables)} not set: {', '.join(who)}" if who else ""
 
     def rehearse(self, personas: Mapping[str, Persona]) -> None:
         """Make every agent once: loads what a first call would wait for.
@@ -101,10 +115,15 @@ class Casting:
                 numerals.warm(agent.voice.language)
             except ConfigError as error:
                 raise ConfigError(f"agent {name!r}: {error}") from error
+        self._rehearsed = True
 
     async def open(self) -> None:
-        """Connect the MCP servers of the rehearsed agents, for as long as this worker lives."""
-        await asyncio.gather(*[self._use(server) for server in self._mcp.values()])
+        """Connect the providers and MCP servers of the rehearsed agents, for as long as this worker lives."""
+        warming = self._warmer.warm(*self._providers())
+        await asyncio.gather(warming, *[self._use(server) for server in self._mcp.values()])
+
+    def _providers(self) -> list[object]:
+        return [*self._stt.values(), *self._llm.values(), *self._tts.values()]
 
     async def _use(self, server: McpServer) -> None:
         await server.acquire()
@@ -113,7 +132,10 @@ class Casting:
     async def aclose(self) -> None:
         """Disconnect them; those that we started are gone when this returns."""
         in_use, self._in_use = self._in_use, []
-        await asyncio.gather(*[server.release() for server in in_use])
+        for member in self._members.values():
+            member.close()
+        closing = self._warmer.aclose(*self._providers())
+        await asyncio.gather(closing, *[server.release() for server in in_use])
 
     def session(
         self,
@@ -128,7 +150,8 @@ class Casting:
         Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
         state = json.loads(start.state) if start.state else {}
-        agent = self.agent(route.agents, str(state.get("agent", route.agent)), emit)
+        name = str(state.get("agent", route.agent))
+        agent = self.ready(self.agent(route.agents, name, emit, start.call_id))
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[agent.name]
         before = Before(state, gap_ms) if start.confirmed else None
@@ -153,8 +176,10 @@ class Casting:
 
     # ------------------------------------------------------------ agents
 
-    def agent(self, personas: Mapping[str, Persona], name: str, emit: Emit = lambda _: None) -> Agent:
-        """A new agent. personas: it and everyone it can hand over to. emit: its call's. Raises ConfigError."""
+    def agent(
+        self, personas: Mapping[str, Persona], name: str, emit: Emit = lambda _: None, call_id: str = ""
+    ) -> Agent:
+        """A new agent. personas: it and everyone it can hand over to. emit, call_id: its call's. Raises ConfigError."""
         persona = personas[name]
         agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
         agent.name = name
@@ -173,28 +198,36 @@ class Casting:
             agent.tools.add(self._server(server, choice))
         if steps := _collected(persona):
             agent.tools["collect"] = collect_tool(steps)
-        agent.stt = agent.stt or self._persona_stt(persona, emit)
-        agent.llm = agent.llm or self._persona_llm(persona, emit)
-        agent.tts = agent.tts or self._persona_tts(persona, emit)
+        agent.stt = agent.stt or self._persona_stt(persona, emit, call_id)
+        agent.llm = agent.llm or self._persona_llm(persona, emit, call_id)
+        agent.tts = agent.tts or self._persona_tts(persona, emit, call_id)
         agent.may(
-            handoffs={other: self._maker(personas, other, emit) for other in persona.handoff},
+            handoffs={other: self._maker(personas, other, emit, call_id) for other in persona.handoff},
             transfers={name: _destination(place) for name, place in persona.transfer_to.items()},
             phone=persona.tools,
         )
         return agent
 
-    def _maker(self, personas: Mapping[str, Persona], name: str, emit: Emit) -> Callable[[], Agent]:
-        return lambda: self.agent(personas, name, emit)
+    def _maker(
+        self, personas: Mapping[str, Persona], name: str, emit: Emit, call_id: str
+    ) -> Callable[[], Agent]:
+        return lambda: self.ready(self.agent(personas, name, emit, call_id))
+
+    def ready(self, agent: Agent) -> Agent:
+        """It is about to talk: its connections are opened beside everything else."""
+        self._warmer.begin(agent.stt, agent.llm, agent.tts)
+        return agent
 
     def _from_plan(self, name: str, persona: Persona) -> Agent:
-        tts_name = (persona.tts or self._defaults.tts)[0].name
+        declared = persona.tts or self._defaults.tts
+        speaks = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
         scripted = phrases_of(_script(persona)) if persona.script else ()
         return Agent(
             name=name,
             instructions=persona.instructions,
             greeting=persona.greeting,
             language=persona.language,
-            voice=_voice(persona, tts_name),
+            voice=_voice(persona, speaks.name, own=speaks is declared[0]),
             phrases=(*scripted, *persona.phrases),
             tools=[_tool(path) for path in persona.tools if ":" in path],
         )
@@ -219,32 +252,60 @@ class Casting:
             self._mcp[key] = _mcp_server(name, choice)
         return self._mcp[key]
 
-    def _persona_stt(self, persona: Persona, emit: Emit) -> Stt:
-        choices = persona.stt or self._defaults.stt
-        found = [_cached(self._stt, choice.name, choice.options, self._make_stt) for choice in choices]
-        return (
-            found[0]
-            if len(found) == 1
-            else FallbackStt(self._team("stt", choices, found, probe_stt), emit=emit)
-        )
+    def _persona_stt(self, persona: Persona, emit: Emit, call_id: str) -> Stt:
+        declared = persona.stt or self._defaults.stt
+        choices, found = self._found("stt", declared, self._stt, self._make_stt)
+        if alone(choices):
+            return found[0]
+        team = self._team("stt", choices, found, probe_stt)
+        return FallbackStt(team, emit=emit, routing=routing("stt", choices, call_id))
 
-    def _persona_llm(self, persona: Persona, emit: Emit) -> Llm:
-        choices = [_scripted(choice, persona) for choice in persona.llm or self._defaults.llm]
-        found = [_cached(self._llm, choice.name, choice.options, registry.create_llm) for choice in choices]
-        return (
-            found[0]
-            if len(found) == 1
-            else FallbackLlm(self._team("llm", choices, found, probe_llm), emit=emit)
-        )
+    def _persona_llm(self, persona: Persona, emit: Emit, call_id: str) -> Llm:
+        declared = [_scripted(choice, persona) for choice in persona.llm or self._defaults.llm]
+        choices, found = self._found("llm", declared, self._llm, registry.create_llm)
+        if alone(choices):
+            return found[0]
+        team = self._team("llm", choices, found, probe_llm)
+        return FallbackLlm(team, emit=emit, routing=routing("llm", choices, call_id))
 
-    def _persona_tts(self, persona: Persona, emit: Emit) -> Tts:
-        choices = persona.tts or self._defaults.tts
-        found = [_cached(self._tts, choice.name, choice.options, registry.create_tts) for choice in choices]
-        if len(found) == 1:
+    def _persona_tts(self, persona: Persona, emit: Emit, call_id: str) -> Tts:
+        declared = persona.tts or self._defaults.tts
+        choices, found = self._found("tts", declared, self._tts, registry.create_tts)
+        if alone(choices):
             return found[0]
         names = persona.voice.per_provider if persona.voice else {}
         voices = [names.get(choice.name, "") for choice in choices]
-        return FallbackTts(self._team("tts", choices, found, probe_tts), emit=emit, voices=voices)
+        team = self._team("tts", choices, found, probe_tts)
+        return FallbackTts(team, emit=emit, voices=voices, routing=routing("tts", choices, call_id))
+
+    def _found(
+        self,
+        kind: str,
+        declared: Sequence[Choice],
+        known: dict[str, P],
+        make: Callable[[str, Mapping[str, Any]], P],
+    ) -> tuple[list[Choice], list[P]]:
+        """Those of a list that can be made: one whose key is not there is left out, unless nobody stands in for it.
+
+        Raises MissingKey, or another ConfigError."""
+        choices: list[Choice] = []
+        found: list[P] = []
+        missing: dict[str, MissingKey] = {}
+        for choice in declared:
+            try:
+                found.append(_cached(known, choice.name, choice.options, make))
+            except MissingKey as error:
+                missing[choice.name] = error
+            else:
+                choices.append(choice)
+        if not found:
+            raise next(iter(missing.values()))
+        for name, cause in missing.items():
+            if (kind, name) not in self._missed:
+                self._missed[kind, name] = cause.variable, choices[0].name
+                if self._rehearsed:  # by a plan that came later; until then the switch says it once for all
+                    log.warning("provider_without_key", missing=self.notes)
+        return choices, found
 
     def _team(
         self,
@@ -256,10 +317,9 @@ class Casting:
         """The providers with what all calls know of them."""
         team = []
         for choice, provider in zip(choices, providers, strict=True):
-            key = (kind, _key(choice.name, choice.options))
+            name = member_name(choice)
+            key = (kind, _key(choice.name, choice.options), name)
             if key not in self._members:
-                model = choice.options.get("model")
-                name = f"{choice.name}/{model}" if model else choice.name
                 on_state = partial(_log_state, kind)
                 self._members[key] = Member(provider, name=name, probe=probe, on_state=on_state)
             team.append(cast("Member[P]", self._members[key]))
@@ -364,10 +424,13 @@ def _collected(persona: Persona) -> dict[str, dict[str, Any]]:
     return {intent.name: intent.collect.model_dump() for intent in intents if intent.collect}
 
 
-def _voice(persona: Persona, tts_name: str) -> Voice:
+def _voice(persona: Persona, tts_name: str, *, own: bool) -> Voice:
+    """own: does the first voice of the list speak? Its name and options mean nothing to another vendor."""
     if persona.voice is None:
         return Voice(language=persona.language)
     choice = persona.voice
+    if not own:
+        return Voice(choice.per_provider.get(tts_name, ""), persona.language, choice.speed)
     return Voice(choice.named(tts_name), persona.language, choice.speed, dict(choice.options))
 
 

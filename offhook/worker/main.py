@@ -168,7 +168,7 @@ class Worker:
         self._clock.start()
         gc.collect()
         gc.freeze()
-        self._link.send(WorkerReady(pid=os.getpid()))
+        self._link.send(WorkerReady(pid=os.getpid(), notes=casting.notes))
         self._report_load()
 
     def _fail(self, reason: str) -> None:

@@ -1,25 +1,22 @@
 """API keys: from the environment or `.env`, and nowhere else; never shown again.
 
-A provider asks here when it is made. Whoever puts a text of a provider's into an error, a log or a bundle passes it
-through `redacted` first, since servers like to quote the key that they refuse."""
+A provider asks here when it is made. Servers like to quote the key that they refuse: ProviderError and the log mask it,
+and whoever puts a text of a provider's elsewhere passes it through `redacted` first."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from dotenv import dotenv_values
 
 from pipeline.errors import ConfigError
+from pipeline.masking import never_show, redacted
 
-MASK = "***"
+__all__ = ["KEY_SUFFIX", "MissingKey", "api_key", "environment", "hide", "redacted", "without_keys"]
 
-_LOOKS_LIKE_KEY = re.compile(
-    r"\b(?:sk|gsk|xi|pk|rk)[-_][A-Za-z0-9_*-]{8,}|\bAIza[\w-]{20,}|\bBearer\s+[\w.~+/-]{8,}"
-)
-_handed_out: set[str] = set()
+KEY_SUFFIX = "_API_KEY"
 
 
 class MissingKey(ConfigError):
@@ -40,16 +37,26 @@ def api_key(provider: str, *variables: str) -> str:
     found = environment()
     for variable in variables:
         if key := found.get(variable, "").strip():
-            _handed_out.add(key)
+            never_show(key)
             return key
     raise MissingKey(provider, variables[0])
 
 
-def redacted(text: str) -> str:
-    """The text without keys: those we hold, and what looks like one."""
-    for key in _handed_out:
-        text = text.replace(key, MASK)
-    return _LOOKS_LIKE_KEY.sub(MASK, text)
+def hide(variables: Iterable[str] = ()) -> None:
+    """Have the keys of the environment masked from now on: those in `variables`, and all that are called so.
+
+    A provider of a third party may read the environment itself."""
+    for name, value in environment().items():
+        if name.endswith(KEY_SUFFIX) or name in set(variables):
+            never_show(value.strip())
+
+
+def without_keys(environ: Mapping[str, str], variables: Iterable[str] = ()) -> dict[str, str]:
+    """An environment for a process that must not use keys: those in `environ` or `.env`, and `variables`, are blank.
+
+    Blank and not absent: behind the environment stands `.env`."""
+    ours = {name for name in (*environ, *_env_file()) if name.endswith(KEY_SUFFIX)}
+    return {**environ, **dict.fromkeys([*ours, *variables], "")}
 
 
 @cache

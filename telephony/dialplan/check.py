@@ -222,8 +222,9 @@ def _granted(persona: Persona) -> tuple[str, ...]:
 def _providers(loc: Loc, agent: Persona | Defaults) -> Iterator[Finding]:
     """A provider cannot stand in for itself."""
     for kind, choices in (("stt", agent.stt), ("llm", agent.llm), ("tts", agent.tts)):
+        known = [(choice.name, choice.options) for choice in choices or ()]
         for at, choice in enumerate(choices or ()):
-            if choices and choice in choices[:at]:
+            if known[at] in known[:at]:
                 fact = f"{kind} {choice.name!r} is there already and cannot stand in for itself."
                 yield Finding((*loc, kind, at), f"{fact} Name another one or remove it.")
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from telephony.dialplan.choice import Routing, listed
 from telephony.dialplan.document import nearest
 from telephony.dialplan.number import parse_pattern
 from telephony.errors import SipSyntaxError
@@ -180,13 +181,9 @@ def _provider(value: Any) -> Any:
         return {"name": value}
     if isinstance(value, dict) and "provider" in value:
         return {"name": value["provider"], "options": {k: v for k, v in value.items() if k != "provider"}}
-    if isinstance(value, dict) and not ("name" in value and set(value) <= {"name", "options"}):
+    if isinstance(value, dict) and not ("name" in value and set(value) <= {"name", "options", "routing"}):
         raise ValueError("a provider needs its name. Add `provider:`, for instance `provider: groq`.")
     return value
-
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _servers(value: Any) -> Any:
@@ -298,6 +295,7 @@ class ProviderChoice(PlanModel):
 
     name: Text
     options: dict[str, Any] = {}
+    routing: Routing | None = None
 
 
 class VoiceChoice(PlanModel):
@@ -314,7 +312,7 @@ class VoiceChoice(PlanModel):
 
 
 Provider: TypeAlias = Annotated[ProviderChoice, BeforeValidator(_provider)]
-Providers: TypeAlias = Annotated[tuple[Provider, ...], BeforeValidator(_listed), Field(min_length=1)]
+Providers: TypeAlias = Annotated[tuple[Provider, ...], BeforeValidator(listed), Field(min_length=1)]
 """One provider, or several in order of preference: the others stand in for the first."""
 VoiceName: TypeAlias = Annotated[VoiceChoice, BeforeValidator(_voice)]
 

@@ -6,7 +6,8 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,11 +15,14 @@ from offhook.settings import Providers
 from offhook.worker.agents import Casting
 from pipeline.agent.agent import Agent
 from pipeline.errors import ConfigError
-from pipeline.events import AgentSpoke, Event, ProviderSwitched, ToolFinished
-from pipeline.ports import Hints
+from pipeline.events import AgentSpoke, Event, ProviderChosen, ProviderSwitched, ToolFinished
+from pipeline.ports import Hints, Voice
+from pipeline.providers import registry
+from pipeline.providers.fake import FakeTts, FakeTtsStream
 from pipeline.testing.virtual_clock import run
 from telephony.dialplan.load import load_plan, parse_plan
 from telephony.dialplan.match import match
+from tests.pipeline.flaky import text_of
 from tests.pipeline.rig import Rig
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +51,7 @@ def test_a_colleague_is_made_only_when_the_call_is_handed_over() -> None:
     agent = casting.agent(match(plan, "100").agents, "reception")
     assert set(agent.tools) >= {"hang_up", "hand_over", "transfer"}
     billing = casting.agent(match(plan, "100").agents, "billing")
-    assert billing.voice.name == "en-gb"
+    assert billing.voice.name == "", "its name at espeak means nothing to another voice"
     assert "look_up_invoice" in billing.tools
     assert "hand_over" not in billing.tools
 
@@ -241,3 +245,133 @@ def test_how_a_caller_is_transferred_is_the_plan_s() -> None:
         _personas(_plan("    instructions: Help.\n    transfer_to: {shop: '4711'}")), "a"
     )
     assert blind.tools["transfer"].timeout_s == 60.0
+
+
+# ---------------------------------------------------------------- keys, policies, connections
+
+
+@pytest.fixture
+def keyless(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GROQ_API_KEY", "ELEVENLABS_API_KEY", "GROQ_BASE_URL", "ELEVENLABS_BASE_URL"):
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.usefixtures("keyless")
+def test_the_shipped_providers_without_a_key_are_the_embedded_ones_and_one_line_says_so() -> None:
+    plan = load_plan(ROOT / "dialplans" / "demo.yaml")
+    casting = Casting(Providers(), None)
+    casting.rehearse({name: team[name] for name, team in plan.teams.items()})
+    assert casting.notes == (
+        "ELEVENLABS_API_KEY, GROQ_API_KEY not set: llm scripted for groq, stt pocketsphinx for groq, "
+        "tts espeak for elevenlabs"
+    )
+    agent = casting.agent(match(plan, "100").agents, "billing")
+    assert agent.stt and agent.llm and agent.tts
+    assert (agent.stt.name, agent.llm.name, agent.tts.name) == ("pocketsphinx", "scripted", "espeak")
+    assert agent.voice.name == "en-gb"
+
+
+@pytest.mark.usefixtures("keyless")
+def test_an_agent_whose_only_choice_has_no_key_stops_the_start() -> None:
+    """Agent, variable, remedy."""
+    said = "agent 'a': groq needs GROQ_API_KEY. Set it in the environment or in .env."
+    with pytest.raises(ConfigError, match=said):
+        Casting(FAKES, None).rehearse(_personas(_plan("    instructions: x\n    llm: groq")))
+
+
+@pytest.mark.usefixtures("keyless")
+def test_a_voice_that_stands_in_for_a_missing_key_does_not_get_the_other_s_name() -> None:
+    """Rachel is ElevenLabs'; espeak would refuse it."""
+    text = "    instructions: x\n    tts: [elevenlabs, espeak]\n    voice: {name: Rachel, options: {stability: 1}}"
+    agent = Casting(FAKES, None).agent(_personas(_plan(text)), "a")
+    assert (agent.voice.name, agent.voice.options) == ("", {})
+
+
+SPLIT = """\
+    instructions: x
+    llm:
+      policy: split
+      of:
+        - {provider: fake, weight: 50, reply: From A.}
+        - {provider: fake, weight: 50, reply: From B.}
+"""
+
+
+def test_a_split_is_drawn_by_the_call_and_its_arm_stands_in_the_journal() -> None:
+    """The same call draws the same arm wherever it is served; arms of one vendor have different names."""
+    personas = _personas(_plan(SPLIT))
+
+    async def arm(call_id: str) -> tuple[str, str]:
+        events: list[Event] = []
+        agent = Casting(FAKES, None).agent(personas, "a", events.append, call_id)
+        assert agent.llm is not None
+        said = text_of([delta async for delta in agent.llm.chat([])])
+        (chosen,) = [event for event in events if isinstance(event, ProviderChosen)]
+        assert (chosen.kind, chosen.policy) == ("llm", "split")
+        return said, chosen.provider
+
+    async def calls() -> list[tuple[str, str]]:
+        return [await arm(f"call-{number}") for number in range(12)]
+
+    drawn = run(calls)
+    assert set(drawn) == {("From A.", "fake reply=From A."), ("From B.", "fake reply=From B.")}
+    assert run(calls) == drawn
+
+
+def test_a_policy_comes_with_what_it_needs() -> None:
+    text = "    instructions: x\n    llm: {policy: cheapest, max_ms: 800, of: [{provider: fake, price: 2}, "
+    text += "{provider: scripted, price: 0}]}"
+    (first, second) = _personas(_plan(text))["a"].llm
+    assert (first.routing.price, second.routing.price, first.routing.max_ms) == (2.0, 0.0, 800.0)
+    agent = Casting(FAKES, None).agent(_personas(_plan(text)), "a")
+    assert agent.llm is not None
+    assert agent.llm.name == "fake|scripted"
+
+
+class Connected:
+    """A voice with a connection to open and to close, which may fail."""
+
+    name, rate_hz = "connected", 8000
+    log: ClassVar[list[str]] = []
+
+    def __init__(self, broken: bool = False) -> None:
+        self._broken = broken
+
+    async def warm(self) -> None:
+        self.log.append("warm")
+        if self._broken:
+            raise KeyError("the adapter has a bug")
+
+    async def aclose(self) -> None:
+        self.log.append("closed")
+
+    async def open(self, voice: Voice) -> FakeTtsStream:
+        return await FakeTts().open(voice)
+
+
+@pytest.mark.parametrize("broken", ["no", "yes"])
+def test_providers_are_warmed_with_the_worker_and_with_a_call_and_closed_at_the_end(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first word of a call need not wait for a handshake. One that fails costs nothing but a line in the log."""
+    rows = {**registry.BUILT_IN, ("tts", "connected"): registry.Entry(f"{__name__}:Connected", {})}
+    monkeypatch.setattr(registry, "BUILT_IN", rows)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or ModuleType(__name__))
+    monkeypatch.setattr(sys.modules[__name__], "Connected", Connected, raising=False)
+    Connected.log.clear()
+    personas = _personas(
+        _plan(f"    instructions: x\n    tts: [{{provider: connected, broken: {broken}}}, fake]")
+    )
+
+    async def life() -> list[str]:
+        casting = Casting(FAKES, None)
+        casting.rehearse(personas)
+        await casting.open()
+        started = list(Connected.log)
+        casting.ready(casting.agent(personas, "a"))
+        await asyncio.sleep(0.1)
+        await casting.aclose()
+        return started
+
+    assert run(life) == ["warm"]
+    assert Connected.log == ["warm", "warm", "closed"]

@@ -19,6 +19,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.chdir(ROOT)
     for name in SECRETS:
         monkeypatch.setenv(name, "x")
+    for name in ("GROQ_API_KEY", "ELEVENLABS_API_KEY"):
+        monkeypatch.setenv(name, "")
     monkeypatch.setattr(sys, "argv", ["offhook", "check", *arguments])
     with pytest.raises(SystemExit) as left:
         main()
@@ -66,6 +68,9 @@ def test_the_check_says_what_the_server_would_do(
         "strangers drop",
         "calls     any number at once, kept in var/calls",
         "plan      dialplans/demo.yaml: 2 agents",
+        "stt       pocketsphinx; groq needs GROQ_API_KEY",
+        "llm       scripted; groq needs GROQ_API_KEY",
+        "tts       espeak; elevenlabs needs ELEVENLABS_API_KEY",
         "good",
     ]
 
@@ -94,3 +99,16 @@ def test_a_mistake_is_named_with_its_line_and_ends_with_1(
     path.write_text(text)
     assert run(monkeypatch, str(path)) == 1
     assert says in capsys.readouterr().err
+
+
+def test_an_agent_that_nobody_could_serve_for_want_of_a_key_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Agent, variable, remedy: before the first caller finds out."""
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        "version: 1\nagents:\n  sales: {instructions: x, llm: groq}\nnumbers: [{number: any, agent: sales}]\n"
+    )
+    assert run(monkeypatch, "--dialplan", str(path)) == 1
+    said = capsys.readouterr().err
+    assert "agent 'sales': llm: groq needs GROQ_API_KEY. Set it in the environment or in .env." in said

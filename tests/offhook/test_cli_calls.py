@@ -39,6 +39,8 @@ def write_call(root: Path, call_id: str, caller: str = "+15550100", said: str = 
             {"type": "VoiceUsed", "at": 14.8, "provider": "espeak", "characters": 530},
             {"type": "VoiceUsed", "at": 14.9, "provider": "espeak", "characters": "many"},
         ]
+        arm = {"type": "ProviderChosen", "at": 14.5, "kind": "llm", "provider": "groq", "policy": "split"}
+        events += [arm, arm, {**arm, "kind": "tts", "policy": "fastest"}] if said == "split" else []
         for event in events:
             bundle.append(event, at=event["at"], wall=NOON)
         outcome = {"ended": iso(NOON), "duration_s": 83.2, "ended_by": "caller", "code": 200, "cause": "bye"}
@@ -181,3 +183,14 @@ def test_what_a_caller_sends_cannot_paint_the_terminal(shell: Shell, tmp_path: P
         assert "\x1b" not in out
         assert "\x07" not in out
         assert "[red]eve[/red]" in out
+
+
+def test_a_call_shows_the_arms_that_its_splits_drew(shell: Shell, tmp_path: Path) -> None:
+    """Each once, however many agents took over; who was merely the fastest is no arm."""
+    write_call(tmp_path, "split1", said="split")
+    write_call(tmp_path, "plain1")
+    out, _ = shell.run("calls", "show", "split1", "--calls-dir", tmp_path)
+    (line,) = [line for line in out.splitlines() if line.startswith("arms")]
+    assert line.split() == ["arms", "llm", "groq"]
+    plain, _ = shell.run("calls", "show", "plain1", "--calls-dir", tmp_path)
+    assert not [line for line in plain.splitlines() if line.startswith("arms")]

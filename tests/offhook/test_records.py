@@ -82,6 +82,7 @@ async def test_a_call_is_indexed_with_its_detail_record(tmp_path: Path, records:
         "response_p95_ms": 700.0,
         "usage": {"recognisers": {"pocketsphinx": 7.5}},
         "recording": str(path / "audio.wav"),
+        "arms": "",
         "bundle": str(path),
     }
 

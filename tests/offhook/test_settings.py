@@ -41,7 +41,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     settings = load_settings(path, environ=environ)
     assert (settings.sip.port, settings.sip.host, settings.workers) == (5070, ("10.0.0.1",), 4)
     assert settings.providers.stt[0].name == "groq"
-    assert settings.providers.tts[0].name == "espeak"
+    assert [tts.name for tts in settings.providers.tts] == ["elevenlabs", "espeak"]
 
 
 def test_codecs_are_named_in_order_and_in_any_case(tmp_path: Path) -> None:
@@ -70,13 +70,14 @@ def test_keys_come_from_dotenv_and_do_not_show_when_printed(
 ) -> None:
     """The process's environment wins over `.env`."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".env").write_text("GROQ_API_KEY=from-file\nELEVENLABS_API_KEY=eleven\nOFFHOOK_WORKERS=5\n")
+    (tmp_path / ".env").write_text("GROQ_API_KEY=from-file\nELEVENLABS_API_KEY=geheim\nOFFHOOK_WORKERS=5\n")
     monkeypatch.setenv("GROQ_API_KEY", "from-environment")
+    monkeypatch.delenv("ELEVENLABS_API_KEY", raising=False)
     settings = load_settings()
     assert settings.keys["GROQ_API_KEY"].get_secret_value() == "from-environment"
-    assert settings.keys["ELEVENLABS_API_KEY"].get_secret_value() == "eleven"
+    assert settings.keys["ELEVENLABS_API_KEY"].get_secret_value() == "geheim"
     assert settings.workers == 5
-    assert "eleven" not in repr(settings)
+    assert "geheim" not in repr(settings)
 
 
 def test_a_provider_takes_options(tmp_path: Path) -> None:

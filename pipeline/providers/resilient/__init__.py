@@ -6,18 +6,26 @@
 from pipeline.providers.resilient.breaker import Breaker, Rest
 from pipeline.providers.resilient.llm import FallbackLlm, probe_llm
 from pipeline.providers.resilient.member import Member
+from pipeline.providers.resilient.policy import Cheapest, Fastest, Ordered, Policy, Routing, Split, Terms
 from pipeline.providers.resilient.stt import FallbackStt, probe_stt
 from pipeline.providers.resilient.team import Patience
 from pipeline.providers.resilient.tts import FallbackTts, probe_tts
 
 __all__ = [
     "Breaker",
+    "Cheapest",
     "FallbackLlm",
     "FallbackStt",
     "FallbackTts",
+    "Fastest",
     "Member",
+    "Ordered",
     "Patience",
+    "Policy",
     "Rest",
+    "Routing",
+    "Split",
+    "Terms",
     "probe_llm",
     "probe_stt",
     "probe_tts",

@@ -16,6 +16,7 @@ from pipeline.events import Event
 from pipeline.ports import Llm, LlmDelta, ToolSpec, Usage
 from pipeline.providers.resilient.attempt import Attempt, End
 from pipeline.providers.resilient.member import Member
+from pipeline.providers.resilient.policy import Routing
 from pipeline.providers.resilient.team import Patience, Team, nobody
 
 PATIENCE = Patience(beside_s=1.2, timeout_s=3.0, gap_s=6.0)
@@ -26,7 +27,8 @@ Asked = Attempt[Llm, LlmDelta]
 class FallbackLlm:
     """The first of these models that answers in time. One a call; members are shared.
 
-    members: in order of preference. retry_on_chunk_sent: when a model dies in the middle of a reply, have the next
+    members: in order of preference, or as `routing` says.
+    retry_on_chunk_sent: when a model dies in the middle of a reply, have the next
     one make the reply anew, so that the caller hears its beginning twice; otherwise the reply fails. What failed
     requests report as Usage is passed on too. Raises ProviderError when none of them answers.
     """
@@ -37,11 +39,12 @@ class FallbackLlm:
         *,
         emit: Callable[[Event], None] = nobody,
         patience: Patience = PATIENCE,
+        routing: Routing | None = None,
         retry_on_chunk_sent: bool = False,
     ) -> None:
-        self._team: Team[Llm] = Team("llm", members, patience, emit)
+        self._team: Team[Llm] = Team("llm", members, patience, emit, routing)
         self._again = retry_on_chunk_sent
-        self.name = self._team.name
+        self.name, self.providers = self._team.name, self._team.providers
 
     async def chat(
         self,

@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from pipeline.errors import PipelineError, ProviderError
 from pipeline.providers.resilient.breaker import Breaker, BreakerState
+from pipeline.providers.resilient.policy import Speed
 
 PROBE_TIMEOUT_S = 5.0
 
@@ -44,6 +45,7 @@ class Member(Generic[P]):
     ) -> None:
         self.provider, self.name = provider, name or provider.name
         self.breaker = breaker or Breaker()
+        self.speed = Speed()
         self._probe, self._on_state = probe, on_state
         self._probing: asyncio.Task[None] | None = None
 
@@ -67,6 +69,15 @@ class Member(Generic[P]):
         if self.breaker.state == "open" and self._probe and self._probing is None:
             self._probing = asyncio.create_task(self._recover(self._probe), name=f"probe {self.name}")
             self._probing.add_done_callback(self._probed)
+
+    def took(self, seconds: float) -> None:
+        """A caller waited so long for it, or at least so long."""
+        self.speed.observe(seconds, _now())
+
+    def close(self) -> None:
+        """Nobody asks it any more, neither do we."""
+        if self._probing is not None:
+            self._probing.cancel()
 
     def released(self) -> None:
         """The request was given up before it had an outcome."""

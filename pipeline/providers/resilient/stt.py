@@ -17,6 +17,7 @@ from pipeline.hearing.mailbox import SttMailbox
 from pipeline.ports import FRAME_MS, Final, Frame, Hints, Partial, Stt, SttEvent, SttStream
 from pipeline.providers.resilient.attempt import Attempt, End
 from pipeline.providers.resilient.member import Member
+from pipeline.providers.resilient.policy import Routing
 from pipeline.providers.resilient.retold import Retold
 from pipeline.providers.resilient.team import Patience, Team, nobody
 
@@ -39,7 +40,8 @@ _OVERDUE = _Overdue()
 class FallbackStt:
     """The first of these recognisers that opens, and the next one when it fails. One a call; members are shared.
 
-    members: in order of preference. patience.gap_s: how long one may owe the end of a turn while there is another to
+    members: in order of preference, or as `routing` says.
+    patience.gap_s: how long one may owe the end of a turn while there is another to
     ask. keep_s: of a turn's sound, for whoever takes over. Raises ProviderError when none of them can be opened.
     """
 
@@ -49,11 +51,12 @@ class FallbackStt:
         *,
         emit: Callable[[Event], None] = nobody,
         patience: Patience = PATIENCE,
+        routing: Routing | None = None,
         keep_s: float = 20.0,
     ) -> None:
-        self._team: Team[Stt] = Team("stt", members, patience, emit)
+        self._team: Team[Stt] = Team("stt", members, patience, emit, routing)
         self._keep_s = keep_s
-        self.name = self._team.name
+        self.name, self.providers = self._team.name, self._team.providers
 
     async def open(self, *, rate_hz: int, hints: Hints) -> FallbackSttStream:
         stream = FallbackSttStream(self._team, rate_hz, hints, self._keep_s)
@@ -182,12 +185,17 @@ class FallbackSttStream:
         else:
             self._retold.answered()
             if self._owed:
-                self._owed.popleft()
+                self._answered(self._owed.popleft())
             self._mailbox.put(_joined([*self._held, event]))
             self._held.clear()
 
+    def _answered(self, ended_at: float) -> None:
+        if self._attempt is not None:
+            self._attempt.member.took(asyncio.get_running_loop().time() - ended_at)
+
     async def _overdue(self, attempt: Ask) -> None:
         """Another one hears the turn again; if there is none, better late than never."""
+        attempt.member.took(self._team.patience.gap_s)
         attempt.member.failed(self._team.too_slow(attempt.member, self._team.patience.gap_s))
         self._failures += 1
         untried = self._failures < len(self._team.members)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pipeline.errors import Cause, ConfigError, ProviderError
-from pipeline.events import Event, ProviderRecovered, ProviderSwitched
+from pipeline.events import Event, ProviderChosen, ProviderRecovered, ProviderSwitched
 from pipeline.providers.resilient.attempt import Attempt
 from pipeline.providers.resilient.member import Member, P
+from pipeline.providers.resilient.policy import Ordered, Routing
 
 NOT_HELPED = ("timeout", "rate_limit")  # asking again at once would end the same way
 
@@ -48,10 +49,17 @@ class Race(Generic[P, T]):
 
 
 class Team(Generic[P]):
-    """Providers of one kind in order of preference. kind: "stt", "llm" or "tts", for events."""
+    """Providers of one kind in order of preference. kind: "stt", "llm" or "tts", for events.
+
+    routing: who is preferred. A voice or a recogniser is chosen once a call, a model for every request."""
 
     def __init__(
-        self, kind: str, members: Sequence[Member[P] | P], patience: Patience, emit: Callable[[Event], None]
+        self,
+        kind: str,
+        members: Sequence[Member[P] | P],
+        patience: Patience,
+        emit: Callable[[Event], None],
+        routing: Routing | None = None,
     ) -> None:
         if not members:
             raise ConfigError(f"{kind}: a fallback of no providers. Name at least one.")
@@ -60,12 +68,17 @@ class Team(Generic[P]):
         ]
         self.kind, self.patience, self._emit = kind, patience, emit
         self.name = "|".join(member.name for member in self.members)
-        self._serving = self.members[0]
+        self.providers = tuple(member.provider for member in self.members)
+        self._routing = routing or Routing()
+        self._preferred: list[Member[P]] = []  # best first, as of the newest request
+        self._stand_in: Member[P] | None = None  # who serves in the place of the best
 
     def order(self, but: Member[P] | None = None) -> Iterator[Member[P]]:
         """Whom to ask, one after the other; those that rest come last, since anything is better than silence."""
+        if not self._preferred or self.kind == "llm":
+            self._prefer()
         resting = []
-        for member in self.members:
+        for member in self._preferred:
             if member is but:
                 continue
             if member.takes():
@@ -73,6 +86,15 @@ class Team(Generic[P]):
             else:
                 resting.append(member)
         yield from resting
+
+    def _prefer(self) -> None:
+        now = asyncio.get_running_loop().time()
+        before = self._preferred[:1]
+        places = self._routing.order([member.speed for member in self.members], now)
+        self._preferred = [self.members[place] for place in places]
+        policy = self._routing.policy
+        if not isinstance(policy, Ordered) and before != self._preferred[:1]:
+            self._emit(ProviderChosen(now, self.kind, self._preferred[0].name, policy.name))
 
     async def race(self, order: Iterator[Member[P]], ask: Callable[[Member[P]], Attempt[P, T]]) -> Race[P, T]:
         """Ask one after the other, the next one beside a slow one, until somebody delivers."""
@@ -115,14 +137,15 @@ class Team(Generic[P]):
             for attempt in race.losers:
                 attempt.close()
         if race.winner is not None:
-            self._serves(race.winner.member)
+            self._serves(race.winner)
         return race
 
     def all_failed(self, last: ProviderError | None) -> ProviderError:
         """The error of the whole team."""
         cause: Cause = last.cause if last is not None else "server"
         last_words = f" The last one: {last}" if last is not None else ""
-        return ProviderError(self.name, cause, f"none of these answered.{last_words}")
+        wait = last.retry_after if last is not None else None
+        return ProviderError(self.name, cause, f"none of these answered.{last_words}", retry_after=wait)
 
     async def _something(self, running: Sequence[Attempt[P, T]], beside: float | None) -> None:
         """Until one of them has begun or failed, or it is time to do something about that."""
@@ -137,6 +160,7 @@ class Team(Generic[P]):
             return attempt.error if not attempt.delivered else None
         if asyncio.get_running_loop().time() < attempt.asked_at + self.patience.timeout_s:
             return None
+        attempt.member.took(self.patience.timeout_s)
         return self.too_slow(attempt.member, self.patience.timeout_s)
 
     def too_slow(self, member: Member[P], waited_s: float) -> ProviderError:
@@ -151,18 +175,24 @@ class Team(Generic[P]):
         if attempt.delivered:
             attempt.member.succeeded()
         elif waited >= self.patience.beside_s:
+            attempt.member.took(waited)
             attempt.member.failed(self.too_slow(attempt.member, round(waited, 1)))
         else:
             attempt.member.released()
 
-    def _serves(self, member: Member[P]) -> None:
-        """This one delivers: say so if it is another one than the last time."""
+    def _serves(self, attempt: Attempt[P, T]) -> None:
+        """This one delivers: say so if it is another one than the last time, and not because we want it so."""
+        member = attempt.member
         member.succeeded()
-        old, self._serving = self._serving, member
+        now = asyncio.get_running_loop().time()
+        if self.kind != "stt":  # to open a recogniser says nothing about its answers
+            member.took(now - attempt.asked_at)
+        preferred = self._preferred
+        old = self._stand_in or preferred[0]
+        self._stand_in = None if member is preferred[0] else member
         if member is old:
             return
-        now = asyncio.get_running_loop().time()
-        if self.members.index(member) < self.members.index(old):
+        if preferred.index(member) < preferred.index(old):
             self._emit(ProviderRecovered(now, self.kind, member.name))
         else:
             self._emit(ProviderSwitched(now, self.kind, old.name, member.name, old.breaker.cause))

@@ -16,6 +16,7 @@ from pipeline.events import Event
 from pipeline.ports import SpeechChunk, Tts, TtsStream, Voice, WordTiming
 from pipeline.providers.resilient.attempt import END, Attempt, End
 from pipeline.providers.resilient.member import Member
+from pipeline.providers.resilient.policy import Routing
 from pipeline.providers.resilient.team import Patience, Team, nobody
 from pipeline.speaking.resample import Resampler
 
@@ -28,7 +29,8 @@ WORD_GRAIN_S = 0.02  # a word that lacks no more than this has been said
 class FallbackTts:
     """The first of these voices that sounds in time. One a call; members are shared.
 
-    members: in order of preference. rate_hz: the first one's; the sound of the others is brought to it.
+    members: in order of preference, or as `routing` says.
+    rate_hz: the first one's; the sound of the others is brought to it.
     voices: the voice's name at each member, empty for its default; the first one's comes with each `open`.
     Iterating its streams raises ProviderError when none of them speaks.
     """
@@ -39,11 +41,12 @@ class FallbackTts:
         *,
         emit: Callable[[Event], None] = nobody,
         patience: Patience = PATIENCE,
+        routing: Routing | None = None,
         voices: Sequence[str] = (),
     ) -> None:
-        self._team: Team[Tts] = Team("tts", members, patience, emit)
+        self._team: Team[Tts] = Team("tts", members, patience, emit, routing)
         self._voices = voices
-        self.name = self._team.name
+        self.name, self.providers = self._team.name, self._team.providers
         self.rate_hz = self._team.members[0].provider.rate_hz
 
     async def open(self, voice: Voice) -> FallbackTtsStream:

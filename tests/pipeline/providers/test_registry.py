@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.providers import registry
+from pipeline.providers import keys, registry
 from pipeline.providers.fake import FakeLlm, FakeStt, FakeTts, FakeVad
+from pipeline.providers.keys import MissingKey
 from pipeline.providers.registry import create, create_llm, create_stt, create_tts, create_vad, describe
 
 ACME = """
@@ -32,8 +33,10 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
     points = "tts.acme = acme_voice:AcmeTts\nstt.acme = acme_broken:AcmeStt\nnonsense = x:y\n"
-    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{points}")
+    variables = f"[{registry.KEYS_GROUP}]\ntts.acme = ACME_API_KEY\n"
+    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{points}{variables}")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ACME_API_KEY", "k")
     forget()
     yield
     forget()
@@ -62,10 +65,13 @@ def test_providers_are_made_by_name() -> None:
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     """And with the one that was probably meant."""
     with pytest.raises(
-        ConfigError, match=r"no tts provider 'espaek'. Known: espeak, fake. Did you mean 'espeak'\?"
+        ConfigError,
+        match=r"no tts provider 'espaek'. Known: elevenlabs, espeak, fake. Did you mean 'espeak'\?",
     ):
         create("tts", "espaek")
-    with pytest.raises(ConfigError, match=r"no llm provider 'xyz'. Known: fake, scripted. Fix the name"):
+    with pytest.raises(
+        ConfigError, match=r"no llm provider 'xyz'. Known: fake, groq, scripted. Fix the name"
+    ):
         create("llm", "xyz")
 
 
@@ -98,7 +104,8 @@ def test_a_third_party_brings_its_own() -> None:
     with pytest.raises(ConfigError, match="tts acme: option 'key' is missing"):
         create("tts", "acme")
     with pytest.raises(
-        ConfigError, match=r"no tts provider 'acne'. Known: acme, espeak, fake. Did you mean 'acme'\?"
+        ConfigError,
+        match=r"no tts provider 'acne'. Known: acme, elevenlabs, espeak, fake. Did you mean 'acme'\?",
     ):
         create("tts", "acne")
     with pytest.raises(
@@ -124,3 +131,60 @@ def test_a_provider_without_its_package_is_listed_as_not_installed(monkeypatch: 
     monkeypatch.setattr(registry, "BUILT_IN", {("stt", "nothing"): entry})
     (row,) = [row for row in describe() if row.name == "nothing"]
     assert (row.installed, row.missing) == (False, ("no-such-package",))
+
+
+def test_a_key_that_is_not_there_is_missed_before_the_sdk_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the variable; a server of one's own may do without, which is the provider's to know."""
+    monkeypatch.setenv("GROQ_API_KEY", " ")
+    monkeypatch.delenv("GROQ_BASE_URL", raising=False)
+    sys.modules.pop("pipeline.providers.groq_llm", None)
+    with pytest.raises(MissingKey, match=r"groq needs GROQ_API_KEY. Set it in the environment or in .env"):
+        create("llm", "groq")
+    assert "pipeline.providers.groq_llm" not in sys.modules
+    assert registry.missing_key("llm", "groq", {"base_url": "http://127.0.0.1:1"}) == ""
+    monkeypatch.setenv("GROQ_API_KEY", "k")
+    assert registry.missing_key("llm", "groq", {}) == ""
+    assert registry.missing_key("tts", "espeak", {}) == ""
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = registry.Entry("no_such_sdk.llm:Llm", {"no_such_sdk": "no-such-sdk"}, extra="acme")
+    monkeypatch.setattr(registry, "BUILT_IN", {("llm", "acme"): entry})
+    forget()
+    with pytest.raises(ConfigError, match=r"llm acme: cannot be .*pip install 'offhook\[acme\]'"):
+        create("llm", "acme")
+
+
+@pytest.mark.usefixtures("acme")
+def test_the_list_tells_keys_and_defaults_but_never_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third party names the variable of its key beside its provider."""
+    monkeypatch.setenv("ACME_API_KEY", "sesame")
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    rows = {(row.kind, row.name): row for row in describe()}
+    acme = rows["tts", "acme"]
+    assert (acme.keys, acme.key_present, acme.distribution) == (("ACME_API_KEY",), True, "acme")
+    assert acme.defaults == {"region": "'eu'"}
+    assert rows["tts", "espeak"].key_present is None
+    assert rows["tts", "fake"].defaults == {"rate_hz": "8000", "ms_per_char": "60.0", "delay_s": "0.0"}
+    assert rows["vad", "silero"].defaults["rate_hz"] == "8000"
+    assert "sesame" not in repr(rows)
+    assert "ACME_API_KEY" in registry.key_variables()
+
+
+@pytest.mark.usefixtures("acme")
+def test_a_third_party_s_key_is_missed_like_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ACME_API_KEY", raising=False)
+    with pytest.raises(MissingKey, match="acme needs ACME_API_KEY"):
+        create("tts", "acme", {"key": "k"})
+
+
+def test_a_child_without_keys_gets_them_blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Absent would not do: it reads `.env` of its folder."""
+    (tmp_path / ".env").write_text("FILE_API_KEY=secret\nNAME=n\n")
+    monkeypatch.chdir(tmp_path)
+    keys._env_file.cache_clear()
+    try:
+        given = keys.without_keys({"HOME_API_KEY": "secret", "PATH": "/bin"}, ["ODD_TOKEN"])
+    finally:
+        keys._env_file.cache_clear()
+    assert given == {"HOME_API_KEY": "", "PATH": "/bin", "FILE_API_KEY": "", "ODD_TOKEN": ""}
