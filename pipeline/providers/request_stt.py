@@ -46,20 +46,26 @@ class Gate:
     """How many requests of one provider run at once, over all calls. Guesses are not sent when it is nearly full."""
 
     def __init__(self, slots: int) -> None:
-        self._slots, self._running = slots, 0
+        self._slots, self._wanted = slots, 0
         self._free = asyncio.Semaphore(slots)
 
     @property
     def spare(self) -> bool:
         """Is there room for a request that nobody waits for?"""
-        return self._running < max(1, self._slots - SPARE)
+        return self._wanted < max(1, self._slots - SPARE)
+
+    def want(self) -> None:
+        """A request is about to wait here. Owes `done`."""
+        self._wanted += 1
+
+    def done(self) -> None:
+        """It is over, or was given up."""
+        self._wanted -= 1
 
     async def __aenter__(self) -> None:
         await self._free.acquire()
-        self._running += 1
 
     async def __aexit__(self, *_: object) -> None:
-        self._running -= 1
         self._free.release()
 
 
@@ -165,6 +171,7 @@ class RequestSttStream:
             turn.asking.cancel()  # its sound lacks what was said since
         task = asyncio.get_running_loop().create_task(self._ask(turn, ask), name="recognise")
         turn.asking = task
+        self._gate.want()
         self._tasks.add(task)
         task.add_done_callback(self._asked)
 
@@ -185,6 +192,7 @@ class RequestSttStream:
 
     def _asked(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._gate.done()
         if (
             not task.cancelled() and (error := task.exception()) is not None
         ):  # a mistake of ours: nobody may wait for it

@@ -45,7 +45,7 @@ class SdkClient(Generic[C]):
     ) -> None:
         self.provider, self.limits = provider, RateLimits()
         self._sdk, self._make, self._timeout_s = sdk, make, timeout_s
-        self._http_library = import_module(sdk.Timeout.__module__.partition(".")[0])
+        self._http_library = import_module(sdk.DefaultAsyncHttpxClient.__base__.__module__.partition(".")[0])
         self.errors = (
             errors,
             self._http_library.HTTPError,

@@ -18,7 +18,9 @@ FLOOR_DB, RISE_DB_PER_S = (
     -65.0,
     1.5,
 )  # of full scale: the quietest line we believe in; how fast its noise may grow
-ABOVE_NOISE_DB = 8.0  # noise of a line varies by some 3 dB from frame to frame
+ABOVE_NOISE_DB = (
+    5.0  # noise varies by 3 dB from frame to frame; taken for speech it costs a request, speech a word
+)
 TAIL_MS = 160  # behind the last loud frame: the end of a word is quiet
 SLOWER = (
     0.25  # of what was said so far: a long turn is asked for less often, since each request sends all of it

@@ -45,7 +45,7 @@ def prompt_of(hints: Hints, before: str = "") -> str:
     """What the agent expects to hear, as text that went before: Whisper takes its spelling from there.
 
     before: the configuration's own words. Whisper reads the last 224 tokens only; there is no tokeniser here, so one
-    token is reckoned for three Latin letters and one for each other letter, which is more than it takes.
+    token is reckoned for three Latin letters and one for each other letter or digit, which is more than it takes.
     """
     phrases: dict[str, str] = {}
     for phrase in (before, *hints.phrases):
@@ -111,4 +111,4 @@ def _number(segment: Mapping[str, Any], key: str, otherwise: float) -> float:
 
 
 def _tokens(text: str) -> float:
-    return sum(1 / 3 if letter.isascii() else 1.0 for letter in text)
+    return sum(1 / 3 if letter.isascii() and not letter.isdigit() else 1.0 for letter in text)
