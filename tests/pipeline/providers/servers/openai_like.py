@@ -1,8 +1,7 @@
 """A server that speaks Groq's and OpenAI's API: chat, transcriptions, speech. For the real SDKs, and with bad moods.
 
-Nothing in it is recorded from a vendor: replies come from a script, transcripts from how long the sound is loud, speech is
-a tone as long as its text. One app serves all kinds under any prefix, so that /v1, /openai/v1 and Azure's deployments
-reach it. `python -m tests.pipeline.providers.servers.openai_like --port 9000 --chat-delay 0.2` runs it alone.
+Nothing in it is recorded from a vendor: replies come from a script, transcripts from how long the sound is loud, speech
+is a tone as long as its text. One app serves all kinds under any prefix: /v1, /openai/v1, Azure's deployments. `python -m tests.pipeline.providers.servers.openai_like --port 9000 --chat-delay 0.2` runs it alone.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class Request:
 
 
 class OpenAiLike:
-    """The server's moods and memory. delay_s: before the first byte, by kind. fates: for the next requests of a kind."""
+    """The server's moods and memory. delay_s: before the first byte, by kind. fates: for the next requests, by kind."""
 
     def __init__(self) -> None:
         self.delay_s: dict[Kind, float] = {"chat": 0.0, "transcriptions": 0.0, "speech": 0.0}
@@ -98,7 +97,7 @@ class OpenAiLike:
         self.headers: dict[str, str] = {}
         self.replies: deque[Reply] = deque()
         self.otherwise = Reply("Certainly. How can I help you?")
-        self.sentences: list[str] = ["hello I would like to book a table for two people please"]
+        self.sentences = ["hello I would like to book a table for two people please"]
         self.transcripts: deque[str] = deque()  # instead of sentences, in this order
         self.figures: dict[str, float] = {}  # of every segment: no_speech_prob and the like
         self.groq_usage = True  # in x_groq, as Groq does, besides stream_options as OpenAI does
@@ -218,7 +217,7 @@ class OpenAiLike:
         return web.json_response(answer, headers=self.headers)
 
     def heard(self, sound: NDArray[np.int16]) -> str:
-        """As many words as the sound has time for: of the sentence that is just as long, else of the next longer one."""
+        """As many words as the sound has time for: of the sentence that is just as long, else of a longer one."""
         frames = sound[: len(sound) // 320 * 320].reshape(-1, 320).astype(np.float64)
         words = round(float((np.abs(frames).mean(axis=1) > LOUD).sum()) * 0.02 / WORD_S) if len(frames) else 0
         for sentence in sorted(self.sentences, key=lambda sentence: len(sentence.split())):

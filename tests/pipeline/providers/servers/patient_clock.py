@@ -1,7 +1,7 @@
 """A virtual clock for tests with sockets: time jumps to the next timer, but only once the sockets have been quiet.
 
-For a client and a server on one loop. Loopback delivers at once, so a delay that the server sleeps costs no real time and
-figures are exact; the short real wait before a jump is for the odd helper thread."""
+For a client and a server on one loop. Loopback delivers at once, so a delay that the server sleeps costs no real time
+and figures are exact; the short real wait before a jump is for the odd helper thread."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PatientLoop(asyncio.SelectorEventLoop):
 
 
 def on_patient_clock(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Make an async test a plain one that runs on a patient virtual clock. Fixtures are handed on, if they are plain."""
+    """Make an async test a plain one on a patient virtual clock. Fixtures are handed on, if they are plain too."""
 
     @wraps(test)
     def plain(*args: P.args, **kwargs: P.kwargs) -> T:
