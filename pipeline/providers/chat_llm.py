@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pipeline.agent.history import Message
 from pipeline.errors import ProviderError
@@ -23,7 +23,7 @@ class ChatLlm(SdkProvider):
     """options: parameters of every request, by the API's names. structured: an answer by `response_format` can be
     streamed."""
 
-    name: ClassVar[str] = "chat"
+    name: str = "chat"
 
     def __init__(self, sdk: SdkClient[Any], options: dict[str, Any], *, structured: bool = True) -> None:
         super().__init__(sdk)

@@ -13,6 +13,7 @@ from pipeline.errors import ProviderError
 
 KINDS = ("requests", "tokens")
 SCARCE = 5  # requests left: then none is spent on a guess
+CAREFUL_S = 60.0  # after a 429: limits are by the minute, and Groq's headers tell requests by the day only
 UNKNOWN_S = 1.0  # nothing is left, and no word when there will be
 
 _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -25,6 +26,7 @@ class RateLimits:
     def __init__(self) -> None:
         self._until = 0.0  # loop time in s: before that it would refuse
         self._left: float = float("inf")  # requests
+        self._careful_until = 0.0  # loop time in s
 
     def note(self, headers: Mapping[str, str], now: float) -> None:
         """The headers of any answer. Names in any case."""
@@ -41,8 +43,9 @@ class RateLimits:
 
     def refused(self, error: ProviderError, now: float) -> None:
         """The server refused: if it said for how long, it is believed."""
-        if error.cause == "rate_limit" and error.retry_after:
-            self._until = max(self._until, now + error.retry_after)
+        if error.cause == "rate_limit":
+            self._careful_until = now + CAREFUL_S
+            self._until = max(self._until, now + (error.retry_after or 0.0))
 
     def check(self, provider: str, now: float) -> None:
         """Raises ProviderError if the server would refuse now."""
@@ -56,10 +59,9 @@ class RateLimits:
                 float("inf"),
             )  # a new window: what was left of the old one says nothing
 
-    @property
-    def scarce(self) -> bool:
-        """Are so few requests left that none should be spent on a guess?"""
-        return self._left <= SCARCE
+    def scarce(self, now: float) -> bool:
+        """Should none be spent on a guess: because few are left, or the server has complained?"""
+        return self._left <= SCARCE or now < self._careful_until
 
 
 def seconds(text: str) -> float | None:

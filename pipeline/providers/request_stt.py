@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 from pipeline.errors import ConfigError, ProviderError
 from pipeline.hearing.mailbox import SttMailbox
@@ -72,7 +72,7 @@ class Gate:
 class RequestStt:
     """Base of recognisers that answer requests. A vendor's class adds `name` and `recognise`."""
 
-    name: ClassVar[str]
+    name: str
 
     def __init__(self, *, silence_ms: int, every_ms: int, concurrency: int) -> None:
         """silence_ms: so much silence makes a request leave before the turn is over; every_ms: so much speech makes one
@@ -85,6 +85,7 @@ class RequestStt:
 
     async def open(self, *, rate_hz: int, hints: Hints) -> RequestSttStream:
         return RequestSttStream(
+            self.name,
             self.recognise,
             rate_hz=rate_hz,
             hints=hints,
@@ -108,6 +109,7 @@ class RequestSttStream:
 
     def __init__(
         self,
+        name: str,
         recognise: Recognise,
         *,
         rate_hz: int,
@@ -117,6 +119,7 @@ class RequestSttStream:
         usage: SttUsage,
         may_guess: Callable[[], bool],
     ) -> None:
+        self._name = name
         self._recognise, self._rate_hz, self._hints, self._policy = recognise, rate_hz, hints, policy
         self._gate, self._usage, self._may_guess = gate, usage, may_guess
         self._preroll, self._loudness, self._mailbox = Preroll(), Loudness(), SttMailbox()
@@ -178,10 +181,17 @@ class RequestSttStream:
     async def _ask(self, turn: _Turn, ask: Ask) -> None:
         try:
             async with self._gate, aclosing(self._recognise(ask.pcm, self._rate_hz, turn.hints)) as events:
+                final = False
                 async for event in events:
-                    if (partial := turn.speech.answered(ask, event)) is not None and turn is self._turns[0]:
+                    final = final or isinstance(event, Final)
+                    partial = turn.speech.answered(ask, event)
+                    if partial is not None and self._turns and turn is self._turns[0]:
                         self._mailbox.put(partial)
                     self._tell()
+            if not final:
+                raise ProviderError(
+                    self._name, "server", "an answer without an end. Another request is made."
+                )
         except ProviderError as error:
             again = turn.speech.failed(ask)
             if again is not None:
@@ -193,10 +203,9 @@ class RequestSttStream:
     def _asked(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._gate.done()
-        if (
-            not task.cancelled() and (error := task.exception()) is not None
-        ):  # a mistake of ours: nobody may wait for it
-            self._mailbox.fail(ProviderError("stt", "server", f"{error!r}. Please report this."))
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # a mistake of ours: nobody may wait for it
+            self._mailbox.fail(ProviderError(self._name, "server", f"{error!r}. Please report this."))
 
     def _tell(self) -> None:
         """The finals that are there, in the order of their turns."""

@@ -91,6 +91,11 @@ class SdkClient(Generic[C]):
         """Raises ProviderError if the server would refuse for haste."""
         self.limits.check(self.provider, asyncio.get_running_loop().time())
 
+    @property
+    def scarce(self) -> bool:
+        """Should no request be spent on a guess?"""
+        return self.limits.scarce(asyncio.get_running_loop().time())
+
     def note(self, headers: Mapping[str, str]) -> None:
         """What any answer says of the limits."""
         self.limits.note(headers, asyncio.get_running_loop().time())

@@ -19,10 +19,10 @@ class GroqLlm(ChatLlm):
 
     model: as Groq names it. temperature: 0.0 to 2.0. max_tokens: of one reply, thoughts included. top_p: 0.0 to 1.0.
     seed: for repeatable answers, as far as Groq can. reasoning_effort: how long a reasoning model thinks; empty is as
-    little as the model can. response_format: `{type: json_schema, json_schema: {...}}` for answers by a schema, which
-    come whole. parallel_tool_calls: may the model ask for several tools at once? service_tier: on_demand, flex, auto or
-    performance. timeout_s: the longest silence of the server, in s. What is left out is the model's own default.
-    base_url: of another server that speaks the same; else GROQ_BASE_URL, else Groq.
+    little as the model can. response_format: `{type: json_schema, json_schema: {...}}` for answers by a schema; they
+    come whole, since Groq has refused to stream them. parallel_tool_calls: may the model ask for several tools at once?
+    service_tier: on_demand, flex, auto or performance. timeout_s: the longest silence of the server, in s. base_url: of
+    another server that speaks the same; else GROQ_BASE_URL, else Groq. What is left out is the model's own default.
     """
 
     name = "groq"

@@ -51,7 +51,7 @@ class GroqStt(RequestStt, SdkProvider):
         RequestStt.__init__(self, silence_ms=silence_ms, every_ms=every_ms, concurrency=concurrency)
 
     def may_guess(self) -> bool:
-        return not self._sdk.limits.scarce
+        return not self._sdk.scarce
 
     async def recognise(self, pcm: bytes, rate_hz: int, hints: Hints) -> AsyncGenerator[SttEvent, None]:
         self._sdk.check()

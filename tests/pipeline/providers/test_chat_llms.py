@@ -20,7 +20,7 @@ from pipeline.providers.keys import MissingKey
 from pipeline.providers.openai.llm import AzureLlm, LlamaCppLlm, OllamaLlm, OpenAiLlm, OpenRouterLlm, VllmLlm
 from pipeline.providers.resilient import FallbackLlm
 from tests.pipeline.providers.servers.openai_like import OpenAiLike, Refusal, Reply
-from tests.pipeline.providers.servers.patient_clock import on_patient_clock
+from tests.pipeline.providers.servers.patient_virtual_clock import on_patient_clock
 
 ASKED = [Message("system", "Be brief."), Message("user", "Is there a table for two?")]
 BOOK = ToolSpec("book", "Book a table.", {"type": "object", "properties": {"people": {"type": "integer"}}})

@@ -14,7 +14,7 @@ from pipeline.providers.openai.tts import OpenAiTts
 from pipeline.testing.call import VirtualCall
 from pipeline.testing.caller import Says, agent_stops
 from tests.pipeline.providers.servers.openai_like import OpenAiLike, Reply
-from tests.pipeline.providers.servers.patient_clock import on_patient_clock
+from tests.pipeline.providers.servers.patient_virtual_clock import on_patient_clock
 
 WANTED = "I would like a table for two please"
 THANKS = "at eight thank you"

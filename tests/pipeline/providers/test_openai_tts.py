@@ -13,7 +13,7 @@ from pipeline.ports import SpeechChunk, Voice
 from pipeline.providers import registry
 from pipeline.providers.openai.tts import AzureTts, OpenAiTts, OpenAiTtsStream
 from tests.pipeline.providers.servers.openai_like import OpenAiLike, Refusal
-from tests.pipeline.providers.servers.patient_clock import on_patient_clock
+from tests.pipeline.providers.servers.patient_virtual_clock import on_patient_clock
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from pipeline.providers.groq.stt import GroqStt
 from pipeline.providers.openai.stt import AzureStt, OpenAiStt
 from pipeline.providers.resilient import FallbackStt
 from tests.pipeline.providers.servers.openai_like import OpenAiLike, Refusal
-from tests.pipeline.providers.servers.patient_clock import on_patient_clock
+from tests.pipeline.providers.servers.patient_virtual_clock import on_patient_clock
 from tests.pipeline.rig import SILENCE, VOICE
 
 HINTS = Hints(phrases=("book a table", "{digits:4}", "Bellini"), language="de-AT")

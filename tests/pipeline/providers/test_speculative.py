@@ -219,14 +219,18 @@ def test_a_duration_in_a_header_is_read(text: str, value: float | None) -> None:
 def test_a_limit_that_is_used_up_is_known_until_its_window_is_over() -> None:
     limits = RateLimits()
     limits.note({"X-RateLimit-Remaining-Requests": "3", "x-ratelimit-remaining-tokens": "900"}, now=0.0)
-    assert limits.scarce
+    assert limits.scarce(now=0.0)
     limits.check("groq", now=0.0)
     limits.note({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "2m"}, now=10.0)
     with pytest.raises(ProviderError, match="used up for 100.0 s more") as failed:
         limits.check("groq", now=30.0)
     assert (failed.value.cause, failed.value.retry_after) == ("rate_limit", 100.0)
     limits.check("groq", now=130.0)
-    assert not limits.scarce
+    assert not limits.scarce(now=130.0)
+    limits.refused(ProviderError("groq", "rate_limit", "slow down"), now=130.0)
+    limits.check("groq", now=130.0)  # it did not say for how long
+    assert limits.scarce(now=189.0)
+    assert not limits.scarce(now=191.0)
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac"])
@@ -240,7 +244,7 @@ def test_the_file_is_the_turn_at_16_khz(kind: Any, rate_hz: int) -> None:
             assert file.getframerate() == 16000
             sound = np.frombuffer(file.readframes(file.getnframes()), np.int16)
     else:
-        with av.open(io.BytesIO(content)) as container:
+        with av.open(io.BytesIO(content), "r") as container:
             assert container.streams.audio[0].rate == 16000
             sound = np.concatenate([frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)])
     assert abs(len(sound) - 40000) <= 32

@@ -1,7 +1,8 @@
 """A server that speaks Groq's and OpenAI's API: chat, transcriptions, speech. For the real SDKs, and with bad moods.
 
 Nothing in it is recorded from a vendor: replies come from a script, transcripts from how long the sound is loud, speech
-is a tone as long as its text. One app serves all kinds under any prefix: /v1, /openai/v1, Azure's deployments. `python -m tests.pipeline.providers.servers.openai_like --port 9000 --chat-delay 0.2` runs it alone.
+is a tone as long as its text. One app serves all kinds under any prefix: /v1, /openai/v1, Azure's deployments. Alone:
+`python -m tests.pipeline.providers.servers.openai_like --port 9000 --chat-delay 0.2`.
 """
 
 from __future__ import annotations
@@ -351,7 +352,7 @@ def _decoded(file: bytes) -> NDArray[np.int16]:
         with wave.open(io.BytesIO(file)) as sound:
             assert (sound.getframerate(), sound.getnchannels(), sound.getsampwidth()) == (16000, 1, 2)
             return np.frombuffer(sound.readframes(sound.getnframes()), np.int16)
-    with av.open(io.BytesIO(file)) as container:
+    with av.open(io.BytesIO(file), "r") as container:
         assert container.streams.audio[0].rate == 16000
         parts = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
     return np.concatenate(parts).astype(np.int16)
