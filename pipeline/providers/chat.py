@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.agent.history import Message
-from pipeline.errors import ProviderError
 from pipeline.ports import LlmDelta, TextDelta, ToolCall, ToolSpec, Usage
 from pipeline.providers.blame import failed
 
@@ -191,10 +190,3 @@ def _is_object(text: str) -> bool:
         return isinstance(json.loads(text), dict)
     except ValueError:
         return False
-
-
-def mendable(error: ProviderError) -> bool:
-    """Would the same question likely be answered well the next time? A model that garbled a tool call or JSON."""
-    return error.cause == "bad_request" and any(
-        code in str(error) for code in ("tool_use_failed", "json_validate_failed")
-    )

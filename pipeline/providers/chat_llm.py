@@ -12,11 +12,12 @@ from typing import Any, Literal
 from pipeline.agent.history import Message
 from pipeline.errors import ProviderError
 from pipeline.ports import LlmDelta, ToolSpec
-from pipeline.providers.chat import ChatReader, as_chat_messages, as_chat_tools, mendable
-from pipeline.providers.sdk_client import SdkClient, SdkProvider
+from pipeline.providers.chat import ChatReader, as_chat_messages, as_chat_tools
+from pipeline.providers.sdk_client import SdkClient, SdkProvider, error_body
 
 WARMER = 0.2  # of temperature, for the second try: at the same one the model may do the same again
 HOTTEST = 1.0
+GARBLED = ("tool_use_failed", "json_validate_failed")  # what Groq calls it
 
 
 class ChatLlm(SdkProvider):
@@ -51,7 +52,7 @@ class ChatLlm(SdkProvider):
                         yield delta
                 return
             except ProviderError as error:
-                if delivered or tried or not mendable(error):
+                if delivered or tried or error_body(error.__cause__).get("code") not in GARBLED:
                     raise
                 tried, request = True, _varied(request)
 

@@ -162,7 +162,7 @@ def told_in_stream(provider: str, error: Exception) -> ProviderError | None:
     return refused(provider, status, f"{said.get('message', '')} {said.get('code') or ''}")
 
 
-def error_body(error: Exception) -> dict[str, Any]:
+def error_body(error: BaseException | None) -> dict[str, Any]:
     """The server's error object, empty if it sent none."""
     body: Any = getattr(error, "body", None)
     inner = body.get("error", body) if isinstance(body, dict) else None

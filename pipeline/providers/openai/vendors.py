@@ -4,14 +4,13 @@ A server that is not listed here is reached with `provider: openai` and its `bas
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import openai
 
 from pipeline.errors import ConfigError
-from pipeline.providers.keys import MissingKey, api_key
+from pipeline.providers.keys import MissingKey, api_key, environment
 from pipeline.providers.sdk_client import SdkClient
 
 NO_KEY = "none"  # what a server that asks for no key gets: the SDK insists on one
@@ -46,7 +45,7 @@ def connection(
     vendor: Vendor, base_url: str, timeout_s: float, *, api_version: str = "", deployment: str = ""
 ) -> SdkClient[openai.AsyncOpenAI]:
     """base_url: empty for the vendor's own. Raises MissingKey, ConfigError."""
-    url = base_url or os.environ.get(vendor.url_variable, "") or vendor.base_url
+    url = base_url or environment().get(vendor.url_variable, "") or vendor.base_url
     key = _key(vendor)
     if vendor is AZURE and not (url and api_version):
         raise ConfigError("azure needs base_url (https://NAME.openai.azure.com) and api_version. Add them.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
@@ -259,7 +260,10 @@ async def test_a_server_that_says_nothing_is_a_timeout_and_one_that_is_away_conn
 @on_patient_clock
 async def test_a_garbled_tool_call_is_asked_for_once_more() -> None:
     garbled = Refusal(
-        400, "Failed to call a function.", "tool_use_failed", more={"failed_generation": "<function=book{}"}
+        400,
+        f"tool call validation failed: {'parameters did not match schema, ' * 20}",
+        "tool_use_failed",
+        more={"failed_generation": "<function=book{}"},
     )
     async with OpenAiLike().running() as server:
         server.fates["chat"] += [
@@ -321,6 +325,96 @@ async def test_the_caller_does_not_notice_that_the_first_server_wants_a_rest() -
             await said(first)
         assert 5 < (failed.value.retry_after or 0) <= 7
         await first.aclose()
+
+
+def delta(finish: str | None = None, **parts: Any) -> list[dict[str, Any]]:
+    """The `choices` of one chunk."""
+    return [{"index": 0, "delta": parts, "finish_reason": finish}]
+
+
+def call(index: int, arguments: str, **parts: Any) -> dict[str, Any]:
+    return {"index": index, "function": {"arguments": arguments, **parts.pop("named", {})}, **parts}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "text", "tools"),
+    [
+        # what a model thinks aloud, cut at unlucky places
+        ([delta(content="\n<th"), delta(content="ink>Hm, <b"), delta(content="ad></think>\n\nYes."), delta("stop")],
+         "Yes.", []),
+        ([delta(content="<"), delta(content="3 is a heart."), delta("stop")], "<3 is a heart.", []),
+        ([delta(content="<thi"), delta("stop")], "<thi", []),
+        # servers that give every call the same index, or no id
+        ([delta(tool_calls=[call(0, "{}", id="a", named={"name": "book"})]),
+          delta(tool_calls=[call(0, '{"n":1}', id="b", named={"name": "note"})]), delta("tool_calls")],
+         "", [("a", "book", "{}"), ("b", "note", '{"n":1}')]),
+        ([delta(tool_calls=[call(0, "", named={"name": "book"})]), delta("stop")],
+         "", [("chatcmpl-1_0", "book", "{}")]),
+        # calls whose parts come mixed
+        ([delta(tool_calls=[call(1, '{"x"', id="b", named={"name": "note"}),
+                            call(0, "{", id="a", named={"name": "book"})]),
+          delta(tool_calls=[call(0, "}"), call(1, ":2}")]), delta("tool_calls")],
+         "", [("a", "book", "{}"), ("b", "note", '{"x":2}')]),
+        ([delta(refusal="I cannot help with that."), delta("stop")], "I cannot help with that.", []),
+        ([delta(content="This goes on and"), delta("length")], "This goes on and", []),
+        ([delta(content="Well"), delta("content_filter")], "Well", []),
+        ([[], delta(content=None), delta(content="Hi", reasoning="Let me see."), delta("stop")], "Hi", []),
+    ],
+)  # fmt: skip
+@both
+@on_patient_clock
+async def test_whatever_shape_a_server_gives_its_chunks_the_answer_is_whole(
+    make: Any, chunks: Any, text: str, tools: list[tuple[str, str, str]]
+) -> None:
+    async with OpenAiLike().running() as server:
+        llm = make(server)
+        server.replies.append(Reply(raw=chunks))
+        deltas = await said(llm, [BOOK])
+        assert text_of(deltas) == text
+        assert [(d.id, d.name, d.arguments) for d in deltas if isinstance(d, ToolCall)] == tools
+        await llm.aclose()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "cause", "why"),
+    [
+        ([delta(tool_calls=[call(0, '{"peo', id="a", named={"name": "book"})]), delta("length")],
+         "bad_request", "max_tokens is too small"),
+        ([delta("content_filter")], "bad_request", "content filter"),
+        ([delta(tool_calls=[call(0, "{}", id="a")]), delta("tool_calls")], "server", "without a name"),
+        ([[{"index": 0, "delta": {"content": 5}, "finish_reason": None}], delta("stop")], "server", "no sense"),
+    ],
+)  # fmt: skip
+@both
+@on_patient_clock
+async def test_an_answer_nobody_can_use_says_why(make: Any, chunks: Any, cause: str, why: str) -> None:
+    async with OpenAiLike().running() as server:
+        llm = make(server)
+        server.replies.append(Reply(raw=chunks))
+        with pytest.raises(ProviderError, match=why) as failed:
+            await said(llm, [BOOK])
+        assert failed.value.cause == cause
+        await llm.aclose()
+
+
+async def test_a_server_that_is_killed_in_the_middle_of_a_reply_is_noticed() -> None:
+    """A process of its own, on the real clock."""
+    module = "tests.pipeline.providers.servers.openai_like"
+    arguments = ["-m", module, "--tokens-per-s", "20", "--reply", "word " * 200]
+    server = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    assert server.stdout is not None
+    url = (await server.stdout.readline()).decode().strip()
+    llm = GroqLlm(base_url=url)
+    came = []
+    with pytest.raises(ProviderError) as failed:
+        async for piece in llm.chat(ASKED):
+            came.append(piece)
+            if len(came) == 1:
+                server.kill()
+                await server.wait()
+    assert failed.value.cause in ("connectivity", "server")
+    assert 1 <= len(came) < 200
+    await llm.aclose()
 
 
 @on_patient_clock

@@ -184,6 +184,25 @@ async def test_groq_is_told_language_words_and_figures_are_asked_for() -> None:
 
 
 @on_patient_clock
+async def test_another_agents_words_are_expected_from_the_next_turn_on() -> None:
+    async with OpenAiLike().running() as server:
+        stt = groq(server, every_ms=0, silence_ms=0)
+        stream = await stt.open(rate_hz=8000, hints=HINTS)
+        for hints in (Hints(("pay a bill",), "en-GB"), Hints()):
+            stream.start_turn()
+            stream.expect(hints)
+            for _ in range(50):
+                stream.push(VOICE)
+            stream.end_turn()
+        heard = aiter(stream)
+        assert [(await anext(heard)).text, (await anext(heard)).text] == ["hello I would"] * 2
+        told = {request.body.get("prompt"): request.body["language"] for request in server.requests}
+        assert told == {"book a table, Bellini.": "de", "pay a bill.": "en"}
+        await stream.aclose()
+        await stt.aclose()
+
+
+@on_patient_clock
 async def test_openai_is_asked_to_stream_or_for_figures_as_its_model_can() -> None:
     async with OpenAiLike().running() as server:
         for model, form, streams in (
