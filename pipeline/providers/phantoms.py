@@ -42,5 +42,11 @@ def _lines(text: str) -> frozenset[str]:
     return frozenset(plain(line) for line in re.split(r"[|\n]", text)) - {""}
 
 
+def may_become_phantom(text: str) -> bool:
+    """Could this be the beginning of such a line, as it streams?"""
+    words = plain(text)
+    return any(line.startswith(words) for line in NEVER_SAID)
+
+
 NEVER_SAID = _lines(_BELOW_VIDEOS)  # to a telephone, that is
 OFTEN_MADE_UP = _lines(_SAID_BY_CALLERS_TOO)

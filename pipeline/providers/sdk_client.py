@@ -75,11 +75,11 @@ class SdkClient(Generic[C]):
         return self._client
 
     async def warm(self) -> None:
-        """Open a connection, so that the first request need not wait for TCP and TLS. A server that is away is found
-        out by that request."""
+        """Open a connection, so that the first request need not wait for TCP and TLS, nor for the SDK to find out in a
+        thread what machine it runs on. A server that is away is found out by that request."""
         client: Any = self.client
         with suppress(*self.errors):
-            await self._http.head(str(client.base_url))
+            await client.get("/", cast_to=self._http_library.Response)
 
     async def aclose(self) -> None:
         """Close every connection. The next request opens new ones."""

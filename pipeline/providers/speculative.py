@@ -14,17 +14,12 @@ import numpy as np
 
 from pipeline.ports import FRAME_MS, Final, Frame, Partial, SttEvent
 
-FLOOR_DB, RISE_DB_PER_S = (
-    -65.0,
-    1.5,
-)  # of full scale: the quietest line we believe in; how fast its noise may grow
-ABOVE_NOISE_DB = (
-    5.0  # noise varies by 3 dB from frame to frame; taken for speech it costs a request, speech a word
-)
+FLOOR_DB = -65.0  # of full scale: the quietest line we believe in
+RISE_DB_PER_S = 3.0  # how fast a line's noise may grow
+# Noise varies by 3 dB from frame to frame. Noise that is taken for speech costs a request, the other mistake a word.
+ABOVE_NOISE_DB = 5.0
 TAIL_MS = 160  # behind the last loud frame: the end of a word is quiet
-SLOWER = (
-    0.25  # of what was said so far: a long turn is asked for less often, since each request sends all of it
-)
+SLOWER = 0.25  # of what was said so far: a request sends all of it, so long turns are asked for less often
 
 _FULL = 32768.0**2
 
@@ -39,11 +34,12 @@ class Loudness:
         self._above = 10 ** (ABOVE_NOISE_DB / 10)
 
     def loud(self, frame: Frame) -> bool:
-        """The next 20 ms."""
+        """The next 20 ms. A sudden fall counts as well: what we took for the line's noise was a voice until here."""
         samples = frame.astype(np.float32)
-        power = float(samples @ samples) / max(1, len(samples))
-        self._floor = max(self._least, min(power, self._floor * self._rise))
-        return power > self._floor * self._above
+        power = max(self._least, float(samples @ samples) / max(1, len(samples)))
+        fell = power * self._above < self._floor
+        self._floor = min(power, self._floor * self._rise)
+        return fell or power > self._floor * self._above
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +71,7 @@ class SpeculativeTurn:
         self._policy = policy
         self._sound = bytearray(before)
         self._spoken = len(before)  # end of the newest loud frame
+        self._loud = False  # there was one; otherwise we cannot tell words from noise, and nothing is cut off
         self._asked_at = self._asked_spoken = 0  # how much there was when it was last asked for, sent or not
         self._live: Ask | None = None  # sent, and its answer may serve
         self._answer: Final | None = None  # to it
@@ -87,7 +84,7 @@ class SpeculativeTurn:
         """The next frame. Returns a request if one is worth making."""
         self._sound += pcm
         if loud:
-            self._spoken = len(self._sound)
+            self._spoken, self._loud = len(self._sound), True
         if self._spoken <= self._asked_spoken:
             return None  # nothing new was said
         silence = len(self._sound) - self._spoken
@@ -102,6 +99,8 @@ class SpeculativeTurn:
     def end(self) -> Ask | None:
         """The turn is over. Returns a request if no answer is there or on its way."""
         self.over = True
+        if not self._loud:
+            self._spoken = len(self._sound)
         if not self._covered():
             return self._ask(owed=True)
         self.reused = True

@@ -14,6 +14,7 @@ from pipeline.ports import Final, Hints, Partial, SttEvent
 from pipeline.providers.blame import failed
 from pipeline.providers.openai import vendors
 from pipeline.providers.openai.vendors import Vendor, connection
+from pipeline.providers.phantoms import may_become_phantom
 from pipeline.providers.request_stt import RequestStt
 from pipeline.providers.sdk_client import SdkProvider
 from pipeline.providers.upload import Format, as_file
@@ -100,7 +101,8 @@ class OpenAiStt(RequestStt, SdkProvider):
                 kind = getattr(event, "type", "")
                 if kind == "transcript.text.delta":
                     words += str(event.delta or "")
-                    yield Partial(words.strip())
+                    if not may_become_phantom(words):
+                        yield Partial(words.strip())
                 elif kind == "transcript.text.done":
                     yield _final(str(event.text or ""), getattr(event, "logprobs", None))
                     return

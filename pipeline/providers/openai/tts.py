@@ -193,9 +193,8 @@ class OpenAiTtsStream:
 
     def _fetched(self, piece: _Piece, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if (
-            not task.cancelled() and (error := task.exception()) is not None
-        ):  # a mistake of ours: do not let them wait
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # a mistake of ours: nobody may wait for it
             piece.sound.put_nowait(ProviderError("tts", "server", f"{error!r}. Please report this."))
 
     async def _fetch(self, piece: _Piece) -> None:

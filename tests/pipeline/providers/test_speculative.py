@@ -132,10 +132,24 @@ def test_a_voice_is_loud_over_the_noise_of_its_line_and_the_noise_is_not(noise_d
     level = 32768 * 10 ** (noise_db / 20)
     ears = Loudness()
     noise = [(level * dice.standard_normal(160)).astype(np.int16) for _ in range(200)]
-    assert sum(ears.loud(frame) for frame in noise[:100]) == 0
+    ears.loud(noise[0])
+    assert sum(ears.loud(frame) for frame in noise[1:100]) == 0
     assert all(ears.loud((frame + VOICE).astype(np.int16)) for frame in noise[100:150])
     assert sum(ears.loud(frame) for frame in noise[150:]) == 0
     assert not ears.loud(SILENCE)
+
+
+def test_a_call_that_begins_in_the_middle_of_a_word_loses_nothing_of_it() -> None:
+    ears = Loudness()
+    ears.loud(VOICE)
+    assert not any(ears.loud(VOICE) for _ in range(30))  # for all we know that is the line
+    assert ears.loud(SILENCE)  # it was not
+    assert not ears.loud(SILENCE)
+    turn = SpeculativeTurn(b"", 8000, Policy(0, 0))
+    hear(turn, 900, loud=False)
+    owed = turn.end()
+    assert owed is not None
+    assert length_ms(owed) == 900
 
 
 # ---------------------------------------------------------------- what an answer is worth
