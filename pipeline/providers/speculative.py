@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.ports import FRAME_MS, Final, Frame, Partial, SttEvent
 
 FLOOR_DB = -65.0  # of full scale: the quietest line we believe in
-RISE_DB_PER_S = 3.0  # how fast a line's noise may grow
+RISE_DB_PER_S = 1.5  # how fast a line's noise may grow
 # Noise varies by 3 dB from frame to frame. Noise that is taken for speech costs a request, the other mistake a word.
 ABOVE_NOISE_DB = 5.0
 TAIL_MS = 160  # behind the last loud frame: the end of a word is quiet

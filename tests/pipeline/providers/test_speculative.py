@@ -136,6 +136,7 @@ def test_a_voice_is_loud_over_the_noise_of_its_line_and_the_noise_is_not(noise_d
     assert sum(ears.loud(frame) for frame in noise[1:100]) == 0
     assert all(ears.loud((frame + VOICE).astype(np.int16)) for frame in noise[100:150])
     assert sum(ears.loud(frame) for frame in noise[150:]) == 0
+    ears.loud(SILENCE)
     assert not ears.loud(SILENCE)
 
 
