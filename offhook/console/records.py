@@ -28,7 +28,7 @@ from offhook.errors import AmbiguousCall, BundleError, NoSuchCall, RecordsError
 from offhook.usage import Tally
 
 TABLES_VERSION = (
-    2  # raise it when a table changes: an older file is emptied and filled again from the bundles
+    3  # raise it when a table changes: an older file is emptied and filled again from the bundles
 )
 
 

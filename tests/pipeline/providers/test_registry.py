@@ -65,12 +65,11 @@ def test_providers_are_made_by_name() -> None:
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     """And with the one that was probably meant."""
     with pytest.raises(
-        ConfigError,
-        match=r"no tts provider 'espaek'. Known: elevenlabs, espeak, fake. Did you mean 'espeak'\?",
+        ConfigError, match=r"no tts provider 'espaek'. Known: .*espeak, fake.*\. Did you mean 'espeak'\?"
     ):
         create("tts", "espaek")
     with pytest.raises(
-        ConfigError, match=r"no llm provider 'xyz'. Known: fake, groq, scripted. Fix the name"
+        ConfigError, match=r"no llm provider 'xyz'. Known: .*fake,.* scripted.*\. Fix the name"
     ):
         create("llm", "xyz")
 
@@ -104,8 +103,7 @@ def test_a_third_party_brings_its_own() -> None:
     with pytest.raises(ConfigError, match="tts acme: option 'key' is missing"):
         create("tts", "acme")
     with pytest.raises(
-        ConfigError,
-        match=r"no tts provider 'acne'. Known: acme, elevenlabs, espeak, fake. Did you mean 'acme'\?",
+        ConfigError, match=r"no tts provider 'acne'. Known: acme, .*espeak.*\. Did you mean 'acme'\?"
     ):
         create("tts", "acne")
     with pytest.raises(
