@@ -29,15 +29,17 @@ BROAD_EXCEPTS = {
     "offhook/worker/agents.py": 1,  # importing a user's module: costs the agents that need it, with a reason
     "offhook/worker/bridge.py": 2,  # an agent's own code, preparing and talking: costs its call only
     "pipeline/agent/mcp.py": 2,  # an MCP server, its SDK and the network: cost its tools only, the model is told
+    "pipeline/providers/livekit/faults.py": 1,  # a plugin's own code at work: a ProviderError, like any provider's
+    "pipeline/providers/livekit/loading.py": 1,  # a plugin's own code being made: says what is wrong with its options
     "pipeline/providers/onnx_turn.py": 2,  # a user's model in its runtime: costs its opinion, or says what is wrong
     "pipeline/providers/resilient/member.py": 1,  # a provider's own code: costs this request, another one is asked
     "pipeline/succession.py": 1,  # the next agent's own code: costs the handoff only
     "pipeline/tooling.py": 3,  # a tool's or toolset's own code: costs these tools only, the model is told
 }
 
-# These wait for foreign programs that do not tell when they are ready.
+# These wait for foreign programs that do not tell when they are ready, or are servers that are told how slow to be.
 SLEEPS = ("asyncio.sleep", "time.sleep")
-SLEEPERS = ("tests/live/", "tests/bench/")
+SLEEPERS = ("tests/live/", "tests/bench/", "tests/pipeline/providers/servers/")
 
 
 def sources(*folders: str) -> Iterator[Path]:

@@ -19,6 +19,9 @@ MASK = "***"
 _LOOKS_LIKE_KEY = re.compile(
     r"\b(?:sk|gsk|xi|pk|rk)[-_][A-Za-z0-9_*-]{8,}|\bAIza[\w-]{20,}|\bBearer\s+[\w.~+/-]{8,}"
 )
+_SECRET = re.compile(
+    r"(api|access|auth|secret|private|subscription)_?(key|token|secret)|password|credential|^token$|_secret$"
+)
 _handed_out: set[str] = set()
 
 
@@ -43,6 +46,11 @@ def api_key(provider: str, *variables: str) -> str:
             _handed_out.add(key)
             return key
     raise MissingKey(provider, variables[0])
+
+
+def is_secret(option: str) -> bool:
+    """Does an option of that name hold what must not stand in a plan?"""
+    return _SECRET.search(option.lower()) is not None
 
 
 def redacted(text: str) -> str:

@@ -21,11 +21,13 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from pipeline.errors import ConfigError
 from pipeline.ports import Llm, Stt, Tts, TurnModel, Vad
+from pipeline.providers.keys import is_secret
 
 Kind = Literal["stt", "llm", "tts", "vad", "turn"]
 Factory = Callable[..., object]
 
 GROUP = "offhook.providers"
+LIVEKIT = "livekit/"  # names that begin so are classes of LiveKit's plugins
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ def _load(kind: Kind, name: str) -> Factory:
         return cast(Factory, getattr(import_module(module), attribute))
     if (kind, name) in _third_party():
         return cast(Factory, _third_party()[kind, name].load())
+    if name.startswith(LIVEKIT) and kind != "turn":
+        return cast(Factory, import_module(f"{_HERE}.livekit.loading").factory(kind, name))
     known = sorted(n for k, n in [*BUILT_IN, *_third_party()] if k == kind)
     if not known:
         raise ConfigError(f"no kind of provider {kind!r}. Known: {', '.join(typing.get_args(Kind))}.")
@@ -141,7 +145,7 @@ def _third_party() -> dict[tuple[Kind, str], EntryPoint]:
 def _not_installed(kind: Kind, name: str, error: ImportError) -> ConfigError:
     needs = BUILT_IN[kind, name].needs if (kind, name) in BUILT_IN else {}
     module = (error.name or "").partition(".")[0]
-    package = needs.get(module, module or "it needs")
+    package = "offhook[livekit]" if module == "livekit" else needs.get(module, module or "it needs")
     return ConfigError(f"{kind} {name}: cannot be loaded ({error}). Install the package {package}.")
 
 
@@ -151,6 +155,10 @@ def _checked(provider: str, factory: Factory, options: Mapping[str, Any]) -> dic
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     known = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     for name in options:
+        if name not in known and is_secret(name):
+            raise ConfigError(
+                f"{provider}: {name!r} is a secret. Put it into the environment or .env, not here."
+            )
         if name not in known and not open_ended:
             close = get_close_matches(name, known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else "Take it out."
