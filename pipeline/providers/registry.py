@@ -56,6 +56,8 @@ BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
     ("stt", "pocketsphinx"): Entry(f"{_HERE}.pocketsphinx:PocketsphinxStt", _SPHINX),
     ("stt", "fake"): Entry(f"{_HERE}.fake:FakeStt", {}),
     ("llm", "scripted"): Entry(f"{_HERE}.scripted:ScriptedLlm", {}),
+    ("llm", "anthropic"): Entry(f"{_HERE}.anthropic_llm:AnthropicLlm", {"anthropic": "offhook[anthropic]"}),
+    ("llm", "google"): Entry(f"{_HERE}.google_llm:GoogleLlm", {"google.genai": "offhook[google]"}),
     ("llm", "fake"): Entry(f"{_HERE}.fake:FakeLlm", {}),
     ("tts", "espeak"): Entry(f"{_HERE}.espeak:EspeakTts", {"espeakng_loader": "espeakng-loader"}),
     ("tts", "fake"): Entry(f"{_HERE}.fake:FakeTts", {}),
@@ -102,10 +104,17 @@ def describe() -> list[ProviderInfo]:
     """Every provider known here, sorted, without importing any."""
     rows = []
     for (kind, name), entry in BUILT_IN.items():
-        missing = tuple(package for module, package in entry.needs.items() if find_spec(module) is None)
+        missing = tuple(package for module, package in entry.needs.items() if not _there(module))
         rows.append(ProviderInfo(kind, name, not missing, missing))
     rows += [ProviderInfo(kind, name, installed=True) for kind, name in _third_party()]
     return sorted(rows, key=lambda row: (row.kind, row.name))
+
+
+def _there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # nor is the package that it would be in
+        return False
 
 
 def _factory(kind: Kind, name: str) -> Factory:
@@ -145,7 +154,11 @@ def _third_party() -> dict[tuple[Kind, str], EntryPoint]:
 def _not_installed(kind: Kind, name: str, error: ImportError) -> ConfigError:
     needs = BUILT_IN[kind, name].needs if (kind, name) in BUILT_IN else {}
     module = (error.name or "").partition(".")[0]
-    package = "offhook[livekit]" if module == "livekit" else needs.get(module, module or "it needs")
+    by_root = {
+        **{name.partition(".")[0]: package for name, package in needs.items()},
+        "livekit": "offhook[livekit]",
+    }
+    package = by_root.get(module, module or "it needs")
     return ConfigError(f"{kind} {name}: cannot be loaded ({error}). Install the package {package}.")
 
 
