@@ -30,7 +30,7 @@ from pipeline.errors import ConfigError
 from pipeline.providers import keys
 
 BASES: Mapping[str, type] = {"stt": stt.STT, "tts": tts.TTS, "llm": llm.LLM, "vad": vad.VAD}
-MODULES = {"local": "livekit.agents.inference"}
+MODULES = {("vad", "local"): "livekit.agents.inference"}
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]*[A-Z0-9]\b")
 _SECRET_VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 SHORTEST_SECRET = 8  # characters: masking "1" would spoil every message
@@ -46,7 +46,7 @@ class Blueprint:
 
     def takes(self, *names: str) -> str:
         """The first of these parameters that the plugin has and the user left alone, "" if there is none."""
-        known = inspect.signature(self.plugin).parameters
+        known = inspect.signature(maker(self.plugin)).parameters
         return next((name for name in names if name in known and name not in self.options), "")
 
     def build(self, wishes: Mapping[str, Any] | None = None) -> Any:
@@ -65,7 +65,7 @@ class Blueprint:
     def _make(self, options: Mapping[str, Any]) -> Any:
         try:
             with _env_file_shown():
-                return self.plugin(**options)
+                return maker(self.plugin)(**options)
         except Exception as error:  # whatever its author, or the vendor's SDK, thinks fit
             raise _refused(self.name, error) from error
 
@@ -81,7 +81,7 @@ def factory(kind: str, name: str) -> Callable[..., object]:
         return adapter(Blueprint(name, plugin, options), **ours)
 
     hints = option_types(plugin)
-    theirs = inspect.signature(plugin).parameters
+    theirs = inspect.signature(maker(plugin)).parameters
     shown = [theirs[key] for key in hints]
     shown += [own[key] for key in own if key != "blueprint" and key not in hints]
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in shown]
@@ -110,6 +110,12 @@ def find(kind: str, name: str) -> type:
     )
 
 
+def maker(plugin: type) -> Callable[..., Any]:
+    """What makes it: the class, or its `load` where a model must be loaded first (silero)."""
+    load = getattr(plugin, "load", None)
+    return load if callable(load) else plugin
+
+
 def installed() -> list[str]:
     """The plugins of this installation, as `livekit/…` wants them."""
     prefix = "livekit-plugins-"
@@ -129,7 +135,7 @@ def option_types(plugin: type) -> dict[str, Any]:
 def _module(kind: str, name: str, plugin: str) -> types.ModuleType:
     _keep_to_itself()
     try:
-        return import_module(MODULES.get(plugin, f"livekit.plugins.{plugin.replace('-', '_')}"))
+        return import_module(MODULES.get((kind, plugin), f"livekit.plugins.{plugin.replace('-', '_')}"))
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("livekit.plugins"):
             raise ConfigError(f"{kind} {name}: cannot be loaded ({error}). Install what it needs.") from error
@@ -151,10 +157,10 @@ def _keep_to_itself() -> None:
 
 def _hints(plugin: type) -> dict[str, Any]:
     """Each parameter with its type, `Any` where the annotation means nothing at run time."""
-    function = typing.cast(Callable[..., Any], plugin.__init__)  # type: ignore[misc]
-    scope = getattr(function, "__globals__", {})
+    make = maker(plugin)
+    scope = getattr(plugin.__init__ if make is plugin else make, "__globals__", {})  # type: ignore[misc]
     hints = {}
-    for name, parameter in list(inspect.signature(plugin).parameters.items()):
+    for name, parameter in inspect.signature(make).parameters.items():
         if parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
             continue
         hint = parameter.annotation
