@@ -1,7 +1,7 @@
 """`python -m tests.livekit_plugins`: which of the installed LiveKit plugins the bridge can make, as a table.
 
-With dummy keys in the environment; nothing is asked of any server. For docs/providers/livekit.md: install plugins into a
-virtual environment, run this there. Not a test: what is published changes."""
+With dummy keys in the environment; nothing is asked of any server. For docs/providers/livekit.md: install plugins into
+a virtual environment, run this there. Not a test: what is published changes."""
 
 from __future__ import annotations
 

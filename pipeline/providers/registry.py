@@ -54,6 +54,7 @@ _WEBRTC = {"webrtcvad": "webrtcvad-wheels"}
 
 BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
     ("stt", "pocketsphinx"): Entry(f"{_HERE}.pocketsphinx:PocketsphinxStt", _SPHINX),
+    ("stt", "whisper"): Entry(f"{_HERE}.whisper_local:WhisperStt", {"faster_whisper": "offhook[whisper]"}),
     ("stt", "fake"): Entry(f"{_HERE}.fake:FakeStt", {}),
     ("llm", "scripted"): Entry(f"{_HERE}.scripted:ScriptedLlm", {}),
     ("llm", "anthropic"): Entry(f"{_HERE}.anthropic_llm:AnthropicLlm", {"anthropic": "offhook[anthropic]"}),
