@@ -159,7 +159,9 @@ def _request(
 ) -> dict[str, Any]:
     """What changes from request to request, as the Messages API wants it."""
     request: dict[str, Any] = {"messages": _turns(messages)}
-    system = [{"type": "text", "text": message.text} for message in messages if message.role == "system"]
+    system: list[dict[str, Any]] = [
+        {"type": "text", "text": message.text} for message in messages if message.role == "system"
+    ]
     offered: list[dict[str, Any]] = [
         {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
         for tool in tools
