@@ -29,6 +29,8 @@ BROAD_EXCEPTS = {
     "offhook/worker/agents.py": 1,  # importing a user's module: costs the agents that need it, with a reason
     "offhook/worker/bridge.py": 2,  # an agent's own code, preparing and talking: costs its call only
     "pipeline/agent/mcp.py": 2,  # an MCP server, its SDK and the network: cost its tools only, the model is told
+    "pipeline/providers/livekit/faults.py": 1,  # a plugin's own code at work: a ProviderError, like any provider's
+    "pipeline/providers/livekit/loading.py": 1,  # a plugin's own code being made: says what is wrong with its options
     "pipeline/providers/onnx_turn.py": 2,  # a user's model in its runtime: costs its opinion, or says what is wrong
     "pipeline/providers/resilient/member.py": 1,  # a provider's own code: costs this request, another one is asked
     "pipeline/testing/conformance/subject.py": 1,  # a provider's own code: that is what a check finds out

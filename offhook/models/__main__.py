@@ -6,17 +6,22 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from offhook.models.host import Ear, ModelHost
+from offhook.models.host import Ear, Engine, ModelHost
 from pipeline.errors import ConfigError
 from pipeline.ports import Hints
+from pipeline.providers import registry
 from pipeline.providers.pocketsphinx import Recogniser
 from pipeline.providers.pocketsphinx_engine import Decoders
+
+if TYPE_CHECKING:
+    from pipeline.providers.whisper_local import WhisperStt
 
 NICENESS = 5  # a model may wait; a worker's clock next to it on the core may not
 PARENT_CHECK_S = 1.0
@@ -45,6 +50,22 @@ class Pocketsphinx:
         return Recogniser(self._decoders, rate_hz=rate_hz, hints=hints, min_confidence=float(confidence))
 
 
+class Whisper:
+    """Local Whisper models as an engine of the host: each set of options is one, loaded when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, WhisperStt] = {}
+
+    def warm(self, count: int) -> None:
+        """Which model it will be is not known before a call asks for it."""
+
+    def open(self, *, rate_hz: int, hints: Hints, options: Mapping[str, Any]) -> Ear:
+        key = json.dumps(options, sort_keys=True)
+        if key not in self._models:
+            self._models[key] = cast("WhisperStt", registry.create_stt("whisper", options))
+        return self._models[key].ear(rate_hz, hints)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m offhook.models", description=__doc__)
     where = parser.add_mutually_exclusive_group(required=True)
@@ -68,7 +89,7 @@ async def _serve(options: argparse.Namespace) -> None:
         _leave_with(socket.socket(fileno=options.link_fd), leave)
     else:
         _leave_with_parent(os.getppid(), leave)
-    engines = {"pocketsphinx": Pocketsphinx()}
+    engines: dict[str, Engine] = {"pocketsphinx": Pocketsphinx(), "whisper": Whisper()}
     host = ModelHost(engines)
     sock = _listen(options.socket) if options.socket else socket.socket(fileno=options.socket_fd)
     for engine in engines.values():

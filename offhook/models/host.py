@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import structlog
 
@@ -39,6 +39,14 @@ class Ear(Protocol):
         """Work on up to so much sound. Raises ProviderError; then the stream is over."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class ThreadedEar(Ear, Protocol):
+    """An ear whose engine works in a thread of its own."""
+
+    def wake_with(self, wake: Callable[[], object]) -> None:
+        """Call this, from any thread, when `step` has something to fetch."""
 
 
 class Engine(Protocol):
@@ -139,7 +147,10 @@ class _Client(asyncio.Protocol):
             return
         else:
             self._control(ear, body)
-        if stream not in self._queued:
+        self._woken(stream, ear)
+
+    def _woken(self, stream: int, ear: Ear) -> None:
+        if stream not in self._queued and self._ears.get(stream) is ear:
             self._queued.add(stream)
             self._host.has_work(self, stream, ear)
 
@@ -172,6 +183,9 @@ class _Client(asyncio.Protocol):
             self._fail(stream, error.cause, error)
         else:
             self._ears[stream] = ear
+            if isinstance(ear, ThreadedEar):
+                loop = asyncio.get_running_loop()
+                ear.wake_with(lambda: loop.is_closed() or loop.call_soon_threadsafe(self._woken, stream, ear))
             for warning in ear.warnings:
                 log.warning("phrase_left_out", provider=name, reason=warning)
             self._send(stream, {"event": "opened", "warnings": list(ear.warnings)})

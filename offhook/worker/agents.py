@@ -59,7 +59,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 P = TypeVar("P", Stt, Llm, Tts)
 Emit: TypeAlias = Callable[[Event], None]
-HOSTED = frozenset({"pocketsphinx"})  # recognisers too heavy for a process that keeps a clock
+# Recognisers too heavy for a process that keeps a clock, and how long they may owe the end of a turn, in s.
+HOSTED = {"pocketsphinx": 3.0, "whisper": 10.0}
 
 
 class Casting:
@@ -327,7 +328,7 @@ class Casting:
 
     def _make_stt(self, name: str, options: Mapping[str, Any]) -> Stt:
         if name in HOSTED and self._models_socket:
-            return HostedStt(self._models_socket, name, options)
+            return HostedStt(self._models_socket, name, options, final_timeout_s=HOSTED[name])
         return registry.create_stt(name, options)
 
     def _turn_model(self) -> TurnModel | None:

@@ -17,6 +17,9 @@ from pipeline.masking import never_show, redacted
 __all__ = ["KEY_SUFFIX", "MissingKey", "api_key", "environment", "hide", "redacted", "without_keys"]
 
 KEY_SUFFIX = "_API_KEY"
+_SECRET = re.compile(
+    r"(api|access|auth|secret|private|subscription)_?(key|token|secret)|password|credential|^token$|_secret$"
+)
 
 
 class MissingKey(ConfigError):
@@ -57,6 +60,11 @@ def without_keys(environ: Mapping[str, str], variables: Iterable[str] = ()) -> d
     Blank and not absent: behind the environment stands `.env`."""
     ours = {name for name in (*environ, *_env_file()) if name.endswith(KEY_SUFFIX)}
     return {**environ, **dict.fromkeys([*ours, *variables], "")}
+
+
+def is_secret(option: str) -> bool:
+    """Does an option of that name hold what must not stand in a plan?"""
+    return _SECRET.search(option.lower()) is not None
 
 
 @cache

