@@ -35,9 +35,9 @@ BROAD_EXCEPTS = {
     "pipeline/tooling.py": 3,  # a tool's or toolset's own code: costs these tools only, the model is told
 }
 
-# These wait for foreign programs that do not tell when they are ready.
+# These wait for foreign programs that do not tell when they are ready, or are servers that are told how slow to be.
 SLEEPS = ("asyncio.sleep", "time.sleep")
-SLEEPERS = ("tests/live/", "tests/bench/")
+SLEEPERS = ("tests/live/", "tests/bench/", "tests/pipeline/providers/servers/")
 
 
 def sources(*folders: str) -> Iterator[Path]:

