@@ -52,6 +52,7 @@ T = TypeVar("T")
 P = TypeVar("P", Stt, Llm, Tts)
 Choice: TypeAlias = ProviderChoice | ProviderSettings
 Emit: TypeAlias = Callable[[Event], None]
+NARROWBAND_HZ = 8000  # a call's rate where none is given
 HOSTED = frozenset({"pocketsphinx"})  # recognisers too heavy for a process that keeps a clock
 
 
@@ -80,7 +81,7 @@ class Casting:
 
         Raises ConfigError for a provider, tool or class that cannot be had, naming the agent.
         """
-        self.vad(8000)
+        self.vad(NARROWBAND_HZ)
         self._turn_model()
         for name, persona in personas.items():
             try:
@@ -117,7 +118,7 @@ class Casting:
     ) -> Session:
         """The conversation of one call. Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
-        agent = self.agent(route.agents, route.agent, emit)
+        agent = self.agent(route.agents, route.agent, emit, start.rate_hz)
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[route.agent]
         options = TurnHandling.model_validate(persona.turn_handling)
@@ -139,8 +140,14 @@ class Casting:
 
     # ------------------------------------------------------------ agents
 
-    def agent(self, personas: Mapping[str, Persona], name: str, emit: Emit = lambda _: None) -> Agent:
-        """A new agent. personas: it and everyone it can hand over to. emit: its call's. Raises ConfigError."""
+    def agent(
+        self,
+        personas: Mapping[str, Persona],
+        name: str,
+        emit: Emit = lambda _: None,
+        rate_hz: int = NARROWBAND_HZ,
+    ) -> Agent:
+        """A new agent. personas: it and everyone it can hand over to. emit, rate_hz: its call's. Raises ConfigError."""
         persona = personas[name]
         agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
         agent.name = name
@@ -159,16 +166,18 @@ class Casting:
             agent.tools["collect"] = collect_tool(steps)
         agent.stt = agent.stt or self._persona_stt(persona, emit)
         agent.llm = agent.llm or self._persona_llm(persona, emit)
-        agent.tts = agent.tts or self._persona_tts(persona, emit)
+        agent.tts = agent.tts or self._persona_tts(persona, emit, rate_hz)
         agent.may(
-            handoffs={other: self._maker(personas, other, emit) for other in persona.handoff},
+            handoffs={other: self._maker(personas, other, emit, rate_hz) for other in persona.handoff},
             transfers={name: _destination(place) for name, place in persona.transfer_to.items()},
             phone=persona.tools,
         )
         return agent
 
-    def _maker(self, personas: Mapping[str, Persona], name: str, emit: Emit) -> Callable[[], Agent]:
-        return lambda: self.agent(personas, name, emit)
+    def _maker(
+        self, personas: Mapping[str, Persona], name: str, emit: Emit, rate_hz: int
+    ) -> Callable[[], Agent]:
+        return lambda: self.agent(personas, name, emit, rate_hz)
 
     def _from_plan(self, name: str, persona: Persona) -> Agent:
         tts_name = (persona.tts or self._defaults.tts)[0].name
@@ -221,8 +230,8 @@ class Casting:
             else FallbackLlm(self._team("llm", choices, found, probe_llm), emit=emit)
         )
 
-    def _persona_tts(self, persona: Persona, emit: Emit) -> Tts:
-        choices = persona.tts or self._defaults.tts
+    def _persona_tts(self, persona: Persona, emit: Emit, rate_hz: int) -> Tts:
+        choices = [_at_rate(choice, rate_hz) for choice in persona.tts or self._defaults.tts]
         found = [_cached(self._tts, choice.name, choice.options, registry.create_tts) for choice in choices]
         if len(found) == 1:
             return found[0]
@@ -320,6 +329,13 @@ def _key(name: str, options: Mapping[str, Any]) -> str:
 def _log_state(kind: str, name: str, state: str) -> None:
     """A provider rests for all calls of this worker, is on trial, or is back."""
     log.warning("provider_state", kind=kind, provider=name, state=state)
+
+
+def _at_rate(choice: Choice, rate_hz: int) -> Choice:
+    """A voice that can be made for the call's rate is, once for each rate, so that nothing is resampled."""
+    if not registry.takes("tts", choice.name, "rate_hz"):
+        return choice
+    return choice.model_copy(update={"options": {"rate_hz": rate_hz, **choice.options}})
 
 
 def _scripted(choice: Choice, persona: Persona) -> Choice:
