@@ -61,6 +61,7 @@ P = TypeVar("P", Stt, Llm, Tts)
 Emit: TypeAlias = Callable[[Event], None]
 # Recognisers too heavy for a process that keeps a clock, and how long they may owe the end of a turn, in s.
 HOSTED = {"pocketsphinx": 3.0, "whisper": 10.0}
+NARROWBAND_HZ = 8000  # a call's rate where none is given
 
 
 class Casting:
@@ -100,7 +101,7 @@ class Casting:
 
         Raises ConfigError for a provider, tool or class that cannot be had, naming the agent.
         """
-        self.vad(8000)
+        self.vad(NARROWBAND_HZ)
         self._turn_model()
         for name, persona in personas.items():
             try:
@@ -152,7 +153,7 @@ class Casting:
         route = Route.load(start.route)
         state = json.loads(start.state) if start.state else {}
         name = str(state.get("agent", route.agent))
-        agent = self.ready(self.agent(route.agents, name, emit, start.call_id))
+        agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz))
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[agent.name]
         before = Before(state, gap_ms) if start.confirmed else None
@@ -178,9 +179,16 @@ class Casting:
     # ------------------------------------------------------------ agents
 
     def agent(
-        self, personas: Mapping[str, Persona], name: str, emit: Emit = lambda _: None, call_id: str = ""
+        self,
+        personas: Mapping[str, Persona],
+        name: str,
+        emit: Emit = lambda _: None,
+        call_id: str = "",
+        rate_hz: int = NARROWBAND_HZ,
     ) -> Agent:
-        """A new agent. personas: it and everyone it can hand over to. emit, call_id: its call's. Raises ConfigError."""
+        """A new agent. personas: it and everyone it can hand over to. emit, call_id, rate_hz: its call's.
+
+        Raises ConfigError."""
         persona = personas[name]
         agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
         agent.name = name
@@ -201,18 +209,20 @@ class Casting:
             agent.tools["collect"] = collect_tool(steps)
         agent.stt = agent.stt or self._persona_stt(persona, emit, call_id)
         agent.llm = agent.llm or self._persona_llm(persona, emit, call_id)
-        agent.tts = agent.tts or self._persona_tts(persona, emit, call_id)
+        agent.tts = agent.tts or self._persona_tts(persona, emit, call_id, rate_hz)
         agent.may(
-            handoffs={other: self._maker(personas, other, emit, call_id) for other in persona.handoff},
+            handoffs={
+                other: self._maker(personas, other, emit, call_id, rate_hz) for other in persona.handoff
+            },
             transfers={name: _destination(place) for name, place in persona.transfer_to.items()},
             phone=persona.tools,
         )
         return agent
 
     def _maker(
-        self, personas: Mapping[str, Persona], name: str, emit: Emit, call_id: str
+        self, personas: Mapping[str, Persona], name: str, emit: Emit, call_id: str, rate_hz: int
     ) -> Callable[[], Agent]:
-        return lambda: self.ready(self.agent(personas, name, emit, call_id))
+        return lambda: self.ready(self.agent(personas, name, emit, call_id, rate_hz))
 
     def ready(self, agent: Agent) -> Agent:
         """It is about to talk: its connections are opened beside everything else."""
@@ -269,8 +279,8 @@ class Casting:
         team = self._team("llm", choices, found, probe_llm)
         return FallbackLlm(team, emit=emit, routing=routing("llm", choices, call_id))
 
-    def _persona_tts(self, persona: Persona, emit: Emit, call_id: str) -> Tts:
-        declared = persona.tts or self._defaults.tts
+    def _persona_tts(self, persona: Persona, emit: Emit, call_id: str, rate_hz: int) -> Tts:
+        declared = [_at_rate(choice, rate_hz) for choice in persona.tts or self._defaults.tts]
         choices, found = self._found("tts", declared, self._tts, registry.create_tts)
         if alone(choices):
             return found[0]
@@ -406,6 +416,13 @@ def _key(name: str, options: Mapping[str, Any]) -> str:
 def _log_state(kind: str, name: str, state: str) -> None:
     """A provider rests for all calls of this worker, is on trial, or is back."""
     log.warning("provider_state", kind=kind, provider=name, state=state)
+
+
+def _at_rate(choice: Choice, rate_hz: int) -> Choice:
+    """A voice that can be made for the call's rate is, once for each rate, so that nothing is resampled."""
+    if not registry.takes("tts", choice.name, "rate_hz"):
+        return choice
+    return choice.model_copy(update={"options": {"rate_hz": rate_hz, **choice.options}})
 
 
 def _scripted(choice: Choice, persona: Persona) -> Choice:

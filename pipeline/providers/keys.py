@@ -6,6 +6,7 @@ and whoever puts a text of a provider's elsewhere passes it through `redacted` f
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 

@@ -25,6 +25,8 @@ from pipeline.providers import source
 from pipeline.providers.keys import MissingKey, environment, is_secret
 from pipeline.providers.shipped import BUILT_IN, Entry, Kind
 
+__all__ = ["BUILT_IN", "Entry", "Kind", "ProviderInfo", "create", "describe"]
+
 Factory = Callable[..., object]
 
 GROUP, KEYS_GROUP = "offhook.providers", "offhook.provider_keys"

@@ -19,6 +19,8 @@ from pipeline.events import AgentSpoke, Event, ProviderChosen, ProviderSwitched,
 from pipeline.ports import Hints, Voice
 from pipeline.providers import registry
 from pipeline.providers.fake import FakeTts, FakeTtsStream
+from pipeline.testing.call import VirtualCall
+from pipeline.testing.caller import Says
 from pipeline.testing.virtual_clock import run
 from telephony.dialplan.load import load_plan, parse_plan
 from telephony.dialplan.match import match
@@ -375,3 +377,48 @@ def test_providers_are_warmed_with_the_worker_and_with_a_call_and_closed_at_the_
 
     assert run(life) == ["warm"]
     assert Connected.log == ["warm", "warm", "closed"]
+
+
+def test_a_voice_is_made_once_for_each_rate_of_calls() -> None:
+    """So that nothing is resampled; whoever is handed over to speaks at the call's rate as well."""
+    text = (
+        "version: 1\nagents:\n  a: {instructions: x, handoff: [b]}\n  b: {instructions: x}\n"
+        "numbers:\n  - {number: any, agent: a}\n"
+    )
+    personas, casting = _personas(text), Casting(FAKES, None)
+    narrow, wide = casting.agent(personas, "a", rate_hz=8000), casting.agent(personas, "a", rate_hz=16000)
+    assert narrow.tts is not None
+    assert wide.tts is not None
+    assert (narrow.tts.rate_hz, wide.tts.rate_hz) == (8000, 16000)
+    assert casting.agent(personas, "b", rate_hz=16000).tts is wide.tts
+    assert casting.agent(personas, "a").tts is narrow.tts
+
+
+def test_voices_that_stand_in_for_each_other_have_the_rate_of_the_call_and_a_member_for_each_rate() -> None:
+    """A voice with a rate of its own is one for all calls; what the plan says of a rate wins."""
+    text = "    instructions: x\n    tts: [fake, espeak, {provider: fake, rate_hz: 24000}]"
+    personas, casting = _personas(_plan(text)), Casting(FAKES, None)
+    rates = []
+    for rate_hz in (8000, 16000, 8000):
+        tts = casting.agent(personas, "a", rate_hz=rate_hz).tts
+        assert tts is not None
+        assert tts.name == "fake|espeak|fake"
+        rates.append(tts.rate_hz)
+    assert rates == [8000, 16000, 8000]
+    assert casting.resting == 0
+
+
+def test_whoever_takes_over_a_wideband_call_speaks_at_its_rate() -> None:
+    hand_over = "{text: One moment., tools: [{name: hand_over, arguments: {agent: b}}]}"
+    text = (
+        "version: 1\nagents:\n"
+        f"  a: {{instructions: x, greeting: Hello., handoff: [b], llm: {{provider: fake, script: [{hand_over}]}}}}\n"
+        "  b: {instructions: x, greeting: Billing here.}\n"
+        "numbers:\n  - {number: any, agent: a}\n"
+    )
+    agent = Casting(FAKES, None).agent(_personas(text), "a", rate_hz=16000)
+    agent.stt = None
+    call = VirtualCall(agent, [Says("billing please", 2.0)], rate_hz=16000).play()
+    assert [event.text for event in call.of(AgentSpoke)][-1] == "Billing here."
+    tts = call.session.agent.tts
+    assert (call.session.agent.name, tts and tts.rate_hz) == ("b", 16000)
