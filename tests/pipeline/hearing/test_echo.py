@@ -90,7 +90,7 @@ def masked(coming: Sound, guard: EchoGuard | None = None) -> Flags:
     flags = []
     for at in range(0, len(line) // FRAME * FRAME, FRAME):
         heard, said = line[at : at + FRAME], ours()[at : at + FRAME].astype(np.int16)
-        flags.append(guard.masks(float(heard @ heard) / FRAME))
+        flags.append(guard.masks(heard.astype(np.int16)))
         guard.sent(said if said.any() else None)
     return np.array(flags)
 
