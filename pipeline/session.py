@@ -417,6 +417,7 @@ class Session:
         if decision is Decision.PAUSE:
             speeches.pause(now)
         elif decision is Decision.RESUME:
+            self._ducked = False
             speeches.resume(now)
         elif decision is Decision.INTERRUPT:
             self._interrupted(speeches, now)

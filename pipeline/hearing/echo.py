@@ -24,7 +24,7 @@ AUDIBLE = 100.0**2  # power of our changes below which nothing can be measured
 FLOOR_UP, FLOOR_DOWN = 1.01, 0.97  # the line's noise, each frame: a quarter of what is no echo is weaker
 FLOOR_FRAMES = 10  # in which at first the weakest is the noise
 
-AT_FIRST = 0.35**2  # of our loudest power of late, taken for echo until something was measured
+AT_FIRST = 0.25**2  # of our loudest power of late, taken for echo until something was measured
 STRONGEST = 10**-0.6  # nobody's echo comes back louder
 WEAKEST_DB = -31.0  # an echo below that is none
 FIRST_FRAMES = 25  # of our speech, until the measurement is worth more than that

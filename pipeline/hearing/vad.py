@@ -24,9 +24,9 @@ HARDLY_LESS = 0.1  # speech as loud as this against its loudest frame is never t
 ECHO_FADES = 10**-0.1  # each frame, 1 dB: how long a detector may go on hearing an echo that is over
 FLOOR_RISES = 1.02  # each frame: 4 dB a second; it falls at once
 
-STIRS, SETTLES_FRAMES = 4, 8  # points that make a first sign of a caller; frames without any that take it back
-LIKELY, LIKELY_DB, LIKELY_POINTS = 0.1, 3.0, 2  # a frame that may be speech, so much above echo and noise
-LOUD_DB, LOUD_POINTS = 8.0, 1  # a frame that is only loud: detectors are late
+STIRS, SETTLES_FRAMES = 6, 8  # points that make a first sign of a caller; frames without any that take it back
+LIKELY, LIKELY_DB, LIKELY_POINTS = 0.1, 3.0, 3  # a frame that may be speech, so much above echo and noise
+LOUD_DB, LOUD_POINTS = 6.0, 2  # a frame that is only loud: detectors are late
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class VoiceActivity:
     Speech begins with a score of `activation` and goes on while it stays at `deactivation` or above. It counts after
     start_ms, which clicks do not reach, and has ended after stop_ms of quiet.
     reaction_ms: how long after the true beginning the first high score comes, on average. echo: says what is only
-    our own voice coming back; with it first signs of a caller over our voice are told.
+    our own voice coming back; with it first signs of a caller are told.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class VoiceActivity:
         if self.speaking:
             self._stirred, self._points = False, 0
             return None
-        above_db = echo.above_db if echo.may_return and not masked else 0.0
+        above_db = 0.0 if masked else echo.above_db
         if above_db < LIKELY_DB or (score < LIKELY and above_db < LOUD_DB):
             self._points, self._calm = 0, self._calm + 1
             if not self._stirred or self._calm < SETTLES_FRAMES:

@@ -35,6 +35,7 @@ TIMES = 100
 LATER_S = 0.0002
 LONG = "Our offices are open from Monday to Friday, and on Saturday in the morning."
 NOTICE = "This call is recorded and kept for ten years."
+QUICK = TurnHandling(interrupt_after_ms=400)
 MUTE = Ear(partials=False)  # a recogniser that tells nothing before its last word
 
 
@@ -193,6 +194,7 @@ SCENES = [
         agent=greeter,
         says=(Say(1.5, 2.1, "no wait"), Say(2.35, 3.0, "the other one")),
         ear=MUTE,
+        options=QUICK,
         seconds=4.9,
         checks=both(turns=["no wait the other one"]),
     ),
@@ -224,14 +226,38 @@ SCENES = [
     Scene(
         "a listening noise, told at the end only",
         """
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerStoppedSpeaking
+        AgentUnducked NothingHeard AgentSpoke SessionClosed
+        """,
+        agent=greeter,
+        says=(Say(1.5, 2.1, "mm-hmm okay"),),
+        ear=MUTE,
+        seconds=4.1,
+        checks=unhurt,
+    ),
+    Scene(
+        "a listening noise, told at the end only, to an agent that stops quickly",
+        """
         AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking AgentPaused
         CallerStoppedSpeaking NothingHeard AgentResumed AgentSpoke SessionClosed
         """,
         agent=greeter,
         says=(Say(1.5, 2.1, "mm-hmm okay"),),
         ear=MUTE,
+        options=QUICK,
         seconds=5.0,
         checks=resumed,
+    ),
+    Scene(
+        "a listening noise of two words, the first of which is told alone",
+        """
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerStoppedSpeaking
+        AgentUnducked NothingHeard AgentSpoke SessionClosed
+        """,
+        agent=greeter,
+        says=(Say(1.5, 2.5, "makes sense"),),
+        seconds=4.1,
+        checks=unhurt,
     ),
     Scene(
         "a cough",
@@ -251,8 +277,8 @@ SCENES = [
         CallerStoppedSpeaking NothingHeard AgentResumed AgentSpoke SessionClosed
         """,
         agent=greeter,
-        says=(Say(1.5, 2.2),),
-        seconds=5.0,
+        says=(Say(1.5, 2.5),),
+        seconds=5.3,
         checks=resumed,
     ),
     Scene(
