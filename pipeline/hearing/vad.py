@@ -24,7 +24,10 @@ HARDLY_LESS = 0.1  # speech as loud as this against its loudest frame is never t
 ECHO_FADES = 10**-0.1  # each frame, 1 dB: how long a detector may go on hearing an echo that is over
 FLOOR_RISES = 1.02  # each frame: 4 dB a second; it falls at once
 
-STIRS, SETTLES_FRAMES = 6, 8  # points that make a first sign of a caller; frames without any that take it back
+STIRS, SETTLES_FRAMES = (
+    6,
+    8,
+)  # points that make a first sign of a caller; frames without any that take it back
 LIKELY, LIKELY_DB, LIKELY_POINTS = 0.1, 3.0, 3  # a frame that may be speech, so much above echo and noise
 LOUD_DB, LOUD_POINTS = 6.0, 2  # a frame that is only loud: detectors are late
 
