@@ -22,6 +22,7 @@ CHANGES_HZ = 8000  # sound is judged by its changes in such a step: hum and rumb
 AUDIBLE = 100.0**2  # power of our changes below which nothing can be measured
 
 FLOOR_UP, FLOOR_DOWN = 1.01, 0.97  # the line's noise, each frame: a quarter of what is no echo is weaker
+LEAST_FLOOR = 25.0**2  # hiss at -65 dBFS: nobody calls so softly; gaps and silence suppression are no floor
 FLOOR_FRAMES = 10  # in which at first the weakest is the noise
 
 AT_FIRST = 0.25**2  # of our loudest power of late, taken for echo until something was measured
@@ -32,6 +33,7 @@ MEMORY_FRAMES = 400  # of our speech, 8 s: a line may change
 MEASURED_EVERY = 5  # frames
 RUN_FRAMES = 3.0  # frames of speech are alike: so many tell as much as one
 OUTLIER = 2.0  # what is so much louder than our loudest echo may be counts for no more than that
+SURE = 3.0  # standard errors; what is less sure may be chance, and is only doubt
 DOUBLE_TALK = 0.2  # what a frame counts while the caller speaks too
 
 SPREAD_SHARE, SPREAD_STEP_DB = 0.9, 0.3  # the echo fluctuates: 90 % of it is within the spread
@@ -129,9 +131,9 @@ class EchoGuard:
         """Of all that is no echo, the level that a quarter lies below."""
         if self._heard_frames < FLOOR_FRAMES:
             self._heard_frames += 1
-            self._floor = min(power, self._floor)
+            self._floor = max(LEAST_FLOOR, min(power, self._floor))
         else:
-            self._floor = max(1.0, self._floor * (FLOOR_UP if power > self._floor else FLOOR_DOWN))
+            self._floor = max(LEAST_FLOOR, self._floor * (FLOOR_UP if power > self._floor else FLOOR_DOWN))
 
     def _measure(self, power: float, weight: float) -> None:
         """Follow how the power that comes varies with what was sent, for each delay."""
@@ -157,8 +159,10 @@ class EchoGuard:
         slope = max(0.0, float(covariance[delay]) / variance)
         rest = max(0.0, self._mean_square - self._mean**2 - slope * float(covariance[delay]))
         samples = min(self._frames, MEMORY_FRAMES) / RUN_FRAMES
-        self._coupling = min(slope, STRONGEST)
-        self._doubt = min(AT_FIRST, sqrt(rest / variance / samples))
+        error = sqrt(rest / variance / samples)
+        sure = slope > SURE * error
+        self._coupling = min(slope, STRONGEST) if sure else 0.0
+        self._doubt = min(AT_FIRST, error if sure else slope + error)
 
 
 def _powers(frame: Samples) -> list[float]:
