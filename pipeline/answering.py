@@ -74,8 +74,8 @@ class Answering:
             enough = len(partial.text.split()) >= stage.turn.options.interrupt_words
             listening = self._only_listens(partial.text)
             undecided = may_become_backchannel(partial.text, stage.agent.voice.language)
-            if enough and partial.text and not undecided:
-                stage.happened(WordsOver(not listening), now)
+            if partial.text and (enough or undecided):
+                stage.happened(WordsOver(not (listening or undecided)), now)
         elif stage.turn.floor is Floor.MAYBE_DONE:
             self._think_ahead()
         stage.happened(None, now)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from pipeline.errors import ConfigError, ProviderError
 from pipeline.hearing.echo import EchoGuard
-from pipeline.hearing.vad import VoiceActivity, VoiceStarted, VoiceStopped
+from pipeline.hearing.vad import VoiceActivity, VoiceEvent, VoiceStopped
 from pipeline.ports import FRAME_MS, Final, Frame, Hints, Metered, Partial, Stt, SttStream, Vad
 
 Opener: TypeAlias = Callable[[Stt, int], Awaitable[SttStream]]
@@ -89,7 +89,7 @@ class Listening:
         self._pushed = 0  # frames, to this stream since `used`
         self._used: dict[str, float] = {}
 
-    def hear(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
+    def hear(self, frame: Frame, now: float) -> VoiceEvent | None:
         """20 ms of the caller. Returns a change of voice activity, if there is one."""
         if self._stream is not None:
             self._stream.push(frame)

@@ -19,14 +19,14 @@ PROFILES: dict[str, dict[str, int]] = {
     "fast": {
         "min_delay_ms": 250,
         "max_delay_ms": 1000,
-        "interrupt_after_ms": 200,
+        "interrupt_after_ms": 400,
         "incomplete_delay_ms": 1500,
     },
     "balanced": {},
     "patient": {
         "min_delay_ms": 800,
         "max_delay_ms": 2500,
-        "interrupt_after_ms": 500,
+        "interrupt_after_ms": 1000,
         "incomplete_delay_ms": 4000,
     },
 }
@@ -57,7 +57,7 @@ class TurnHandling(BaseModel):
     """Have that answer's sound made too, not only its words."""
     preemptive_tries: int = Field(default=3, ge=1, le=10)
     """Answers made ahead for one turn, at most."""
-    interrupt_after_ms: int = Field(default=400, ge=40, le=5000)
+    interrupt_after_ms: int = Field(default=800, ge=40, le=5000)
     """Speech over the agent that stops it, as long as no words tell whether it is an interruption."""
     interrupt_words: int = Field(default=1, ge=1, le=10)
     """Words over the agent that stop it at once, unless they are only listening noises (yes, mm-hmm)."""

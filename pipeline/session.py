@@ -34,7 +34,7 @@ from pipeline.events import (
 from pipeline.failing import Failing
 from pipeline.hearing.echo import EchoGuard
 from pipeline.hearing.expectation import Expectation
-from pipeline.hearing.vad import VoiceStarted
+from pipeline.hearing.vad import VoiceStarted, VoiceStopped
 from pipeline.listening import Listening
 from pipeline.mouth import LOW, NORMAL
 from pipeline.options import Silence, TurnHandling
@@ -164,7 +164,7 @@ class Session:
         if voice is not None:
             if isinstance(voice, VoiceStarted):
                 self._emit(CallerStartedSpeaking(now, voice.at))
-            else:
+            elif isinstance(voice, VoiceStopped):
                 self._emit(CallerStoppedSpeaking(now, voice.at))
             self._happened(voice, now)
         self._time_up(now)
@@ -428,8 +428,9 @@ class Session:
                 self._listening.end_turn(now, overlap=True)
             case Decision.DUCK:
                 self._out.duck(True)
+                if not self._ducked:
+                    self._emit(AgentDucked(now))
                 self._ducked = True
-                self._emit(AgentDucked(now))
             case Decision.UNDUCK:
                 self._out.duck(False)
                 if self._ducked:
@@ -442,6 +443,7 @@ class Session:
         if decision is Decision.PAUSE:
             speeches.pause(now)
         elif decision is Decision.RESUME:
+            self._ducked = False
             speeches.resume(now)
         elif decision is Decision.INTERRUPT:
             self._interrupted(speeches, now)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from pipeline.hearing.endpointing import Endpointing
-from pipeline.hearing.vad import VoiceStarted, VoiceStopped
+from pipeline.hearing.vad import VoiceSettled, VoiceStarted, VoiceStirred, VoiceStopped
 from pipeline.options import TurnHandling
 
 STIRS_S = 0.2  # for so long a sound that may be the caller's next word keeps a turn open
@@ -76,7 +76,9 @@ class TimeUp:
 
 
 TurnEvent = (
-    VoiceStarted
+    VoiceStirred
+    | VoiceSettled
+    | VoiceStarted
     | VoiceStopped
     | ReplyAudible
     | ReplyOver
@@ -126,7 +128,9 @@ NEXT: dict[tuple[Floor, type[TurnEvent]], tuple[Floor, tuple[Decision, ...]]] = 
     (_F.THINKING, Keyed): (_F.LISTENING, (_D.INTERRUPT,)),
     (_F.THINKING, Understood): (_F.THINKING, (_D.INTERRUPT,)),
     (_F.SPEAKING, VoiceStarted): (_F.DUCKED, (_D.START_TURN, _D.DUCK)),
-    (_F.SPEAKING, ReplyOver): (_F.LISTENING, ()),
+    (_F.SPEAKING, VoiceStirred): (_F.SPEAKING, (_D.DUCK,)),
+    (_F.SPEAKING, VoiceSettled): (_F.SPEAKING, (_D.UNDUCK,)),
+    (_F.SPEAKING, ReplyOver): (_F.LISTENING, (_D.UNDUCK,)),
     (_F.SPEAKING, Keyed): (_F.LISTENING, (_D.INTERRUPT,)),
     (_F.SPEAKING, Understood): (_F.THINKING, (_D.INTERRUPT,)),
     (_F.DUCKED, ReplyAudible): (_F.PAUSED, (_D.PAUSE,)),
@@ -189,6 +193,8 @@ class Turn:
             floor, decisions = self._paused(event, floor, decisions)
         elif self.protected and isinstance(event, VoiceStarted):
             decisions = (Decision.START_TURN,)
+        elif self.protected and isinstance(event, VoiceStirred):
+            decisions = ()
         elif isinstance(event, ReplyAudible) and Decision.PAUSE in decisions:
             floor, decisions = self._begins(floor, decisions)
         if isinstance(event, VoiceStarted) and not (self._taken_down or Decision.START_TURN in decisions):

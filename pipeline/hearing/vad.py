@@ -26,11 +26,14 @@ RISEN = 3.0  # so much stronger than the noise, a frame may be the beginning of 
 RISES_FRAMES = 6  # so long a detector may take to hear in it what it is
 PLOSIVE_FRAMES = 3  # a silence as short as this is no end of it
 HARDLY_LESS = 0.1  # speech as loud as this against its loudest frame is never taken for noise
-NOISE_LEARNS = 0.02  # of what each frame of noise says
-NOISE_IS_SPEECH = 0.1  # music or a television: it stays what it was when we speak
 ECHO_FADES = 10**-0.1  # each frame, 1 dB: how long a detector may go on hearing an echo that is over
 FLOOR_RISES, FLOOR_FALLS = 1.02, 0.7  # each frame: 4 dB a second; a lost packet is no silence
 EMPTY = 16.0  # power below the steps of mu-law: a frame that was never sent or is muted tells nothing of the noise
+
+STIRS = 6  # points that make a first sign of a caller,
+SETTLES_FRAMES = 8  # and frames without any that take it back
+LIKELY, LIKELY_DB, LIKELY_POINTS = 0.1, 3.0, 3  # a frame that may be speech, so much above echo and noise
+LOUD_DB, LOUD_POINTS = 6.0, 2  # a frame that is only loud: detectors are late
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,23 @@ class VoiceStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceStirred:
+    """A first sign of the caller, not yet speech. VoiceStarted or VoiceSettled follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSettled:
+    """It was nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class VoiceStopped:
     """The caller fell silent, perhaps only for a breath."""
 
     at: float  # loop time, s: the end of the last frame with speech
+
+
+VoiceEvent = VoiceStirred | VoiceSettled | VoiceStarted | VoiceStopped
 
 
 class VoiceActivity:
@@ -53,7 +69,7 @@ class VoiceActivity:
     Speech begins with a score of `activation` and goes on while it stays at `deactivation` or above. It counts after
     start_ms, which clicks do not reach, and has ended after stop_ms of quiet.
     reaction_ms: how long after the true beginning the first high score comes, on average. echo: says what is only
-    our own voice coming back.
+    our own voice coming back; with it first signs of a caller are told.
     """
 
     def __init__(
@@ -82,22 +98,23 @@ class VoiceActivity:
         self._bright = self._brightest = 0.0  # the same with the low tones weakened
         self._brights = deque([0.0] * RISES_FRAMES, RISES_FRAMES)  # of the newest frames before this one
         self._floor = 0.0  # of the noise before it, 0.0 while nothing is known of it
-        self._noise_speaks = (
-            0.0  # share of frames with nothing but noise, while we are silent, that seem speech
-        )
         self._echoing = 0.0  # power of the echo that the detector last took for speech
+        self._stirred = False
+        self._points = self._calm = 0
 
-    def heard(self, frame: Frame, now: float) -> VoiceStarted | VoiceStopped | None:
+    def heard(self, frame: Frame, now: float) -> VoiceEvent | None:
         """20 ms of the caller that ended at `now`. Returns a change, if there is one."""
         self._brights.append(self._bright)
         samples = frame.astype(np.float32)
         self._power = float(samples @ samples) / len(samples) if len(samples) else 0.0
         self._bright = self._brightened(samples)
         score = self._vad.probability(frame)
-        if self._echo is not None and self._is_echo(self._echo, score) and not self._goes_on():
-            score = 0.0
-        self.score = score
-        return self._still_speaking(score, now) if self.speaking else self._still_silent(score, now)
+        if self._echo is None:
+            self.score = score
+            return self._changed(score, now)
+        masked = self._is_echo(self._echo, samples, score)
+        self.score = 0.0 if masked and not self._goes_on() else score
+        return self._changed(self.score, now) or self._stirs(self._echo, masked, score)
 
     def break_off(self, now: float) -> VoiceStopped | None:
         """Nothing will be heard for a while, and what comes then is no continuation. Returns the end of speech
@@ -105,6 +122,7 @@ class VoiceActivity:
         spoke = self.speaking
         self.speaking, self.score, self._frames, self._loudest, self._power = False, 0.0, 0, 0.0, 0.0
         self._bright = self._brightest = 0.0
+        self._calm = SETTLES_FRAMES  # what stirred settles with the next frame
         self._vad.reset()
         return VoiceStopped(min(self._ended, now)) if spoke else None
 
@@ -137,14 +155,9 @@ class VoiceActivity:
         """Could this frame belong to speech that began when there was nothing of ours to come back?"""
         return self.speaking and self._came_first and self._power > self._loudest * HARDLY_LESS
 
-    def _is_echo(self, echo: EchoGuard, score: float) -> bool:
+    def _is_echo(self, echo: EchoGuard, samples: NDArray[np.float32], score: float) -> bool:
         """Is it our own voice, or what the detector still hears of it: a high score of something that is weaker?"""
-        suspected = echo.suspects(self._power)
-        masked = echo.masks(self._power) or suspected
-        if echo.was_there and echo.silent:
-            self._noise_speaks += NOISE_LEARNS * ((score >= self._deactivation) - self._noise_speaks)
-        elif echo.was_there and not self.speaking and self._noise_speaks < NOISE_IS_SPEECH:
-            masked = True  # noise that was no speech before we spoke has our echo in it
+        masked = echo.masks(samples)
         if score < self._deactivation:
             self._echoing = 0.0
         elif masked and not self.speaking:
@@ -152,6 +165,28 @@ class VoiceActivity:
         else:
             self._echoing *= ECHO_FADES
         return masked or self._power < self._echoing
+
+    def _stirs(self, echo: EchoGuard, masked: bool, score: float) -> VoiceEvent | None:
+        """Signs that come before the detector is sure, or that it never is."""
+        if self.speaking:
+            self._stirred, self._points = False, 0
+            return None
+        above_db = 0.0 if masked else echo.above_db
+        if above_db < LIKELY_DB or (score < LIKELY and above_db < LOUD_DB):
+            self._points, self._calm = 0, self._calm + 1
+            if not self._stirred or self._calm < SETTLES_FRAMES:
+                return None
+            self._stirred = False
+            return VoiceSettled()
+        self._calm = 0
+        self._points += LIKELY_POINTS if score >= LIKELY else LOUD_POINTS
+        if self._stirred or self._points < STIRS:
+            return None
+        self._stirred = True
+        return VoiceStirred()
+
+    def _changed(self, score: float, now: float) -> VoiceStarted | VoiceStopped | None:
+        return self._still_speaking(score, now) if self.speaking else self._still_silent(score, now)
 
     def _still_silent(self, score: float, now: float) -> VoiceStarted | None:
         if score < (self._deactivation if self._frames else self._activation):

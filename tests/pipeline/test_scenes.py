@@ -35,6 +35,7 @@ TIMES = 100
 LATER_S = 0.0002
 LONG = "Our offices are open from Monday to Friday, and on Saturday in the morning."
 NOTICE = "This call is recorded and kept for ten years."
+QUICK = TurnHandling(interrupt_after_ms=400)
 MUTE = Ear(partials=False)  # a recogniser that tells nothing before its last word
 
 
@@ -173,7 +174,7 @@ SCENES = [
     Scene(
         "words over the agent",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked CallerInterrupted AgentSpoke
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerInterrupted AgentSpoke
         CallerStoppedSpeaking UserTurnCommitted AgentStartedSpeaking AgentSpoke SessionClosed
         """,
         agent=greeter,
@@ -186,21 +187,22 @@ SCENES = [
     Scene(
         "words over the agent with a breath in them, told at the end only",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked AgentPaused
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking AgentPaused
         CallerStoppedSpeaking CallerStartedSpeaking CallerStoppedSpeaking CallerInterrupted AgentSpoke
         UserTurnCommitted AgentStartedSpeaking AgentSpoke SessionClosed
         """,
         agent=greeter,
         says=(Say(1.5, 2.1, "no wait"), Say(2.35, 3.0, "the other one")),
         ear=MUTE,
+        options=QUICK,
         seconds=4.9,
         checks=both(turns=["no wait the other one"]),
     ),
     Scene(
         "two bits of a sentence over the agent",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked CallerStoppedSpeaking
-        AgentUnducked CallerStartedSpeaking AgentDucked CallerInterrupted AgentSpoke
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerStoppedSpeaking
+        AgentUnducked AgentDucked CallerStartedSpeaking CallerInterrupted AgentSpoke
         CallerStoppedSpeaking UserTurnCommitted AnswerDiscarded AgentStartedSpeaking AgentSpoke
         SessionClosed
         """,
@@ -213,7 +215,7 @@ SCENES = [
     Scene(
         "a listening noise",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked CallerStoppedSpeaking
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerStoppedSpeaking
         AgentUnducked NothingHeard AgentSpoke SessionClosed
         """,
         agent=greeter,
@@ -224,19 +226,43 @@ SCENES = [
     Scene(
         "a listening noise, told at the end only",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked AgentPaused
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerStoppedSpeaking
+        AgentUnducked NothingHeard AgentSpoke SessionClosed
+        """,
+        agent=greeter,
+        says=(Say(1.5, 2.1, "mm-hmm okay"),),
+        ear=MUTE,
+        seconds=4.1,
+        checks=unhurt,
+    ),
+    Scene(
+        "a listening noise, told at the end only, to an agent that stops quickly",
+        """
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking AgentPaused
         CallerStoppedSpeaking NothingHeard AgentResumed AgentSpoke SessionClosed
         """,
         agent=greeter,
         says=(Say(1.5, 2.1, "mm-hmm okay"),),
         ear=MUTE,
+        options=QUICK,
         seconds=5.0,
         checks=resumed,
     ),
     Scene(
+        "a listening noise of two words, the first of which is told alone",
+        """
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerStoppedSpeaking
+        AgentUnducked NothingHeard AgentSpoke SessionClosed
+        """,
+        agent=greeter,
+        says=(Say(1.5, 2.5, "makes sense"),),
+        seconds=4.1,
+        checks=unhurt,
+    ),
+    Scene(
         "a cough",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked CallerStoppedSpeaking
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerStoppedSpeaking
         AgentUnducked NothingHeard AgentSpoke SessionClosed
         """,
         agent=greeter,
@@ -247,18 +273,18 @@ SCENES = [
     Scene(
         "a slamming door",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked AgentPaused
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking AgentPaused
         CallerStoppedSpeaking NothingHeard AgentResumed AgentSpoke SessionClosed
         """,
         agent=greeter,
-        says=(Say(1.5, 2.2),),
-        seconds=5.0,
+        says=(Say(1.5, 2.5),),
+        seconds=5.3,
         checks=resumed,
     ),
     Scene(
         "a dog that barks for long",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked AgentPaused
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking AgentPaused
         CallerStoppedSpeaking NothingHeard AgentResumed AgentSpoke SessionClosed
         """,
         agent=greeter,
@@ -341,7 +367,7 @@ SCENES = [
     Scene(
         "a caller speaks over our own voice that comes back",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked CallerInterrupted AgentSpoke
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerInterrupted AgentSpoke
         CallerStoppedSpeaking UserTurnCommitted AgentStartedSpeaking AgentSpoke SessionClosed
         """,
         agent=greeter,
@@ -354,7 +380,7 @@ SCENES = [
     Scene(
         "hold music for a minute",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked AgentPaused
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking AgentPaused
         CallerInterrupted AgentSpoke TurnTooLong CallerStoppedSpeaking AgentStartedSpeaking AgentSpoke
         SessionClosed
         """,
@@ -476,7 +502,7 @@ SCENES = [
     Scene(
         "a key while both speak",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked KeyPressed CallerInterrupted
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking KeyPressed CallerInterrupted
         AgentSpoke UserTurnCommitted AgentStartedSpeaking AgentPaused CallerStoppedSpeaking NothingHeard
         AgentResumed AgentSpoke SessionClosed
         """,
@@ -489,7 +515,7 @@ SCENES = [
     Scene(
         "barge-in in the first second",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked CallerInterrupted AgentSpoke
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerInterrupted AgentSpoke
         CallerStoppedSpeaking UserTurnCommitted AgentStartedSpeaking AgentSpoke SessionClosed
         """,
         agent=greeter,
@@ -535,7 +561,7 @@ SCENES = [
     Scene(
         "yes before the question is over",
         """
-        AgentEntered AgentStartedSpeaking CallerStartedSpeaking AgentDucked CallerStoppedSpeaking
+        AgentEntered AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerStoppedSpeaking
         AgentUnducked NothingHeard AgentSpoke UserTurnCommitted AgentStartedSpeaking AgentSpoke
         SessionClosed
         """,
@@ -549,7 +575,7 @@ SCENES = [
         "two quick turns",
         """
         AgentEntered CallerStartedSpeaking CallerStoppedSpeaking UserTurnCommitted AgentStartedSpeaking
-        CallerStartedSpeaking AgentDucked CallerInterrupted AgentSpoke CallerStoppedSpeaking
+        AgentDucked CallerStartedSpeaking CallerInterrupted AgentSpoke CallerStoppedSpeaking
         UserTurnCommitted AgentStartedSpeaking AgentSpoke SessionClosed
         """,
         says=(Say(1, 1.6, "one thing"), Say(2.2, 2.8, "two things")),
@@ -572,12 +598,12 @@ SCENES = [
         "a caller whose line only makes noise",
         """
         AgentEntered AgentStartedSpeaking AgentSpoke CallerStartedSpeaking CallerStoppedSpeaking
-        NothingHeard CallerSilent AgentStartedSpeaking CallerStartedSpeaking AgentDucked AgentSpoke
+        NothingHeard CallerSilent AgentStartedSpeaking AgentDucked CallerStartedSpeaking AgentSpoke
         AgentUnducked CallerStoppedSpeaking NothingHeard CallerStartedSpeaking CallerStoppedSpeaking
-        NothingHeard CallerSilent AgentStartedSpeaking CallerStartedSpeaking AgentDucked
+        NothingHeard CallerSilent AgentStartedSpeaking AgentDucked CallerStartedSpeaking
         CallerStoppedSpeaking AgentUnducked AgentSpoke NothingHeard CallerStartedSpeaking
-        CallerStoppedSpeaking NothingHeard CallerSilent AgentStartedSpeaking CallerStartedSpeaking
-        AgentDucked CallerStoppedSpeaking AgentUnducked NothingHeard AgentSpoke SessionClosed
+        CallerStoppedSpeaking NothingHeard CallerSilent AgentStartedSpeaking AgentDucked
+        CallerStartedSpeaking CallerStoppedSpeaking AgentUnducked NothingHeard AgentSpoke SessionClosed
         """,
         agent=lambda: greeter("Hello."),
         silence=Silence(after_s=3.0),
@@ -589,7 +615,7 @@ SCENES = [
         "a tool is interrupted",
         """
         AgentEntered CallerStartedSpeaking CallerStoppedSpeaking UserTurnCommitted ToolCalled
-        AgentStartedSpeaking CallerStartedSpeaking AgentDucked CallerInterrupted AgentSpoke ToolFinished
+        AgentStartedSpeaking AgentDucked CallerStartedSpeaking CallerInterrupted AgentSpoke ToolFinished
         CallerStoppedSpeaking UserTurnCommitted AgentStartedSpeaking AgentSpoke SessionClosed
         """,
         agent=lambda: Agent(tools=[book]),
@@ -602,7 +628,7 @@ SCENES = [
         "a handover while the caller speaks",
         """
         AgentEntered CallerStartedSpeaking CallerStoppedSpeaking UserTurnCommitted ToolCalled
-        ToolFinished AgentStartedSpeaking CallerStartedSpeaking AgentDucked AgentSpoke AgentUnducked
+        ToolFinished AgentStartedSpeaking AgentDucked CallerStartedSpeaking AgentSpoke AgentUnducked
         AgentEntered AgentStartedSpeaking AgentPaused CallerInterrupted AgentSpoke CallerStoppedSpeaking
         UserTurnCommitted AgentStartedSpeaking AgentSpoke SessionClosed
         """,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.hearing.expectation import Expectation
-from pipeline.hearing.vad import VoiceStarted, VoiceStopped
+from pipeline.hearing.vad import VoiceSettled, VoiceStarted, VoiceStirred, VoiceStopped
 from pipeline.options import TurnHandling
 from pipeline.turn import (
     NEXT,
@@ -276,3 +276,20 @@ def test_sound_that_means_nothing_in_a_state_changes_nothing() -> None:
 def test_every_floor_can_be_left() -> None:
     """A floor without a way out would be a call in silence."""
     assert {floor for floor, _ in NEXT} == set(Floor)
+
+
+def test_the_first_sign_of_a_caller_ducks_the_agent_and_takes_nothing_from_it() -> None:
+    turn = _turn((ReplyAudible(), 1.0))
+    assert turn.receive(VoiceStirred(), 2.0) == (Decision.DUCK,)
+    assert turn.floor is Floor.SPEAKING
+    assert turn.receive(VoiceSettled(), 2.2) == (Decision.UNDUCK,)
+    assert turn.deadline() is None
+
+
+def test_a_reply_that_ends_ducked_leaves_the_next_one_loud() -> None:
+    turn = _turn((ReplyAudible(), 1.0), (VoiceStirred(), 2.0))
+    assert turn.receive(ReplyOver(), 2.1) == (Decision.UNDUCK,)
+
+
+def test_what_must_be_heard_is_not_ducked_for_a_first_sign() -> None:
+    assert _turn((ReplyAudible(protected=True), 1.0)).receive(VoiceStirred(), 2.0) == ()

@@ -10,7 +10,7 @@ from time import process_time
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.hearing.vad import VoiceActivity, VoiceStarted
+from pipeline.hearing.vad import VoiceActivity, VoiceStarted, VoiceStopped
 from pipeline.providers.silero import silero_vad
 from telephony.media.codecs.g711 import decode_ulaw, encode_ulaw
 from tests.turns.figures import Figure
@@ -86,7 +86,7 @@ def _heard(pcm: NDArray[np.int16], steps: int) -> Flags:
         change = activity.heard(pcm[tick * FRAME : (tick + 1) * FRAME], (tick + 1) * 0.02)
         if isinstance(change, VoiceStarted):
             began = change.at
-        elif change is not None:
+        elif isinstance(change, VoiceStopped):
             flags[round(began * 100) : round(change.at * 100)] = True
     if activity.speaking:
         flags[round(began * 100) :] = True

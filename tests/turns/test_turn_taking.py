@@ -36,18 +36,25 @@ def test_interruptions_are_found() -> None:
     assert stopped[len(stopped) // 2] <= 600
 
 
-def test_a_short_yes_does_not_take_the_floor() -> None:
-    """The agent may fall silent for a moment, but goes on."""
+def test_the_agent_lowers_its_voice_at_the_first_sign_of_a_caller() -> None:
+    """Long before it knows what that is."""
+    ducked = sorted(scene.ducked_ms for scene in over("interruption") if scene.ducked_ms is not None)
+    assert len(ducked) >= 22
+    assert ducked[len(ducked) // 2] <= 120
+
+
+def test_a_short_yes_is_talked_through_and_does_not_take_the_floor() -> None:
     assert sum(scene.found_ms is not None for scene in over("backchannel")) == 0
-    back = sorted(scene.back_ms for scene in over("backchannel") if scene.back_ms is not None)
-    assert back[len(back) // 2] <= 500
+    assert sum(scene.talked_through for scene in over("backchannel")) >= 22
 
 
-def test_an_agent_with_more_patience_talks_through_a_short_yes() -> None:
-    """The recogniser has told what it is before the agent would stop."""
+def test_an_agent_that_stopped_for_a_short_yes_goes_on() -> None:
+    """With less patience than it has by itself."""
     specs = scenes.overlaps("dev", 1, 24, ("backchannel",), OWN)
-    overlaps = [run_overlap(spec, {"interrupt_after_ms": 800}, EARS) for spec in specs]
-    assert sum(scene.talked_through for scene in overlaps) >= 22
+    overlaps = [run_overlap(spec, {"interrupt_after_ms": 400}, EARS) for spec in specs]
+    assert sum(scene.found_ms is not None for scene in overlaps) == 0
+    back = sorted(scene.back_ms for scene in overlaps if scene.back_ms is not None)
+    assert back[len(back) // 2] <= 500
 
 
 def test_clicks_are_talked_through() -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.hearing.vad import VoiceActivity, VoiceStarted, VoiceStopped
+from pipeline.hearing.echo import EchoGuard
+from pipeline.hearing.vad import (
+    VoiceActivity,
+    VoiceSettled,
+    VoiceStarted,
+    VoiceStirred,
+    VoiceStopped,
+)
 from pipeline.ports import Frame
 
 
@@ -39,7 +46,7 @@ def events(
     activity = VoiceActivity(Scores(scores), reaction_ms=reaction_ms)
     frames = frames or [SPEECH if score >= 0.35 else QUIET for score in scores]
     heard = (activity.heard(sound, (n + 1) * 0.02) for n, sound in enumerate(frames))
-    return [event for event in heard if event is not None]
+    return [event for event in heard if isinstance(event, VoiceStarted | VoiceStopped)]
 
 
 def times(found: list[VoiceStarted | VoiceStopped]) -> list[tuple[str, int]]:
@@ -147,3 +154,17 @@ def test_a_sound_stirs_before_it_is_speech() -> None:
         activity.heard(sound, number * 0.02)
         found.append(activity.stirs)
     assert found == [False] * 10 + [True] * 3 + [False] * 2 + [True]
+
+
+def test_a_first_sign_of_a_caller_is_told_before_it_is_speech_and_taken_back_if_it_was_nothing() -> None:
+    """Loud frames that a detector does not know yet; 160 ms of quiet settle it. Speech settles nothing: it started."""
+    activity = VoiceActivity(Scores([0.0] * 13 + [0.0] * 10 + [0.2, 0.2, 0.9, 0.9, 0.9]), echo=EchoGuard())
+    noise = np.random.default_rng(0).standard_normal((28, 160))
+    sound = [(row * (20 if n < 10 or 13 <= n < 23 else 2000)).astype(np.int16) for n, row in enumerate(noise)]
+    told = [(n, activity.heard(row, (n + 1) * 0.02)) for n, row in enumerate(sound)]
+    assert [(n, type(event)) for n, event in told if event is not None] == [
+        (12, VoiceStirred),
+        (20, VoiceSettled),
+        (24, VoiceStirred),
+        (27, VoiceStarted),
+    ]

@@ -92,7 +92,7 @@ def test_what_is_misheard_is_misheard() -> None:
 
 
 def test_a_slamming_door_stops_the_agent_only_for_a_moment() -> None:
-    call = VirtualCall(Agent(greeting=GREETING), [Noise(at=1.0, seconds=0.5)]).play()
+    call = VirtualCall(Agent(greeting=GREETING), [Noise(at=1.0, seconds=1.0)]).play()
     assert len(call.of(AgentPaused)) == 1
     assert len(call.of(AgentResumed)) == 1
     assert not call.of(CallerInterrupted)
@@ -149,7 +149,7 @@ def test_an_overlap_has_the_same_events_in_a_hundred_runs() -> None:
             Says("to pay", at=caller_stops(3) + 0.3),
             Presses("42", at=agent_begins(3) + 0.2),
         ]
-        options = TurnHandling(profile="fast")
+        options = TurnHandling(profile="fast", interrupt_after_ms=200)
         llm = FakeLlm("And now for something quite different.", delay_s=0.1)
         return repr(VirtualCall(Agent(greeting=GREETING), acts, llm=llm, options=options).play(12.0).events)
 
