@@ -152,6 +152,13 @@ class HandOverDone(Message):
     reason: str
 
 
+class QueueReady(Message):
+    """It is this call's turn in the queue that it waits in."""
+
+    kind: Literal["QueueReady"] = "QueueReady"
+    call_id: str
+
+
 class EndCall(Message):
     """The call is over: close the recording, answer CallFinished."""
 
@@ -290,6 +297,23 @@ class Hold(Message):
     on: bool
 
 
+class QueueUp(Message):
+    """The call waits until fewer than `places` others of that queue are served. QueueReady follows."""
+
+    kind: Literal["QueueUp"] = "QueueUp"
+    call_id: str
+    queue: str
+    places: int
+
+
+class LeaveQueue(Message):
+    """The call waits no longer."""
+
+    kind: Literal["LeaveQueue"] = "LeaveQueue"
+    call_id: str
+    queue: str
+
+
 class SendDigits(Message):
     """The agent presses keys, on a call whose trunk wants them by INFO."""
 
@@ -335,6 +359,7 @@ ToWorker = Annotated[
     | ConsultMediaChanged
     | ConsultEnded
     | HandOverDone
+    | QueueReady
     | EndCall
     | PressKey
     | Ping
@@ -355,6 +380,8 @@ ToSwitch = Annotated[
     | HandOver
     | EndConsult
     | Hold
+    | QueueUp
+    | LeaveQueue
     | SendDigits
     | CallFinished
     | Load,

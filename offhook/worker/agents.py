@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers, ProviderSettings
+from offhook.worker.desks import Places, desk
 from pipeline.agent.agent import Agent
 from pipeline.agent.mcp import McpServer
 from pipeline.agent.tasks.collect import collect_tool
@@ -43,8 +44,8 @@ from pipeline.providers.resilient import (
 from pipeline.providers.script_model import phrases_of
 from pipeline.session import Services, Session
 from pipeline.speaking import numerals
+from telephony.dialplan.model import Desk, McpChoice, Persona, ProviderChoice, Route
 from telephony.dialplan.model import Destination as PlanDestination
-from telephony.dialplan.model import McpChoice, Persona, ProviderChoice, Route
 
 log = structlog.get_logger()
 
@@ -114,10 +115,11 @@ class Casting:
         control: CallControl,
         emit: Emit,
         save: Callable[[dict[str, Any]], None],
+        places: Places | None = None,
     ) -> Session:
         """The conversation of one call. Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
-        agent = self.agent(route.agents, route.agent, emit)
+        agent = self.agent(route.agents, route.agent, emit, places)
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[route.agent]
         options = TurnHandling.model_validate(persona.turn_handling)
@@ -139,9 +141,17 @@ class Casting:
 
     # ------------------------------------------------------------ agents
 
-    def agent(self, personas: Mapping[str, Persona], name: str, emit: Emit = lambda _: None) -> Agent:
-        """A new agent. personas: it and everyone it can hand over to. emit: its call's. Raises ConfigError."""
+    def agent(
+        self,
+        personas: Mapping[str, Persona],
+        name: str,
+        emit: Emit = lambda _: None,
+        places: Places | None = None,
+    ) -> Agent:
+        """A new agent. personas: it and everyone it can hand over to. emit, places: its call's. Raises ConfigError."""
         persona = personas[name]
+        if isinstance(persona, Desk):
+            return self._desk(personas, name, persona, emit, places)
         agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
         agent.name = name
         agent.turn_handling = {**persona.turn_handling, **agent.turn_handling}
@@ -161,14 +171,29 @@ class Casting:
         agent.llm = agent.llm or self._persona_llm(persona, emit)
         agent.tts = agent.tts or self._persona_tts(persona, emit)
         agent.may(
-            handoffs={other: self._maker(personas, other, emit) for other in persona.handoff},
+            handoffs={other: self._maker(personas, other, emit, places) for other in persona.handoff},
             transfers={name: _destination(place) for name, place in persona.transfer_to.items()},
             phone=persona.tools,
         )
         return agent
 
-    def _maker(self, personas: Mapping[str, Persona], name: str, emit: Emit) -> Callable[[], Agent]:
-        return lambda: self.agent(personas, name, emit)
+    def _maker(
+        self, personas: Mapping[str, Persona], name: str, emit: Emit, places: Places | None
+    ) -> Callable[[], Agent]:
+        return lambda: self.agent(personas, name, emit, places)
+
+    def _desk(
+        self, personas: Mapping[str, Persona], name: str, persona: Desk, emit: Emit, places: Places | None
+    ) -> Agent:
+        """A target of the plan. It needs no model; the scripted one costs nothing."""
+        others = {other: self._maker(personas, other, emit, places) for other in persona.handoff}
+        tts_name = (persona.tts or self._defaults.tts)[0].name
+        agent = desk(persona.does, name, _voice(persona, tts_name), others, places)
+        agent.stt, agent.tts = self._persona_stt(persona, emit), self._persona_tts(persona, emit)
+        agent.llm = _cached(self._llm, "scripted", {}, registry.create_llm)
+        agent.pronounce = agent.pronounce.with_words(persona.pronounce)
+        agent.turn_handling = dict(persona.turn_handling)
+        return agent
 
     def _from_plan(self, name: str, persona: Persona) -> Agent:
         tts_name = (persona.tts or self._defaults.tts)[0].name

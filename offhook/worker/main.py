@@ -37,6 +37,7 @@ from offhook.link import (
     Message,
     Ping,
     PressKey,
+    QueueReady,
     StartCall,
     Stop,
     TransferDone,
@@ -133,6 +134,8 @@ class Worker:
                 ConsultRinging() | ConsultAnswered() | ConsultMediaChanged() | ConsultEnded() | HandOverDone()
             ):
                 bridge.consulting.heard(message, fds)
+            case QueueReady():
+                bridge.your_turn()
             case PressKey():
                 bridge.key_by_info(message.digit, self._loop.time())
             case EndCall():

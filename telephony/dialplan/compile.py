@@ -36,6 +36,7 @@ class Source:
     version: str
     place: Callable[[int, int | None], tuple[str, int]]
     files: tuple[str, ...] = ()
+    test_place: Callable[[int], tuple[str, int]] = lambda position: ("", 0)
 
 
 def bare_rules(spec: DialPlan, source: Source) -> list[Rule]:
@@ -73,6 +74,7 @@ def compile_plan(spec: DialPlan, source: Source, bare: Sequence[Rule], files: Fi
         calendars,
         {name: numbering(use.numbers) for name, use in spec.trunks.items() if use.numbers != "as_sent"},
         source.files,
+        tuple(source.test_place(position) for position in range(len(spec.tests))),
     )
 
 

@@ -48,7 +48,7 @@ def explain(plan: Plan, call: CallFacts | str) -> Explanation:
     route = decision.route
     if route is None:
         return Explanation(decision.number, "", decision.code, decision.line, tried, decision.redirect)
-    return Explanation(decision.number, route.agent, 0, decision.line, tried, arm=route.arm)
+    return Explanation(decision.number, decision.taker, 0, decision.line, tried, arm=route.arm)
 
 
 def _passed_over(plan: Plan, decision: Decision) -> list[Tried]:

@@ -124,7 +124,8 @@ def _source(plan: Assembly, spec: DialPlan, positions: Sequence[int]) -> Source:
         return plan.place(at if branch is None else (*at, "routes", branch))
 
     files = tuple(document.path for document in plan.documents)
-    return Source(spec.name or Path(plan.path).stem, plan.path, plan.version, place, files)
+    name = spec.name or Path(plan.path).stem
+    return Source(name, plan.path, plan.version, place, files, lambda at: plan.place(("tests", at)))
 
 
 def _check_the_rest(

@@ -91,6 +91,7 @@ class Plan:
     calendars: Mapping[str, Hours] = field(default_factory=dict)
     numbering: Mapping[str, Numbering] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    test_places: tuple[tuple[str, int], ...] = ()  # file and line of each of the plan's own tests
     merged: dict[tuple[str, ...], dict[str, Desk | Persona]] = field(
         default_factory=dict
     )  # teams put together, by name
@@ -106,8 +107,9 @@ class Plan:
 class Decision:
     """What becomes of a call: a route, or code with which it is refused or (3xx) sent to `redirect`.
 
-    rule: that decided, None if there was none; line: of it, or of its branch. overload: where it goes instead if no
-    worker is free (SIP addresses). tried: only on request, in the order in which they were considered."""
+    taker: the agent or target that takes the call. rule: that decided, None if there was none; line: of it, or of its
+    branch. overload: where it goes instead if no worker is free (SIP addresses). tried: only on request, in the order
+    in which they were considered."""
 
     route: Route | None
     code: int
@@ -115,6 +117,7 @@ class Decision:
     number: str
     rule: Rule | None = None
     line: int = 0
+    taker: str = ""
     redirect: tuple[str, ...] = ()
     overload: tuple[str, ...] = ()
     tried: tuple[Tried, ...] = ()
@@ -276,7 +279,7 @@ class _Deciding:
             fallback=self._failing,
         )
         return Decision(
-            route, 0, "", self._number, rule, self._line, overload=_addresses(plan, self._failing.overload),
+            route, 0, "", self._number, rule, self._line, taker=name, overload=_addresses(plan, self._failing.overload),
             tried=tuple(self._tried or ()),
         )  # fmt: skip
 

@@ -274,13 +274,14 @@ class NumberRoute(Outcome):
 
 
 class PlanTest(PlanModel):
-    """A call that somebody has thought about. expect: an agent, a target, or a SIP status."""
+    """A call that somebody has thought about. call_id: decides splits. expect: an agent, a target, or a SIP status."""
 
     call: Text
     caller: str = Field(default="", alias="from")
     trunk: str = ""
     at: str = ""
     headers: dict[str, str] = {}
+    call_id: str = ""
     expect: Text
 
 
