@@ -1,4 +1,4 @@
-"""Targets of a plan that talk to callers: voicemail, announcement, menu, queue, ringing, consent. On a virtual clock."""
+"""Targets of a plan that talk to callers: voicemail, menu, queue, ringing, consent. On a virtual clock."""
 
 from __future__ import annotations
 
