@@ -298,20 +298,12 @@ class Hold(Message):
 
 
 class QueueUp(Message):
-    """The call waits until fewer than `places` others of that queue are served. QueueReady follows."""
+    """The call waits until fewer than `places` others of that queue are served. QueueReady follows. 0: no longer."""
 
     kind: Literal["QueueUp"] = "QueueUp"
     call_id: str
     queue: str
     places: int
-
-
-class LeaveQueue(Message):
-    """The call waits no longer."""
-
-    kind: Literal["LeaveQueue"] = "LeaveQueue"
-    call_id: str
-    queue: str
 
 
 class SendDigits(Message):
@@ -381,7 +373,6 @@ ToSwitch = Annotated[
     | EndConsult
     | Hold
     | QueueUp
-    | LeaveQueue
     | SendDigits
     | CallFinished
     | Load,

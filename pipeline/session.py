@@ -316,7 +316,7 @@ class Session:
 
     def end_call(self, reason: str) -> None:
         """Hang up as soon as everything that is being said was heard. A caller who interrupts keeps the call."""
-        if self._ending is None and self._stage.tasks is not None:
+        if self._ending is None and self._stage.tasks is not None and not self._closed.done():
             self._ending = self._stage.tasks.create_task(self._hang_up(reason), name="hang up")
 
     async def transfer(

@@ -34,7 +34,6 @@ from offhook.link import (
     HangUp,
     Hold,
     HoldDone,
-    LeaveQueue,
     MediaChanged,
     Message,
     PressKey,
@@ -406,10 +405,10 @@ class Reception:
                     trunk = self._trunks.get(active.call.sender.trunk)
                     self.consulting.heard(active, message, trunk, written(active.route))
             case QueueUp():
-                if self._queues.join(message.queue, active.id, message.places):
+                if not message.places:
+                    self._leave_queue(active.id, message.queue)
+                elif self._queues.join(message.queue, active.id, message.places):
                     active.tell(QueueReady(call_id=active.id))
-            case LeaveQueue():
-                self._leave_queue(active.id, message.queue)
             case Hold():
                 self._spawn(active, self._hold(active, message.on), "hold")
             case SendDigits():

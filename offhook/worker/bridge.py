@@ -23,7 +23,6 @@ from offhook.link import (
     Checkpoint,
     HangUp,
     Hold,
-    LeaveQueue,
     Message,
     QueueUp,
     SendDigits,
@@ -227,7 +226,7 @@ class Bridge:
 
     def leave_queue(self, name: str) -> None:
         """Wait no longer."""
-        self._send(LeaveQueue(call_id=self.call_id, queue=name))
+        self._send(QueueUp(call_id=self.call_id, queue=name, places=0))
 
     async def consult(self, target: str, ring_s: float) -> Consultation | TransferResult:
         """Call somebody about this call. The caller hears music."""

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from telephony.dialplan.assembly import Assembly, assembled
 from telephony.dialplan.check import check_plan
+from telephony.dialplan.check_secrets import check_secrets
 from telephony.dialplan.compile import Source, bare_rules, compile_plan
 from telephony.dialplan.complaints import explain_errors
 from telephony.dialplan.document import (
@@ -91,6 +92,7 @@ def _no_collections() -> Iterator[None]:
 def _plan(plan: Assembly, trunks: Mapping[str, int] | None) -> Plan:
     problems = list(plan.problems)
     value = plan.value
+    problems += [plan.problem(found.loc, found.text) for found in check_secrets(value)]
     if not isinstance(value, dict):
         text = "a dial plan begins with keys: `version: 1`, then `agents:` and `numbers:`."
         raise FileProblems([*problems, plan.problem((), text)])

@@ -296,8 +296,9 @@ class _Deciding:
         return self._ended(code, f"{text}: {why}." if why else f"{text}.")
 
     def _ended(self, code: int, reason: str, redirect: tuple[str, ...] = ()) -> Decision:
+        tried = tuple(self._tried or ())
         return Decision(
-            None, code, reason, self._number, self._rule, self._line, redirect, tried=tuple(self._tried or ())
+            None, code, reason, self._number, self._rule, self._line, redirect=redirect, tried=tried
         )
 
     def _where(self) -> str:

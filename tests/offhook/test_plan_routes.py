@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.link import CallReady, CallRefused, LeaveQueue, QueueReady, QueueUp, StartCall
+from offhook.link import CallReady, CallRefused, QueueReady, QueueUp, StartCall
 from offhook.switch.traffic import Queues, Traffic
 from telephony.call.call import Call
 from telephony.errors import CallFailed
@@ -201,7 +201,7 @@ async def test_calls_of_a_queue_are_served_in_turn_over_all_workers(tmp_path: Pa
         for call_id in ids:
             rig.worker.send(QueueUp(call_id=call_id, queue="waiting", places=1))
         assert (await rig.told(QueueReady)).call_id == ids[0]
-        rig.worker.send(LeaveQueue(call_id=ids[1], queue="waiting"))
+        rig.worker.send(QueueUp(call_id=ids[1], queue="waiting", places=0))
         calls[0][0].hang_up()
         assert (await rig.told(QueueReady)).call_id == ids[2], "the second one has left"
         await over(rig, calls[1][0], calls[2][0])
