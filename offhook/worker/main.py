@@ -49,7 +49,7 @@ from offhook.settings import LogSettings, Providers
 from offhook.worker.agents import Casting
 from offhook.worker.bridge import Bridge, close_fds
 from pipeline.errors import PipelineError
-from telephony.dialplan.model import Persona
+from telephony.dialplan.model import TEAM
 from telephony.media.clock import Clock, Ticking
 
 log = structlog.get_logger()
@@ -145,7 +145,7 @@ class Worker:
         configure_logs(LogSettings.model_validate(message.log))
         casting = Casting(Providers.model_validate(message.providers), message.models_socket)
         try:
-            casting.rehearse({name: Persona.model_validate(row) for name, row in message.agents.items()})
+            casting.rehearse(TEAM.validate_python(message.agents))
         except PipelineError as error:
             self._link.send(WorkerFailed(reason=str(error)))
             self._stop()

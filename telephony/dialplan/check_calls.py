@@ -100,8 +100,13 @@ class _Calls:
                 yield from self._when((*here, "when"), branch.when)
 
     def _outcome(self, loc: Loc, rule: Outcome) -> Iterator[Finding]:
-        keys = ("agent", "target", "reject", "redirect", "split", "routes")
-        does = [f"`{key}`" for key in keys if getattr(rule, key, None)]
+        routes = isinstance(rule, NumberRoute) and bool(rule.routes)
+        if rule.agent in self._plan.agents and not (
+            routes or rule.target or rule.reject or rule.redirect or rule.split
+        ):
+            return  # most of a hundred thousand
+        keys = ("agent", "target", "reject", "redirect", "split")
+        does = [f"`{key}`" for key in keys if getattr(rule, key)] + (["`routes`"] if routes else [])
         what = f"number {rule.number!r}" if isinstance(rule, NumberRoute) else "this route"
         if len(does) > 1:
             yield Finding(loc, f"{what} has both {' and '.join(does)}. Remove one.")

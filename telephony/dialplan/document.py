@@ -172,7 +172,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _packed(line: int, column: int) -> int:
     """A place, counted from 0, in one integer."""
-    return line << _COLUMN_BITS | min(column, _COLUMN_MASK)
+    return line << _COLUMN_BITS | (column if column < _COLUMN_MASK else _COLUMN_MASK)
 
 
 def _spot(packed: int) -> Spot:
@@ -251,7 +251,7 @@ class _Builder:
 
     def _scalar(self, event: Any) -> None:
         mark = event.start_mark
-        at = mark.line << _COLUMN_BITS | min(mark.column, _COLUMN_MASK)
+        at = _packed(mark.line, mark.column)
         if event.tag is not None:
             self._tag(event)
         parent = self._open[-1] if self._open else None
@@ -265,24 +265,28 @@ class _Builder:
         self._place(parent, value, at, None, 1)
 
     def _begin(self, event: Any, value: dict[str, Plain] | list[Plain]) -> None:
-        spot = _at(event)
         if event.tag is not None:
             self._tag(event)
         parent = self._open[-1] if self._open else None
-        self._no_key(parent, spot)
-        marks = Marks(_packed(spot.line - 1, spot.column - 1))
+        if parent is not None and parent.key is None:
+            self._no_key(parent, event)
+        mark = event.start_mark
+        marks = Marks(_packed(mark.line, mark.column))
         self._place(parent, value, marks.at, marks, 0)
         if len(self._open) >= MAX_DEPTH:
-            self._fail(spot, f"nested more than {MAX_DEPTH} deep. Check the brackets and the indentation.")
+            text = f"nested more than {MAX_DEPTH} deep. Check the brackets and the indentation."
+            self._fail(_at(event), text)
         self._open.append(_Open(value, marks, event.anchor))
 
     def _tag(self, event: Any) -> None:
         text = f"the YAML tag {str(event.tag)!r} is not allowed. Remove it: every value is text."
         self._note(_at(event), text)
 
-    def _no_key(self, parent: _Open | None, spot: Spot) -> None:
+    def _no_key(self, parent: _Open | None, event: Any) -> None:
         if parent is not None and parent.key is None and isinstance(parent.value, dict):
-            self._fail(spot, "a key must be plain text. Put quotes around it if it begins with [, { or *.")
+            self._fail(
+                _at(event), "a key must be plain text. Put quotes around it if it begins with [, { or *."
+            )
 
     def _key(self, key: str, at: int, parent: _Open) -> None:
         known = parent.marks.keys
@@ -300,7 +304,7 @@ class _Builder:
     def _alias(self, event: Any) -> None:
         spot = _at(event)
         parent = self._open[-1] if self._open else None
-        self._no_key(parent, spot)
+        self._no_key(parent, event)
         if any(frame.anchor for frame in self._open):
             self._fail(spot, f"*{event.anchor} stands inside an anchored block. Write the value out.")
         if event.anchor not in self._anchors:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from telephony.dialplan.hours import Calendar, Zone
 from telephony.dialplan.persona import (
@@ -46,7 +46,7 @@ from telephony.dialplan.values import (
 )
 
 __all__ = [
-    "BUILT_IN_TOOLS", "COLLECTED", "CONSENT", "SLOTS", "Branch", "Calendar", "Collect", "Consent", "Defaults", "Desk",
+    "BUILT_IN_TOOLS", "COLLECTED", "CONSENT", "SLOTS", "TEAM", "Branch", "Calendar", "Collect", "Consent", "Defaults", "Desk",
     "Destination", "DialPlan", "GiveUp", "Intent", "Limit", "McpChoice", "NumberRoute", "OnFailure", "Persona",
     "PlanModel", "PlanTest", "ProviderChoice", "Route", "Script", "TargetSpec", "VoiceChoice", "When",
 ]  # fmt: skip
@@ -88,6 +88,10 @@ class Desk(Persona):
     """A target as whoever talks to the caller: it says what the plan says, in the plan's voice, without a model."""
 
     does: TargetSpec | Consent
+
+
+TEAM: TypeAdapter[dict[str, Desk | Persona]] = TypeAdapter(dict[str, Desk | Persona])
+"""Agents and targets by name, from plain values."""
 
 
 class Route(PlanModel):

@@ -37,9 +37,8 @@ def _spec(module: str) -> ModuleSpec | None:
     """Where a module is, without importing its packages."""
     path: list[str] | None = None
     spec: ModuleSpec | None = None
-    parts = module.split(".")
-    for at in range(len(parts)):
-        name = ".".join(parts[: at + 1])
+    for at, name in enumerate(module.split(".")):
+        # By its last name only: of `a.b` without an __init__.py the finder would want `a` imported.
         spec = PathFinder.find_spec(name, path)
         if spec is None and at == 0:
             spec = _found_otherwise(name)
