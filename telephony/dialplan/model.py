@@ -46,8 +46,8 @@ from telephony.dialplan.values import (
 )
 
 __all__ = [
-    "BUILT_IN_TOOLS", "COLLECTED", "CONSENT", "SLOTS", "TEAM", "Branch", "Calendar", "Collect", "Consent", "Defaults", "Desk",
-    "Destination", "DialPlan", "GiveUp", "Intent", "Limit", "McpChoice", "NumberRoute", "OnFailure", "Persona",
+    "BUILT_IN_TOOLS", "COLLECTED", "CONSENT", "SLOTS", "TEAM", "Branch", "Calendar", "Collect", "Consent", "Defaults",
+    "Desk", "Destination", "DialPlan", "GiveUp", "Intent", "Limit", "McpChoice", "NumberRoute", "OnFailure", "Persona",
     "PlanModel", "PlanTest", "ProviderChoice", "Route", "Script", "TargetSpec", "VoiceChoice", "When",
 ]  # fmt: skip
 
