@@ -159,6 +159,13 @@ class HandOverDone(Message):
     reason: str
 
 
+class QueueReady(Message):
+    """It is this call's turn in the queue that it waits in."""
+
+    kind: Literal["QueueReady"] = "QueueReady"
+    call_id: str
+
+
 class EndCall(Message):
     """The call is over: close the recording, answer CallFinished."""
 
@@ -298,6 +305,15 @@ class Hold(Message):
     on: bool
 
 
+class QueueUp(Message):
+    """The call waits until fewer than `places` others of that queue are served. QueueReady follows. 0: no longer."""
+
+    kind: Literal["QueueUp"] = "QueueUp"
+    call_id: str
+    queue: str
+    places: int
+
+
 class SendDigits(Message):
     """The agent presses keys, on a call whose trunk wants them by INFO. consult: its number, 0 for the caller's."""
 
@@ -344,6 +360,7 @@ ToWorker = Annotated[
     | ConsultMediaChanged
     | ConsultEnded
     | HandOverDone
+    | QueueReady
     | EndCall
     | PressKey
     | Ping
@@ -364,6 +381,7 @@ ToSwitch = Annotated[
     | HandOver
     | EndConsult
     | Hold
+    | QueueUp
     | SendDigits
     | CallFinished
     | Load,

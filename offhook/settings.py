@@ -23,8 +23,8 @@ from pydantic import (
 
 from offhook.access_settings import AccessSettings, Part, TrunkSettings, as_list, codec_name, take_passwords
 from telephony.dialplan.choice import Routing, listed
+from telephony.dialplan.complaints import explain_errors
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
-from telephony.dialplan.load import explain_errors
 from telephony.dscp import EXPEDITED, SIGNALLING
 from telephony.errors import SipSyntaxError
 from telephony.sdp.crypto import SrtpPolicy
@@ -288,7 +288,7 @@ class _Overlay:
     """
 
     def __init__(self, document: Document, values: dict[str, Plain], environ: Mapping[str, str]) -> None:
-        self._in_file = document.spots
+        self._document = document
         self.keys = {name: value for name, value in environ.items() if name.endswith(KEY_SUFFIX) and value}
         self._names: dict[Loc, str] = {}
         for name, value in environ.items():
@@ -311,7 +311,7 @@ class _Overlay:
             if name := self._names.get(loc[:count]):
                 return Problem(f"environment variable {name}", 0, 0, problem.text)
         made = [name for place, name in self._names.items() if place[: len(loc)] == loc]
-        if made and loc not in self._in_file:  # a whole part that only the environment has
+        if made and not self._document.has(loc):  # a whole part that only the environment has
             return Problem(f"environment variable {made[0]}", 0, 0, problem.text)
         return problem
 

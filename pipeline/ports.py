@@ -78,7 +78,8 @@ class Destination:
 
     attended: the agent speaks to them first, and joins the two calls if they agree. ring_s: how long they may ring.
     release: then the far sides are asked to connect the calls without us. fallback: a blind transfer that is refused
-    is bridged (`bridge`); an attended one that nobody answered is tried blind (`blind`)."""
+    is bridged (`bridge`), or nothing but that is tried (`instead`); an attended one that nobody answered is tried
+    blind (`blind`)."""
 
     target: str
     attended: bool = False

@@ -336,9 +336,13 @@ class Session:
         """Let an AgentTask talk to the caller until it has its result."""
         return await self._succession.run_task(task)
 
+    def hand_over(self, agent: Agent) -> None:
+        """Let another agent talk, once what is being said was heard."""
+        self._succession.hand_over(agent)
+
     def end_call(self, reason: str) -> None:
         """Hang up as soon as everything that is being said was heard. A caller who interrupts keeps the call."""
-        if self._ending is None and self._stage.tasks is not None:
+        if self._ending is None and self._stage.tasks is not None and not self._closed.done():
             self._ending = self._stage.tasks.create_task(self._hang_up(reason), name="hang up")
 
     async def transfer(

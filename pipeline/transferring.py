@@ -45,7 +45,10 @@ class Transferring:
         if stage.speeches is not None and stage.speeches.current is not None:
             await stage.speeches.current.wait_until_quiet()
         stage.emit(TransferStarted(stage.now(), to.target, to.attended))
-        result = await (self._attended(to, briefing) if to.attended else self._blind(to))
+        if to.fallback == "instead":
+            result = await self._on_hold(to, self._joined)
+        else:
+            result = await (self._attended(to, briefing) if to.attended else self._blind(to))
         stage.emit(TransferFinished(stage.now(), to.target, result.ok, result.code, result.reason))
         return result
 

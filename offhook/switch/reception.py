@@ -34,6 +34,8 @@ from offhook.link import (
     MediaChanged,
     Message,
     PressKey,
+    QueueReady,
+    QueueUp,
     SendDigits,
     Transfer,
     TransferDone,
@@ -45,15 +47,17 @@ from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool, Worker
 from offhook.switch.recovery import Recovery
 from offhook.switch.referrals import detour
+from offhook.switch.routing import Routing, record, transfer_headers, written
+from offhook.switch.traffic import Queues
 from offhook.switch.trunks import way_out
 from telephony.call.call import Call
 from telephony.call.events import CallEvent as PhoneEvent
 from telephony.call.events import Confirmed, DigitsByInfo, Ended, Moved
 from telephony.call.events import MediaChanged as NewPlan
 from telephony.call.referred import Detour
-from telephony.dialplan.model import Route
+from telephony.dialplan.match import taken
 from telephony.dialplan.store import PlanStore
-from telephony.errors import NoSuchNumber, OutOfOrder, Overloaded, SentElsewhere, TelephonyError
+from telephony.errors import OutOfOrder, Overloaded, SentElsewhere, TelephonyError
 from telephony.media.vitals import Vitals
 from telephony.phone import Rejection
 from telephony.sip.headers import ReferTo
@@ -65,6 +69,7 @@ log = structlog.get_logger()
 
 READY_TIMEOUT_S = 6.0
 FINISH_TIMEOUT_S = 5.0
+MOST_OVERFLOWING = 1000
 
 
 class Reception:
@@ -75,7 +80,10 @@ class Reception:
     ) -> None:
         self.calls: dict[str, ActiveCall] = {}
         self.draining = False
-        self._settings, self._store, self._metrics = settings, store, metrics
+        self._settings, self._metrics = settings, metrics
+        self._routing = Routing(settings, store)
+        self._queues = Queues()
+        self._overflowing: set[str] = set()  # SIP Call-IDs, from `admit` to their redirection
         self._on_record = on_record
         self._loop = asyncio.get_running_loop()
         self.pool: Pool | None = None
@@ -97,7 +105,9 @@ class Reception:
         known = self._trunks.get(trunk)
         if known is not None and known.max_calls:
             busy = busy or sum(call.sender.trunk == trunk for call in live) >= known.max_calls
-        if busy:
+        if busy and len(self._overflowing) < MOST_OVERFLOWING and self._routing.overflow(request, trunk):
+            self._overflowing.add(request.get("Call-ID") or "")
+        elif busy:
             self._metrics.refused.labels(str(access.codes.busy)).inc()
             return Rejection(access.codes.busy, "All Lines Busy", self._retry_after(access.codes.busy))
         return None
@@ -111,17 +121,10 @@ class Reception:
         if active is None:
             return 603
         trunk, peer = self._trunks.get(call.sender.trunk), call.source[0]
-        way = detour(trunk, peer, to, self._written(active), self._answered_here)
+        way = detour(trunk, peer, to, written(active.route), self._routing.answered_here)
         refused = way if isinstance(way, int) else 0
         log.info("call_referred", call_id=active.id, pii_to=str(to), refused=refused)
         return way
-
-    def _answered_here(self, number: str) -> bool:
-        """The plan names exactly this number."""
-        try:
-            return self._store.route(number).number == number
-        except NoSuchNumber:
-            return False
 
     async def take(self, call: Call) -> None:
         """One call, from its INVITE to its record."""
@@ -147,25 +150,17 @@ class Reception:
 
     def _begin(self, call: Call, invited: float) -> ActiveCall:
         """Route, media, worker, bundle. Raises TelephonyError with the code for the caller."""
-        parties = call.parties
-        number = parties.called
-        route = self._store.route(number, parties.caller.shown)
-        if self.pool is None:
-            raise Overloaded("the workers are not started yet")
-        worker = self.pool.pick()
+        workers = self.pool.workers if self.pool is not None else ()
+        decision = self._routing.decide(call, len(self.calls), workers, invited)
+        route = taken(decision)
+        try:
+            worker = self._worker_for(call)
+        except Overloaded:
+            if decision.overload:
+                raise SentElsewhere("overloaded: sent where the plan says", decision.overload) from None
+            raise
         call.negotiate()
-        facts = {
-            "direction": call.direction,
-            **parties.facts(),
-            "called": number,
-            "trunk": call.sender.trunk,
-            "sip_call_id": call.sip_call_id,
-            "source": list(call.source),
-            "agent": route.agent,
-            "recording": route.recording,
-            "rule": {"number": route.number, "line": route.line},
-            "plan": {"name": route.plan, "version": route.plan_version},
-        }
+        facts = record(call, decision, route)
         bundle = Bundle.create(self._settings.calls_dir, call.id, _wall(), facts)
         futures = self._loop.create_future(), self._loop.create_future()
         try:
@@ -173,7 +168,17 @@ class Reception:
         except OSError as error:
             raise Overloaded(f"no memory for another call: {error}") from error
         worker.calls.add(call.id)
+        self._routing.traffic.began(route.number, route.caller, invited)
         return ActiveCall(call, route, worker, bundle, invited, *futures, vitals)
+
+    def _worker_for(self, call: Call) -> Worker:
+        """Raises Overloaded if there is none, or if the call is one more than we take."""
+        if call.sip_call_id in self._overflowing:
+            self._overflowing.discard(call.sip_call_id)
+            raise Overloaded("all lines are busy")
+        if self.pool is None:
+            raise Overloaded("the workers are not started yet")
+        return self.pool.pick()
 
     async def _serve(self, active: ActiveCall) -> None:
         call = active.call
@@ -185,6 +190,7 @@ class Reception:
                 call.progress()
             parties = call.parties
             arrived = {"caller": parties.caller.shown, "called": parties.called}
+            arrived |= {"arm": active.route.arm} if active.route.arm else {}
             self._journal(active, {"type": "CallArrived", **arrived})
             self._start(active)
             try:
@@ -204,6 +210,10 @@ class Reception:
     def _answer(self, active: ActiveCall, verdict: CallReady | CallRefused) -> None:
         if isinstance(verdict, CallRefused):
             log.error("call_refused_by_agent", call_id=active.id, reason=verdict.reason)
+            crash = active.route.fallback.agent_crash
+            if crash and crash not in active.route.agents:
+                self._redirect(active.call, SentElsewhere("the agent cannot start", (crash,)))
+                return
             self._reject(active.call, verdict.code, "Agent Not Available")
             return
         active.answered = self._loop.time()
@@ -257,6 +267,8 @@ class Reception:
         )
         active.worker.calls.discard(active.id)
         active.vitals.close()
+        self._routing.traffic.ended(active.route.number)
+        self._leave_queue(active.id)
         del self.calls[active.id]
         self._metrics.calls.set(len(self.calls))
         self._metrics.ended.labels(reason).inc()
@@ -338,12 +350,22 @@ class Reception:
             case Consult() | ConsultJoined() | HandOver() | EndConsult() | SendDigits():
                 if self.consulting is not None:
                     trunk = self._trunks.get(active.call.sender.trunk)
-                    self.consulting.heard(active, message, trunk, self._written(active))
+                    self.consulting.heard(active, message, trunk, written(active.route))
+            case QueueUp():
+                if not message.places:
+                    self._leave_queue(active.id, message.queue)
+                elif self._queues.join(message.queue, active.id, message.places):
+                    active.tell(QueueReady(call_id=active.id))
             case Hold():
                 self._spawn(active, self._hold(active, message.on), "hold")
             case CallFinished():
                 if not active.finished.done():
                     active.finished.set_result(message.media)
+
+    def _leave_queue(self, call_id: str, queue: str = "") -> None:
+        for moved in self._queues.leave(call_id, queue):
+            if (active := self.calls.get(moved)) is not None:
+                active.tell(QueueReady(call_id=moved))
 
     def _spawn(self, active: ActiveCall, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._loop.create_task(work, name=f"{name} {active.id}")
@@ -368,7 +390,7 @@ class Reception:
     async def _transfer(self, active: ActiveCall, target: str) -> None:
         try:
             self._require_allowed(active, target)
-            outcome = await active.call.transfer(target, headers=_transfer_headers(active.route, target))
+            outcome = await active.call.transfer(target, headers=transfer_headers(active.route, target))
         except TelephonyError as error:
             active.tell(TransferDone(call_id=active.id, ok=False, code=error.code, reason=str(error)))
             return
@@ -381,14 +403,8 @@ class Reception:
         """A transfer over a trunk goes where the plan's author sends it, or to a number that the trunk may
         dial: what a caller talks an agent into must not cost money. Raises NotAllowed."""
         trunk = self._trunks.get(active.call.sender.trunk)
-        if trunk is not None and target not in self._written(active):
+        if trunk is not None and target not in written(active.route):
             require_allowed(way_out(trunk), target)
-
-    def _written(self, active: ActiveCall) -> set[str]:
-        """Where the plan's author lets this call go."""
-        agents = active.route.agents.values()
-        places = {place.target for persona in agents for place in persona.transfer_to.values()}
-        return places | {active.route.on_failure} - {""}
 
     def _drop_consultation(self, active: ActiveCall) -> None:
         if self.consulting is not None:
@@ -406,14 +422,6 @@ class Reception:
 
     def _journal(self, active: ActiveCall, event: dict[str, Any]) -> None:
         active.journal(event)
-
-
-def _transfer_headers(route: Route, target: str) -> tuple[tuple[str, str], ...]:
-    """The lines that the agent whose target it is wants on the REFER."""
-    for persona in route.agents.values():
-        if target in {place.target for place in persona.transfer_to.values()}:
-            return tuple(persona.transfer_headers.items())
-    return ()
 
 
 async def _first_of(*waiting: asyncio.Future[Any]) -> None:

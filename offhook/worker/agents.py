@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers
+from offhook.worker.desks import Places, desk
 from offhook.worker.routing import Choice, alone, member_name, routing
 from offhook.worker.warming import Warmer
 from pipeline.agent.agent import Agent
@@ -48,8 +49,8 @@ from pipeline.providers.script_model import phrases_of
 from pipeline.resuming import Before
 from pipeline.session import Services, Session
 from pipeline.speaking import numerals
+from telephony.dialplan.model import Desk, McpChoice, Persona, Route
 from telephony.dialplan.model import Destination as PlanDestination
-from telephony.dialplan.model import McpChoice, Persona, Route
 from telephony.errors import MediaError
 from telephony.media.music import file_sound
 from telephony.media.thinking import BUILT_IN
@@ -147,13 +148,14 @@ class Casting:
         emit: Emit,
         save: Callable[[dict[str, Any]], None],
         gap_ms: int = 0,
+        places: Places | None = None,
     ) -> Session:
         """The conversation of one call. gap_ms: how long it was without a worker.
         Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
         state = json.loads(start.state) if start.state else {}
         name = str(state.get("agent", route.agent))
-        agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz))
+        agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz, places))
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[agent.name]
         before = Before(state, gap_ms) if start.confirmed else None
@@ -185,11 +187,14 @@ class Casting:
         emit: Emit = lambda _: None,
         call_id: str = "",
         rate_hz: int = NARROWBAND_HZ,
+        places: Places | None = None,
     ) -> Agent:
-        """A new agent. personas: it and everyone it can hand over to. emit, call_id, rate_hz: its call's.
+        """A new agent. personas: it and everyone it can hand over to. emit, call_id, rate_hz, places: its call's.
 
         Raises ConfigError."""
         persona = personas[name]
+        if isinstance(persona, Desk):
+            return self._desk(personas, name, persona, emit, call_id, rate_hz, places)
         agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
         agent.name = name
         agent.turn_handling = {**persona.turn_handling, **agent.turn_handling}
@@ -212,7 +217,8 @@ class Casting:
         agent.tts = agent.tts or self._persona_tts(persona, emit, call_id, rate_hz)
         agent.may(
             handoffs={
-                other: self._maker(personas, other, emit, call_id, rate_hz) for other in persona.handoff
+                other: self._maker(personas, other, emit, call_id, rate_hz, places)
+                for other in persona.handoff
             },
             transfers={name: _destination(place) for name, place in persona.transfer_to.items()},
             phone=persona.tools,
@@ -220,13 +226,44 @@ class Casting:
         return agent
 
     def _maker(
-        self, personas: Mapping[str, Persona], name: str, emit: Emit, call_id: str, rate_hz: int
+        self,
+        personas: Mapping[str, Persona],
+        name: str,
+        emit: Emit,
+        call_id: str,
+        rate_hz: int,
+        places: Places | None,
     ) -> Callable[[], Agent]:
-        return lambda: self.ready(self.agent(personas, name, emit, call_id, rate_hz))
+        return lambda: self.ready(self.agent(personas, name, emit, call_id, rate_hz, places))
 
     def ready(self, agent: Agent) -> Agent:
         """It is about to talk: its connections are opened beside everything else."""
         self._warmer.begin(agent.stt, agent.llm, agent.tts)
+        return agent
+
+    def _desk(
+        self,
+        personas: Mapping[str, Persona],
+        name: str,
+        persona: Desk,
+        emit: Emit,
+        call_id: str,
+        rate_hz: int,
+        places: Places | None,
+    ) -> Agent:
+        """A target of the plan. It needs no model; the scripted one costs nothing."""
+        others = {
+            other: self._maker(personas, other, emit, call_id, rate_hz, places) for other in persona.handoff
+        }
+        declared = persona.tts or self._defaults.tts
+        speaks = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
+        voice = _voice(persona, speaks.name, own=speaks is declared[0])
+        agent = desk(persona.does, name, voice, others, places)
+        agent.stt = self._persona_stt(persona, emit, call_id)
+        agent.tts = self._persona_tts(persona, emit, call_id, rate_hz)
+        agent.llm = _cached(self._llm, "scripted", {}, registry.create_llm)
+        agent.pronounce = agent.pronounce.with_words(persona.pronounce)
+        agent.turn_handling = dict(persona.turn_handling)
         return agent
 
     def _from_plan(self, name: str, persona: Persona) -> Agent:

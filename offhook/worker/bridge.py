@@ -27,6 +27,7 @@ from offhook.link import (
     HangUp,
     Hold,
     Message,
+    QueueUp,
     SendDigits,
     StartCall,
     Transfer,
@@ -90,15 +91,17 @@ class Bridge:
         self._tasks: set[asyncio.Task[None]] = set()
         self._transfer: asyncio.Future[TransferResult] | None = None
         self._holding: asyncio.Future[bool] | None = None
+        self._turn: asyncio.Future[None] | None = None  # in a queue
         self._asked_to_hold = False  # the far side agreed to wait
         self._route = Route.load(start.route)
         self._media = start.media  # the newest plan that was agreed on
         self._early = self._route.before_answer != "ringing" and not start.resumes
-        if self._recorder is not None and self._route.recording == "announce" and not start.resumes:
+        announced = self._route.recording in ("announce", "ask")
+        if self._recorder is not None and announced and not start.resumes:
             self._recorder.pause()
         self._loop = asyncio.get_running_loop()
         self._answered, self._talking, self._fax = start.resumes, False, False
-        self._turn: tuple[float, int] = (0.0, 0)  # since when, and tick, the caller has had no answer
+        self._caller_turn: tuple[float, int] = (0.0, 0)  # since when, and tick, the caller has had no answer
         self._ending: asyncio.Task[None] | None = None
         self.consulting = Consulting(start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join)
         self._message: Recorder | None = None  # that the caller leaves now
@@ -195,6 +198,11 @@ class Bridge:
         if self._holding is not None and not self._holding.done():
             self._holding.set_result(ok)
 
+    def your_turn(self) -> None:
+        """The switch knows that the queue has come to this call."""
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
+
     def end(self, reason: str) -> asyncio.Task[None]:
         """The call is over. CallFinished follows when the recording is complete, which the task waits for."""
         if self._ending is None:
@@ -222,6 +230,16 @@ class Bridge:
         finally:  # a tool that waits for too long is cancelled
             if self._stream is not None and not self._asked_to_hold:
                 self._stream.stop_background()
+
+    def queue_up(self, name: str, places: int) -> asyncio.Future[None]:
+        """Wait for one of so many places."""
+        self._turn = self._loop.create_future()
+        self._send(QueueUp(call_id=self.call_id, queue=name, places=places))
+        return self._turn
+
+    def leave_queue(self, name: str) -> None:
+        """Wait no longer."""
+        self._send(QueueUp(call_id=self.call_id, queue=name, places=0))
 
     async def consult(self, target: str, ring_s: float) -> Consultation | TransferResult:
         """Call somebody about this call. The caller hears music."""
@@ -321,7 +339,7 @@ class Bridge:
             return None
         frame = self._session.speak(now)
         if frame is not None:
-            self._vitals.spoke(self._out.played, *self._turn)
+            self._vitals.spoke(self._out.played, *self._caller_turn)
         return frame
 
     def _key_pressed(self, digit: str, now: float) -> None:
@@ -357,21 +375,41 @@ class Bridge:
     # ------------------------------------------------------------ tasks
 
     async def _prepare(self) -> None:
+        session = await self._made(self._start)
+        if isinstance(session, str) and (start := self._with_stand_in()) is not None:
+            log.error("agent_replaced", call_id=self.call_id, reason=session)
+            self._start = start
+            session = await self._made(start)
+        if isinstance(session, str):
+            self._refuse(session)
+            return
+        self._session = session
+        self._send(CallReady(call_id=self.call_id))
+
+    async def _made(self, start: StartCall) -> Session | str:
+        """A conversation that can begin, or why there is none."""
         try:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
                 gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
-                session = self._casting.session(self._start, self._out, self, self._emit, self._save, gap_ms)
+                session = self._casting.session(start, self._out, self, self._emit, self._save, gap_ms, self)
                 await session.prepare()
                 await self._fetch_music()
                 await self._thinking.fetch(session.agent.thinking_sound)
         except (PipelineError, TimeoutError) as error:
-            self._refuse(str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s")
+            return str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s"
         except Exception as error:  # user code: an agent's class may raise anything
             log.exception("agent_failed_to_start", call_id=self.call_id)
-            self._refuse(f"{type(error).__name__}: {error}")
-        else:
-            self._session = session
-            self._send(CallReady(call_id=self.call_id))
+            return f"{type(error).__name__}: {error}"
+        return session
+
+    def _with_stand_in(self) -> StartCall | None:
+        """The call with whom the plan names for agents that crash, once; None if there is nobody."""
+        route = self._route
+        other = route.fallback.agent_crash
+        if other not in route.agents or other == route.agent:
+            return None
+        self._route = route.model_copy(update={"agent": other})
+        return self._start.model_copy(update={"route": self._route.dump()})
 
     async def _fetch_music(self) -> None:
         """Have it in memory before it is needed. A file that went away since the plan was loaded costs silence."""
@@ -404,9 +442,20 @@ class Bridge:
         except Exception:  # the call is supervised here: whatever user code raised costs this call only
             log.exception("conversation_failed", call_id=self.call_id)
             session.close("error")
-            self.hang_up("error")
+            self._talking = False
+            await self._rescue()
         finally:
             self._talking = False
+
+    async def _rescue(self) -> None:
+        """An agent's own code broke in mid-call: whom the plan names goes on, once; else the call ends."""
+        crash = self._route.fallback.agent_crash
+        start = self._with_stand_in()
+        if start is not None and not isinstance(session := await self._made(start), str):
+            self._session, self._start = session, start
+            await self._talk()
+        elif not (crash and crash not in self._route.agents and (await self.transfer(crash)).ok):
+            self.hang_up("error")
 
     def _hear_again(self, session: Session, left: Left) -> None:
         """What the caller said while nobody listened, or to a recogniser that died with its worker."""
@@ -460,10 +509,10 @@ class Bridge:
         """From when on a recogniser that starts anew must be given what the caller said."""
         past = self._stream.past if self._stream is not None else None
         if isinstance(event, UserTurnCommitted) or past is None:
-            self._turn = (0.0, 0)
-        elif not self._turn[0]:
-            self._turn = (event.at, max(0, past.ticks - ROLL_BACK_TICKS))
-        self._vitals.spoke(self._out.played, *self._turn)
+            self._caller_turn = (0.0, 0)
+        elif not self._caller_turn[0]:
+            self._caller_turn = (event.at, max(0, past.ticks - ROLL_BACK_TICKS))
+        self._vitals.spoke(self._out.played, *self._caller_turn)
 
     def _save(self, state: dict[str, Any]) -> None:
         """After every step that matters. What an author put into userdata and JSON does not know is left behind."""

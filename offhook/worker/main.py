@@ -37,6 +37,7 @@ from offhook.link import (
     Message,
     Ping,
     PressKey,
+    QueueReady,
     StartCall,
     Stop,
     TransferDone,
@@ -48,7 +49,7 @@ from offhook.settings import LogSettings, Providers
 from offhook.worker.agents import Casting
 from offhook.worker.bridge import Bridge, close_fds
 from pipeline.errors import PipelineError
-from telephony.dialplan.model import Persona
+from telephony.dialplan.model import TEAM
 from telephony.media.clock import Clock, Ticking
 
 log = structlog.get_logger()
@@ -133,6 +134,8 @@ class Worker:
                 ConsultRinging() | ConsultAnswered() | ConsultMediaChanged() | ConsultEnded() | HandOverDone()
             ):
                 bridge.consulting.heard(message, fds)
+            case QueueReady():
+                bridge.your_turn()
             case PressKey():
                 bridge.key_by_info(message.digit, self._loop.time())
             case EndCall():
@@ -142,7 +145,7 @@ class Worker:
         try:
             configure_logs(LogSettings.model_validate(message.log))
             casting = Casting(Providers.model_validate(message.providers), message.models_socket)
-            casting.rehearse({name: Persona.model_validate(row) for name, row in message.agents.items()})
+            casting.rehearse(TEAM.validate_python(message.agents))
         except PipelineError as error:
             self._fail(str(error))
             return

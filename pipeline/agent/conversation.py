@@ -69,6 +69,10 @@ class Conversation(Protocol):
     async def run_task(self, task: Any) -> Any:
         """Let an AgentTask talk to the caller until it has its result; `task.run(session)` says it with types."""
 
+    def hand_over(self, agent: Any) -> None:
+        """Let another agent talk, once what is being said was heard; a tool returns it instead. Raises ToolError if
+        they pass the caller round and round."""
+
     def end_call(self, reason: str) -> None:
         """Hang up as soon as everything that is being said was heard."""
 

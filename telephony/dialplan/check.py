@@ -1,19 +1,23 @@
-"""What only shows when a plan is read as a whole: names that lead nowhere, shadowed numbers. Pure.
+"""What only shows when a plan is read as a whole: names that lead nowhere, agents that cannot do what they should.
 
-Yields findings with the place in the file's tree; load.py turns them into `path:line:column`. Single values
-have been checked by model.py."""
+Yields findings with the place in the file's tree; load.py turns them into `path:line:column`. Single values have been
+checked by the models; tools are looked up in their files (tool_files.py). Numbers, targets and calendars are
+check_calls.py's and check_hours.py's."""
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from itertools import islice, takewhile
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from telephony.dialplan.check_calls import check_calls
+from telephony.dialplan.check_hours import check_calendars
+from telephony.dialplan.check_voices import check_voices
+from telephony.dialplan.compile import FilesRead
 from telephony.dialplan.document import Loc, nearest
-from telephony.dialplan.match import Index, Rule
+from telephony.dialplan.finding import Finding
+from telephony.dialplan.match import Rule
 from telephony.dialplan.model import (
+    CONSENT,
     SLOTS,
     Defaults,
     Destination,
@@ -24,49 +28,39 @@ from telephony.dialplan.model import (
     Persona,
     Script,
 )
-from telephony.dialplan.number import narrower, overlap, parse_pattern, uncovered
+from telephony.dialplan.tool_files import missing
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _SECRET_HEADER = re.compile(r"authorization|cookie|api-?key|secret|token", re.IGNORECASE)
 _SECRET = re.compile(r"(api_?key|secret|token|password)$", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong at a place of the file. key: the key there is meant, not its value."""
-
-    loc: Loc
-    text: str
-    key: bool = False
-
-
-def check_plan(plan: DialPlan, agents: Collection[str], lines: list[int]) -> Iterator[Finding]:
+def check_plan(
+    plan: DialPlan,
+    names: Collection[str],
+    rules: Sequence[Rule],
+    files: FilesRead,
+    trunks: Mapping[str, int] | None = None,
+    unread: Collection[str] = (),
+) -> Iterator[Finding]:
     """Everything that is wrong with a plan as a whole.
 
-    agents: names of all agents in the file, those too that could not be read. lines: of the number rules.
-    """
+    names: of all agents and targets in the file, those too that could not be read. rules: the numbers, in file order.
+    trunks: those of the settings, name → calls at once. unread: sections of which parts could not be read, so that
+    names may be missing there."""
     for name, server in plan.mcp.items():
         yield from _server(name, server)
     for name, persona in plan.agents.items():
-        yield from _persona(name, persona, agents)
+        yield from _persona(name, persona, names)
         for at, server_name in enumerate(persona.mcp):
             if server_name not in plan.mcp:
                 fact = f"no MCP server {server_name!r}.{nearest(server_name, plan.mcp)} Describe it under `mcp:`."
                 yield Finding(("agents", name, "mcp", at), fact)
     yield from _secrets(("defaults",), plan.defaults.model_dump())
     yield from _providers(("defaults",), plan.defaults)
-    for position, rule in enumerate(plan.numbers):
-        loc: Loc = ("numbers", position)
-        said = {"agent": rule.agent, "reject": rule.reject, "redirect": rule.redirect}
-        does = [f"`{key}`" for key, value in said.items() if value]
-        if len(does) > 1:
-            yield Finding(loc, f"number {rule.number!r} has both {' and '.join(does)}. Remove one.")
-        elif not does:
-            text = "has no `agent`. Add one, or `reject: 404`, or `redirect:` with a SIP address."
-            yield Finding(loc, f"number {rule.number!r} {text}")
-        if rule.agent and rule.agent not in agents:
-            yield Finding((*loc, "agent"), f"no agent {rule.agent!r}.{nearest(rule.agent, agents)}")
-    yield from _numbers(plan, lines)
+    yield from check_voices(plan)
+    yield from check_calendars(plan, files, unread)
+    yield from check_calls(plan, names, rules, trunks, unread)
 
 
 # ---------------------------------------------------------------- agents
@@ -78,6 +72,13 @@ def _persona(name: str, persona: Persona, agents: Collection[str]) -> Iterator[F
         yield Finding(
             loc, f"agent {name!r} knows nothing. Add `instructions`, a `script` or `python`.", key=True
         )
+    if name == CONSENT:
+        yield Finding(loc, f"{CONSENT!r} is a name of ours. Give the agent another one.", key=True)
+    for at, tool in enumerate(persona.tools):
+        if ":" in tool and (fact := missing(tool)):
+            yield Finding((*loc, "tools", at), fact)
+    if persona.python and (fact := missing(persona.python)):
+        yield Finding((*loc, "python"), fact)
     for at, target in enumerate(persona.handoff):
         if target == name:
             yield Finding((*loc, "handoff", at), f"agent {name!r} hands over to itself. Remove it.")
@@ -240,46 +241,3 @@ def _secrets(loc: Loc, dump: object) -> Iterator[Finding]:
         several = isinstance(value, tuple) and len(value) > 1
         for at, part in enumerate(value if isinstance(value, tuple) else (value,)):
             yield from _secrets((*place, at) if several else place, part)
-
-
-# ---------------------------------------------------------------- numbers
-
-
-def _numbers(plan: DialPlan, lines: list[int]) -> Iterator[Finding]:
-    index = Index()
-    for position, (action, line) in enumerate(zip(plan.numbers, lines, strict=True)):
-        rule = Rule(parse_pattern(action.number), action, position, line)
-        if (before := index.add(rule)) is not None:
-            same = f"number {action.number!r} is the same as {before.action.number!r} in line {before.line}."
-            yield Finding(("numbers", position, "number"), f"{same} Keep one of the two.")
-    exact = sorted(index.exact.items(), key=lambda item: item[0])
-    for rule in index.patterns:
-        meeting = [other for other in index.meeting(rule.pattern) if other is not rule]
-        yield from _ties(rule, meeting)
-        yield from _shadowed(rule, meeting, _beginning(exact, rule.pattern.prefix))
-
-
-def _ties(rule: Rule, meeting: list[Rule]) -> Iterator[Finding]:
-    for other in meeting:
-        one, two = other.pattern, rule.pattern
-        if other.position < rule.position and not narrower(one, two) and not narrower(two, one):
-            both = f"number {two.text!r} and {one.text!r} in line {other.line} both take {overlap(one, two)}"
-            text = f"{both}, and neither is narrower. Make one of them more specific."
-            yield Finding(("numbers", rule.position, "number"), text)
-
-
-def _beginning(exact: list[tuple[str, Rule]], prefix: str) -> list[Rule]:
-    """The exact numbers that begin with `prefix`. exact: sorted by number."""
-    first = bisect_left(exact, prefix, key=lambda item: item[0])
-    return [
-        rule for _, rule in takewhile(lambda item: item[0].startswith(prefix), islice(exact, first, None))
-    ]
-
-
-def _shadowed(rule: Rule, meeting: list[Rule], exact: list[Rule]) -> Iterator[Finding]:
-    stronger = [other for other in meeting if narrower(other.pattern, rule.pattern)]
-    stronger += [other for other in exact if not rule.pattern.mismatch(other.pattern.exact or "")]
-    if stronger and uncovered(rule.pattern, [other.pattern for other in stronger]) is None:
-        where = ", ".join(str(line) for line in sorted({other.line for other in stronger})[:5])
-        text = f"number {rule.pattern.text!r} is never reached: narrower rules take all of it (line {where})."
-        yield Finding(("numbers", rule.position, "number"), f"{text} Remove it.")

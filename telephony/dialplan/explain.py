@@ -1,28 +1,21 @@
-"""Why a number goes where it goes: each rule tried, in order, with the reason it did not fit. Pure."""
+"""Why a call goes where it goes: each rule and branch tried, in order, with the reason it did not fit. Pure.
+
+The decision itself is match.decide's, the same that routes live calls."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from telephony.dialplan.match import Plan
-from telephony.dialplan.number import normalise
+from telephony.dialplan.condition import CallFacts
+from telephony.dialplan.match import Decision, Plan, Tried, decide
 
 SHOWN = 20  # rules that did not fit are listed up to here; a plan may have a hundred thousand
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """One rule that was considered. why: empty for the rule that took the call."""
-
-    line: int
-    number: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class Explanation:
-    """What becomes of a number. agent: empty if refused or sent elsewhere. redirect: where to. line: of the
-    deciding rule, 0 if there was none."""
+    """What becomes of a call. agent: an agent or target, empty if refused or sent elsewhere. redirect: where to. line:
+    of the deciding rule or branch, 0 if there was none."""
 
     called: str
     agent: str
@@ -30,6 +23,7 @@ class Explanation:
     line: int
     tried: tuple[Tried, ...]
     redirect: tuple[str, ...] = ()
+    arm: str = ""
 
     def __str__(self) -> str:
         ends = f"agent {self.agent}" if self.agent else f"refused with {self.code}"
@@ -45,22 +39,31 @@ class Explanation:
         )
 
 
-def explain(plan: Plan, called: str) -> Explanation:
+def explain(plan: Plan, call: CallFacts | str) -> Explanation:
     """The same answer as match.match, with reasons. Refusal is an answer here, not an error."""
-    number = normalise(called)
-    winner = plan.index.find(number)
+    facts = call if isinstance(call, CallFacts) else CallFacts(call)
+    asked: list[Tried] = []
+    decision = decide(plan, facts, asked)
+    tried = (*_passed_over(plan, decision), *asked)
+    route = decision.route
+    if route is None:
+        return Explanation(decision.number, "", decision.code, decision.line, tried, decision.redirect)
+    return Explanation(decision.number, decision.taker, 0, decision.line, tried, arm=route.arm)
+
+
+def _passed_over(plan: Plan, decision: Decision) -> list[Tried]:
+    """The rules that come before the one that took the call, and why they did not."""
+    winner, number = decision.rule, decision.number
     tried: list[Tried] = []
-    if winner is None or winner.pattern.exact is None:
-        for rule in plan.index.in_order():
+    for priority, index in plan.indexes:
+        if winner is not None and index.exact.get(number) is winner:
+            break
+        if index.exact:
+            tried.append(Tried(0, "exact", f"{len(index.exact)} exact numbers, none is {number}"))
+        for rule in index.in_order():
             if rule is winner or len(tried) >= SHOWN:
-                break
+                return tried
             tried.append(Tried(rule.line, rule.action.number, rule.pattern.mismatch(number)))
-        exact = len(plan.index.exact)
-        if exact:
-            tried.insert(0, Tried(0, "exact", f"{exact} exact numbers, none is {number}"))
-    if winner is None:
-        return Explanation(number, "", 404, 0, tuple(tried))
-    action = winner.action
-    tried.append(Tried(winner.line, action.number, ""))
-    code = 302 if action.redirect else action.reject or 0
-    return Explanation(number, action.agent, code, winner.line, tuple(tried), action.redirect)
+        if winner is not None and priority == winner.action.priority:
+            break
+    return tried

@@ -1,6 +1,7 @@
 """The numbers an admin writes: exact, with pattern letters, with any rest; which is narrower, where two meet.
 
 `X` is 0-9, `Z` 1-9, `N` 2-9, `[3-7]` a range or list, `*` at the end any rest (also none), `any` everything.
+`tel:+4989...` is a number, `sip:alice` the user of a SIP address, letter by letter.
 Spaces and `- . ( ) /` between digits are for the eye only. The letters are Asterisk's. Pure."""
 
 from __future__ import annotations
@@ -18,6 +19,13 @@ REST_SIZE = 1000  # wider than any single place, so that a rest is always tried 
 SEPARATORS = " \t-.()/"
 MAX_PLACES = 40
 
+MAX_USER = 100
+
+_ONE = {char: frozenset(char) for char in "0123456789+*#"}
+_FIXED = re.compile(
+    r"[+*#]?[0-9][0-9*#]{0,38}[0-9#]|[0-9]", re.ASCII
+)  # nothing but digits, and no `*` at the end
+_SCHEME = re.compile(r"\s*(tel|sips?):", re.IGNORECASE)
 _STRIP = str.maketrans("", "", SEPARATORS)
 _RANGES = re.compile(r"([0-9])(?:-([0-9]))?")
 _RANGES_ONLY = re.compile(r"(?:[0-9](?:-[0-9])?)+")
@@ -28,19 +36,13 @@ _HELP = "X is 0-9, Z 1-9, N 2-9, [3-7] a range, * at the end any rest; `any` is 
 class Pattern:
     """One number rule. places: the characters allowed at each place; rest: anything may follow.
 
-    text: as the admin wrote it.
+    text: as the admin wrote it. exact: the one number that this is, or None if there are several.
     """
 
     text: str
     places: tuple[frozenset[str], ...]
     rest: bool = False
-
-    @property
-    def exact(self) -> str | None:
-        """The one number that this is, or None if there are several."""
-        if self.rest or any(len(place) > 1 for place in self.places):
-            return None
-        return "".join(next(iter(place)) for place in self.places)
+    exact: str | None = None
 
     @property
     def prefix(self) -> str:
@@ -70,13 +72,29 @@ class Pattern:
 
 
 def normalise(number: str) -> str:
-    """A number as it is compared: without what is for the eye only."""
-    return number.strip().translate(_STRIP)
+    """A number as it is compared: without what is for the eye only, and without the scheme and parameters of a URI."""
+    if ":" in number:
+        number = number.partition(":")[2].partition(";")[0].partition("@")[0]
+    return number.translate(_STRIP)
+
+
+def is_fixed(text: str) -> bool:
+    """Nothing but digits, so that there is nothing to be wrong with it. Quick: a plan may have many."""
+    return _FIXED.fullmatch(text) is not None
 
 
 def parse_pattern(text: str) -> Pattern:
     """Read a number as an admin writes it. Raises ValueError with fact and remedy."""
-    compact = normalise(text)
+    if _FIXED.fullmatch(text):
+        return Pattern(text, tuple([_ONE[char] for char in text]), exact=text)
+    if text.strip().startswith("/"):
+        fact = f"number {text!r} is a regular expression, which is not supported: one may take for ever to match."
+        raise ValueError(f"{fact} {_HELP}")
+    compact = text.translate(_STRIP)
+    if _FIXED.fullmatch(compact):
+        return Pattern(text, tuple([_ONE[char] for char in compact]), exact=compact)
+    if _SCHEME.match(text):
+        return _uri(text)
     if compact.lower() == ANY or compact == "*":
         return Pattern(text, (), rest=True)
     if not compact:
@@ -97,7 +115,23 @@ def parse_pattern(text: str) -> Pattern:
         at += 1
     if len(places) > MAX_PLACES:
         raise ValueError(f"number {text[:20]!r}...: longer than {MAX_PLACES} digits. E.164 allows 15.")
-    return Pattern(text, tuple(places), rest)
+    one = not rest and all(len(place) == 1 for place in places)
+    return Pattern(text, tuple(places), rest, "".join(min(place) for place in places) if one else None)
+
+
+def _uri(text: str) -> Pattern:
+    """`tel:` with a pattern, or `sip:` with a user, who is exactly this one."""
+    scheme, _, rest = text.strip().partition(":")
+    if "@" in rest:
+        user = rest.partition("@")[0]
+        raise ValueError(f"number {text!r}: only the user counts, not the host. Write {scheme}:{user}.")
+    if scheme.lower() == "tel":
+        inner = parse_pattern(rest)
+        return Pattern(text, inner.places, inner.rest, inner.exact)
+    user = normalise(text)
+    if not user or len(user) > MAX_USER:
+        raise ValueError(f"number {text!r} has no user, or a very long one. Write it like sip:alice.")
+    return Pattern(text, tuple(frozenset(char) for char in user), exact=user)
 
 
 def overlap(one: Pattern, two: Pattern) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from telephony.dialplan.condition import CallFacts
 from telephony.dialplan.load import load_plan
-from telephony.dialplan.match import Plan, match
+from telephony.dialplan.match import Decision, Plan, decide, match
 from telephony.dialplan.model import Persona, Route
 
 
@@ -43,3 +44,7 @@ class PlanStore:
     def route(self, called: str, caller: str = "") -> Route:
         """The route of one call under the current plan. Raises NoSuchNumber."""
         return match(self._plan, called, caller)
+
+    def decide(self, call: CallFacts) -> Decision:
+        """What becomes of one call under the current plan."""
+        return decide(self._plan, call)

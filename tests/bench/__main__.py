@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.providers.keys import without_keys
+from tests.bench import plan_bench
 from tests.bench.table import Row, out, print_rows
 from tests.live.server import CallFolder, Server, running_server
 
@@ -35,7 +36,7 @@ Report = dict[str, Any]
 
 async def main(*, quick: bool) -> None:
     """Measure everything and print it."""
-    rows: list[Row] = []
+    rows: list[Row] = plan_bench.measure()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         rows.append(await _start_up(Path(folder)))
         for name, vad in (("cheap VAD", "fake"), ("Silero", "silero")):

@@ -42,6 +42,14 @@ numbers:
 """
 
 
+@pytest.fixture(autouse=True)
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module whose tools the plans name."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "tools.py").write_text("def look_up(number: str) -> str:\n    return number\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
 def problems(text: str) -> list[Problem]:
     with pytest.raises(FileProblems) as caught:
         parse_plan(text.encode(), "plan.yaml")
@@ -167,7 +175,7 @@ CASES = [
     ("order {digits:4}", "order {digits:4", 14, 21, "a brace is not closed"),
     ("[when are you open]", "[]", 11, 11, "'phrases' is empty. Write at least one entry"),
     ("    agent: night", "    agent: night\n    reject: 404", 23, 5, "has both `agent` and `reject`"),
-    ("    agent: night", "    name: night", 23, 5, "has no `agent`. Add one, or `reject: 404`"),
+    ("    agent: night", "    name: night", 23, 5, "has no `agent`. Add one, or `target:`, or `reject: 404`"),
     ("    agent: night", "    agent: night\n    redirect: sip:a@b", 23, 5, "has both `agent` and `redirect`"),
     ("    agent: night", "    redirect: 4711", 24, 15, "'4711' is nowhere to send a caller"),
     ("    agent: night", "    reject: 200", 24, 13, "greater than or equal to 400"),
