@@ -18,6 +18,7 @@ from pipeline.agent.history import History
 from pipeline.agent.task import TaskFailed
 from pipeline.answering import HIDDEN, Answering
 from pipeline.asking_again import AskingAgain
+from pipeline.deadline import Deadline
 from pipeline.events import (
     AgentDucked,
     AgentStateChanged,
@@ -52,11 +53,6 @@ from pipeline.turn import Decision, Floor, Keyed, ReplyOver, TimeUp, Turn, TurnE
 from pipeline.waiting import Waiting
 
 __all__ = ["Services", "Session"]
-
-LEAD_S = (
-    0.008  # deadlines lie on the 20 ms grid, as speech does; a quick answer needs this much to make the tick
-)
-TIMER_GRAIN_S = 0.001  # loops with millisecond timers call a little before their time
 
 STATES = {
     Floor.LISTENING: "listening",
@@ -128,8 +124,7 @@ class Session:
         self._ending: asyncio.Task[None] | None = None
         self._state = "initializing"
         self._ducked = False
-        self._timer: asyncio.TimerHandle | None = None  # for the turn's deadline
-        self._timer_due: float | None = None
+        self._deadline = Deadline(self._turn.deadline, self._time_is_up)
 
     @property
     def agent(self) -> Agent:
@@ -167,7 +162,7 @@ class Session:
             elif isinstance(voice, VoiceStopped):
                 self._emit(CallerStoppedSpeaking(now, voice.at))
             self._happened(voice, now)
-        self._time_up(now)
+        self._deadline.look(now)
         self._answering.keys_due(now)
         busy = deaf or self._ending is not None
         self._asking_again.look(now, otherwise_busy=busy, in_task=self._succession.in_task)
@@ -249,8 +244,7 @@ class Session:
             return
         if self._speeches is not None:
             self._speeches.cut(force=True)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadline.forget()
         self._waiting.call_over()
         self._thinking.stop()
         self._closed.set_result(reason)
@@ -385,23 +379,8 @@ class Session:
 
     # ------------------------------------------------------------ decisions
 
-    def _time_up(self, now: float) -> None:
-        due = self._turn.deadline()
-        if due is not None and now >= due - LEAD_S:
-            self._happened(TimeUp(self._listening.voiced, self._listening.stirs), now)
-
-    def _watch_deadline(self) -> None:
-        """Have the turn's time noticed just before the tick it falls on: the answer may then make that tick."""
-        due = self._turn.deadline()
-        if due == self._timer_due:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_due = due
-        self._timer = None if due is None else self._loop.call_at(due - LEAD_S, self._time_near)
-
-    def _time_near(self) -> None:
-        self._time_up(self._loop.time() + TIMER_GRAIN_S)
+    def _time_is_up(self, now: float) -> None:
+        self._happened(TimeUp(self._listening.voiced, self._listening.stirs), now)
 
     def _happened(self, event: TurnEvent | None, now: float) -> None:
         """Tell the floor, and do what it decides. None: only its deadline may have changed."""
@@ -409,7 +388,7 @@ class Session:
         if event is not None:
             for decision in self._turn.receive(event, now):
                 self._carry_out(decision, now)
-        self._watch_deadline()
+        self._deadline.watch()
         floor = self._turn.floor
         if floor is Floor.MAYBE_DONE and before is not Floor.MAYBE_DONE:
             self._answering.maybe_done()

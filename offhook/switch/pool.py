@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from offhook.errors import OffhookError
-from offhook.link import TO_SWITCH, Configure, Link, Load, Message, Ping, Stop, WorkerFailed, WorkerReady
+from offhook.link import TO_SWITCH, Configure, Load, Message, Ping, Stop, WorkerFailed, WorkerReady
+from offhook.wire import Link
 from telephony.errors import Overloaded
 
 log = structlog.get_logger()

@@ -31,7 +31,6 @@ from offhook.link import (
     HandOverDone,
     HangUp,
     HoldDone,
-    Link,
     Load,
     MediaChanged,
     Message,
@@ -46,6 +45,7 @@ from offhook.link import (
 )
 from offhook.logs import configure_logs
 from offhook.settings import LogSettings, Providers
+from offhook.wire import Link
 from offhook.worker.agents import Casting
 from offhook.worker.bridge import Bridge, close_fds
 from pipeline.errors import PipelineError

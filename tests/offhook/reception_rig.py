@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from offhook.link import TO_SWITCH, TO_WORKER, CallFinished, CallReady, Configure, EndCall, Link, StartCall
+from offhook.link import TO_SWITCH, TO_WORKER, CallFinished, CallReady, Configure, EndCall, StartCall
 from offhook.settings import Settings, load_settings
 from offhook.switch.consulting import Consulting
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool
 from offhook.switch.reception import Reception
 from offhook.switch.trunks import Trunks
+from offhook.wire import Link
 from telephony.dialplan.store import PlanStore
 from telephony.media.ports import PortPool
 from telephony.phone import Phone

@@ -11,18 +11,8 @@ from typing import Any
 
 import pytest
 
-from offhook.link import (
-    TO_SWITCH,
-    TO_WORKER,
-    CallEvent,
-    EndCall,
-    Link,
-    LinkError,
-    MediaChanged,
-    Message,
-    StartCall,
-    Stop,
-)
+from offhook.link import TO_SWITCH, TO_WORKER, CallEvent, EndCall, MediaChanged, Message, StartCall, Stop
+from offhook.wire import Link, LinkError
 
 
 class _End:
