@@ -26,7 +26,7 @@ BROAD_EXCEPTS = {
     "telephony/phone.py": 3,  # what one datagram or call does in the phone: costs that call only
     "telephony/trunk/transport.py": 1,  # a datagram: the port must go on hearing
     "offhook/worker/main.py": 3,  # a message about one call: costs that call only; setting up: the switch is told why
-    "offhook/worker/agents.py": 1,  # importing a user's module: costs the agents that need it, with a reason
+    "offhook/worker/parts.py": 1,  # importing a user's module: costs the agents that need it, with a reason
     "offhook/worker/bridge.py": 2,  # an agent's own code, preparing and talking: costs its call only
     "pipeline/agent/mcp.py": 2,  # an MCP server, its SDK and the network: cost its tools only, the model is told
     "pipeline/providers/livekit/faults.py": 1,  # a plugin's own code at work: a ProviderError, like any provider's

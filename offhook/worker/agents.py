@@ -7,33 +7,38 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from typing import Any, TypeAlias, TypeVar, cast
 
 import structlog
-from dotenv import dotenv_values
-from pydantic import BaseModel, ValidationError
 
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers
 from offhook.worker.desks import Places, desk
+from offhook.worker.parts import (
+    check,
+    check_file,
+    collected,
+    destination,
+    imported,
+    mcp_server,
+    script_of,
+    tool_at,
+    voice_of,
+)
 from offhook.worker.routing import Choice, alone, member_name, routing
 from offhook.worker.warming import Warmer
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History
 from pipeline.agent.mcp import McpServer
 from pipeline.agent.tasks.collect import collect_tool
-from pipeline.agent.tools import FunctionTool, function_tool
 from pipeline.errors import ConfigError
 from pipeline.events import Event
 from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, ThinkingSound, TurnHandling
-from pipeline.ports import AudioOut, CallControl, Destination, Llm, Stt, Tts, TurnModel, Voice
+from pipeline.ports import AudioOut, CallControl, Llm, Stt, Tts, TurnModel
 from pipeline.providers import registry
 from pipeline.providers.keys import MissingKey, hide
 from pipeline.providers.resilient import (
@@ -50,10 +55,6 @@ from pipeline.resuming import Before
 from pipeline.session import Services, Session
 from pipeline.speaking import numerals
 from telephony.dialplan.model import Desk, McpChoice, Persona, Route
-from telephony.dialplan.model import Destination as PlanDestination
-from telephony.errors import MediaError
-from telephony.media.music import file_sound
-from telephony.media.thinking import BUILT_IN
 
 log = structlog.get_logger()
 
@@ -106,12 +107,12 @@ class Casting:
         self._turn_model()
         for name, persona in personas.items():
             try:
-                _check("turn_handling", TurnHandling, persona.turn_handling)
-                _check("silence", Silence, persona.silence)
+                check("turn_handling", TurnHandling, persona.turn_handling)
+                check("silence", Silence, persona.silence)
                 if persona.thinking_sound is not None:
-                    _check("thinking_sound", ThinkingSound, persona.thinking_sound)
+                    check("thinking_sound", ThinkingSound, persona.thinking_sound)
                 agent = self.agent(personas, name)
-                _check_file(agent.thinking_sound)
+                check_file(agent.thinking_sound)
                 for intent in persona.script.intents if persona.script else ():
                     _ = intent.expects and Expectation.parse(intent.expects)
                 agent.pronounce.check(agent.voice.language)
@@ -210,7 +211,7 @@ class Casting:
         agent.pronounce = agent.pronounce.with_words(persona.pronounce)
         for server, choice in persona.mcp.items():
             agent.tools.add(self._server(server, choice))
-        if steps := _collected(persona):
+        if steps := collected(persona):
             agent.tools["collect"] = collect_tool(steps)
         agent.stt = agent.stt or self._persona_stt(persona, emit, call_id)
         agent.llm = agent.llm or self._persona_llm(persona, emit, call_id)
@@ -220,7 +221,7 @@ class Casting:
                 other: self._maker(personas, other, emit, call_id, rate_hz, places)
                 for other in persona.handoff
             },
-            transfers={name: _destination(place) for name, place in persona.transfer_to.items()},
+            transfers={name: destination(place) for name, place in persona.transfer_to.items()},
             phone=persona.tools,
         )
         return agent
@@ -257,7 +258,7 @@ class Casting:
         }
         declared = persona.tts or self._defaults.tts
         speaks = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
-        voice = _voice(persona, speaks.name, own=speaks is declared[0])
+        voice = voice_of(persona, speaks.name, own=speaks is declared[0])
         agent = desk(persona.does, name, voice, others, places)
         agent.stt = self._persona_stt(persona, emit, call_id)
         agent.tts = self._persona_tts(persona, emit, call_id, rate_hz)
@@ -269,19 +270,19 @@ class Casting:
     def _from_plan(self, name: str, persona: Persona) -> Agent:
         declared = persona.tts or self._defaults.tts
         speaks = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
-        scripted = phrases_of(_script(persona)) if persona.script else ()
+        scripted = phrases_of(script_of(persona)) if persona.script else ()
         return Agent(
             name=name,
             instructions=persona.instructions,
             greeting=persona.greeting,
             language=persona.language,
-            voice=_voice(persona, speaks.name, own=speaks is declared[0]),
+            voice=voice_of(persona, speaks.name, own=speaks is declared[0]),
             phrases=(*scripted, *persona.phrases),
-            tools=[_tool(path) for path in persona.tools if ":" in path],
+            tools=[tool_at(path) for path in persona.tools if ":" in path],
         )
 
     def _from_python(self, name: str, persona: Persona) -> Agent:
-        kind = _import(persona.python or "")
+        kind = imported(persona.python or "")
         agent = kind()
         if not isinstance(agent, Agent):
             raise ConfigError(
@@ -297,7 +298,7 @@ class Casting:
             raise ConfigError(f"there is no MCP server {name!r}. Describe it under `mcp:` in the dial plan.")
         key = f"{name} {choice.model_dump_json()}"
         if key not in self._mcp:
-            self._mcp[key] = _mcp_server(name, choice)
+            self._mcp[key] = mcp_server(name, choice)
         return self._mcp[key]
 
     def _persona_stt(self, persona: Persona, emit: Emit, call_id: str) -> Stt:
@@ -390,50 +391,6 @@ class Casting:
         return registry.create_vad(choice.name, {"rate_hz": rate_hz, **choice.options})
 
 
-def _destination(place: PlanDestination) -> Destination:
-    return Destination(place.target, place.attended, place.ring, place.release, place.fallback)
-
-
-def _check(part: str, model: type[BaseModel], values: Any) -> None:
-    try:
-        model.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{part}: {faults}. Mend it in the dial plan.") from error
-
-
-def _check_file(sound: ThinkingSound) -> None:
-    if sound.on and sound.sound not in BUILT_IN:
-        try:
-            file_sound(sound.sound, 8000)
-        except MediaError as error:
-            names = ", ".join(BUILT_IN)
-            raise ConfigError(f"thinking_sound: {error} Or write one of {names}, off.") from error
-
-
-def _mcp_server(name: str, choice: McpChoice) -> McpServer:
-    """A server as the plan describes it, secrets from the environment or `.env`. Raises ConfigError."""
-    environ = {**dotenv_values(".env"), **os.environ}
-    if missing := [key for key in (*choice.env_from, *choice.headers_env.values()) if not environ.get(key)]:
-        raise ConfigError(f"MCP server {name!r} needs {missing[0]} from the environment. Put it into .env.")
-    return McpServer(
-        name,
-        command=(_interpreter(choice.command[0]), *choice.command[1:]) if choice.command else (),
-        url=choice.url,
-        env={**choice.env, **{key: str(environ[key]) for key in choice.env_from}},
-        headers={**choice.headers, **{head: str(environ[key]) for head, key in choice.headers_env.items()}},
-        allow=choice.allow,
-        prefix=choice.prefix,
-        connect_timeout_s=choice.connect_timeout,
-        call_timeout_s=choice.call_timeout,
-    )
-
-
-def _interpreter(program: str) -> str:
-    """`python` is the one that runs us, with the packages that are installed beside us."""
-    return sys.executable if program in ("python", "python3") else program
-
-
 def _cached(
     known: dict[str, T],
     name: str,
@@ -466,39 +423,4 @@ def _scripted(choice: Choice, persona: Persona) -> Choice:
     """The embedded model reads its lines from the persona."""
     if choice.name != "scripted":
         return choice
-    return choice.model_copy(update={"options": {**choice.options, "script": _script(persona)}})
-
-
-def _script(persona: Persona) -> dict[str, Any]:
-    return persona.script.model_dump(mode="json") if persona.script else {}
-
-
-def _collected(persona: Persona) -> dict[str, dict[str, Any]]:
-    """What its intents ask callers for: intent → arguments of `make_task`."""
-    intents = persona.script.intents if persona.script else ()
-    return {intent.name: intent.collect.model_dump() for intent in intents if intent.collect}
-
-
-def _voice(persona: Persona, tts_name: str, *, own: bool) -> Voice:
-    """own: does the first voice of the list speak? Its name and options mean nothing to another vendor."""
-    if persona.voice is None:
-        return Voice(language=persona.language)
-    choice = persona.voice
-    if not own:
-        return Voice(choice.per_provider.get(tts_name, ""), persona.language, choice.speed)
-    return Voice(choice.named(tts_name), persona.language, choice.speed, dict(choice.options))
-
-
-def _tool(path: str) -> FunctionTool:
-    """A tool from the plan: a function, or one that already carries @function_tool."""
-    found = _import(path)
-    return found if isinstance(found, FunctionTool) else function_tool(found)
-
-
-def _import(path: str) -> Any:
-    module, _, name = path.partition(":")
-    try:
-        return getattr(import_module(module), name)
-    except Exception as error:  # a user's module may raise anything while it is imported
-        fact = f"cannot import {path!r} ({type(error).__name__}: {error})."
-        raise ConfigError(f"{fact} Is the module installed or on PYTHONPATH?") from error
+    return choice.model_copy(update={"options": {**choice.options, "script": script_of(persona)}})
