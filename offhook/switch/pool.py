@@ -144,6 +144,8 @@ class Pool:
         worker.started, worker.calls, worker.load, worker.lost = self._loop.time(), set(), None, False
         if worker.spare:  # who takes calls is started first
             await asyncio.wait([self._first_ready])
+            if self._stopping or self._first_ready.exception() is not None:
+                return
         command = (sys.executable, "-m", "offhook.worker", "--link-fd", str(theirs.fileno()))
         try:
             worker.process = await asyncio.create_subprocess_exec(
