@@ -140,12 +140,12 @@ class Pool:
 
     async def _live(self, worker: Worker) -> None:
         """One life of a worker process."""
-        ours, theirs = socket.socketpair()
         worker.started, worker.calls, worker.load, worker.lost = self._loop.time(), set(), None, False
         if worker.spare:  # who takes calls is started first
             await asyncio.wait([self._first_ready])
             if self._stopping or self._first_ready.exception() is not None:
                 return
+        ours, theirs = socket.socketpair()
         command = (sys.executable, "-m", "offhook.worker", "--link-fd", str(theirs.fileno()))
         try:
             worker.process = await asyncio.create_subprocess_exec(
@@ -159,6 +159,8 @@ class Pool:
             raise
         finally:
             theirs.close()
+        if self._stopping:  # it was told to nobody that this one was on its way
+            worker.process.kill()
         worker.link = Link(
             ours,
             TO_SWITCH,
