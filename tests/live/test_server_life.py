@@ -147,7 +147,7 @@ async def test_ctrl_c_is_an_orderly_goodbye_too(tmp_path: Path) -> None:
         ("version: 1\nagents:\n  a:\n    instruction: x\nnumbers: []\n", "plan.yaml:4:5: "),
         (
             "version: 1\nagents: {a: {instructions: x, tools: ['no.such:tool']}}\nnumbers: [{number: any, agent: a}]\n",
-            "agent 'a': cannot import 'no.such:tool'",
+            "plan.yaml:2:39: tool 'no.such:tool': there is no module no.such",
         ),
     ],
 )
