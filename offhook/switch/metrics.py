@@ -64,6 +64,14 @@ class Metrics:
             "offhook_worker_restarts", "Workers that died and were replaced", registry=r
         )
         self.takeovers = Counter("offhook_takeovers", "Calls that outlived their worker", registry=r)
+        self.given_up = Counter(
+            "offhook_calls_given_up",
+            "Calls that took workers down, or that no worker was left for",
+            registry=r,
+        )
+        self.too_big = Counter(
+            "offhook_workers_too_big", "Workers whose calls were moved because of their memory", registry=r
+        )
         self.wedged = Counter("offhook_workers_wedged", "Workers killed because they stood still", registry=r)
         self.stand_ins = Counter(
             "offhook_silence_sent",

@@ -7,15 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from offhook.errors import OffhookError
-from offhook.link import TO_SWITCH, Configure, Link, Load, Message, Ping, Stop, WorkerFailed, WorkerReady
+from offhook.link import (
+    TO_SWITCH,
+    Configure,
+    HandIn,
+    Link,
+    Load,
+    Message,
+    Ping,
+    Stop,
+    WorkerFailed,
+    WorkerReady,
+)
 from telephony.errors import Overloaded
 
 log = structlog.get_logger()
@@ -26,6 +39,13 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's own threads would take the clock's core
 STABLE_AFTER_S = 10.0  # a worker that lived this long starts again without a pause
+QUIET_S = 2.5  # a worker that has not said its load for so long gets no calls if there is another
+FOREIGN_DEATHS = (
+    -signal.SIGKILL,
+    -signal.SIGTERM,
+    -signal.SIGINT,
+    -signal.SIGHUP,
+)  # nobody does that to himself
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +60,9 @@ class Worker:
     calls: set[str] = field(default_factory=set)
     load: Load | None = None
     started: float = 0.0
+    heard: float = 0.0  # loop time of its last word
     lost: bool = False  # this life of it is over
+    killed: bool = False  # by us
 
     @property
     def pid(self) -> int:
@@ -92,17 +114,31 @@ class Pool:
         await asyncio.shield(self._first_ready)
 
     def pick(self) -> Worker:
-        """The least loaded worker. Raises Overloaded if none is ready."""
+        """The least loaded worker, one that speaks if there is one. Raises Overloaded if none is ready."""
         ready = [worker for worker in self.workers if worker.ready]
         if not ready:
             raise Overloaded("no call worker is ready; they are being started. Try again in a second.")
-        return min(ready, key=lambda worker: (worker.spare, len(worker.calls)))
+        now = self._loop.time()
+        return min(ready, key=lambda one: (now - one.heard > QUIET_S, one.spare, len(one.calls)))
 
     def kill(self, worker: Worker) -> None:
         """It does not do its work: end it now. Its calls are lost to it, on_lost says so."""
+        worker.killed = True
+        self._end(worker)
+
+    def _end(self, worker: Worker) -> None:
         if worker.process is not None and worker.process.returncode is None:
-            worker.process.kill()
+            with suppress(ProcessLookupError):
+                worker.process.kill()
         self._lost(worker)
+
+    def relieve(self, worker: Worker) -> bool:
+        """Let another worker have its calls: it saves them and leaves. False if there is no other one."""
+        if not any(other.ready and other is not worker for other in self.workers):
+            return False
+        worker.ready = False
+        worker.send(HandIn())
+        return True
 
     async def stop(self) -> None:
         """Ask all to leave, then see that they do."""
@@ -139,7 +175,8 @@ class Pool:
     async def _live(self, worker: Worker) -> None:
         """One life of a worker process."""
         ours, theirs = socket.socketpair()
-        worker.started, worker.calls, worker.load, worker.lost = self._loop.time(), set(), None, False
+        worker.started, worker.calls, worker.load = self._loop.time(), set(), None
+        worker.lost = worker.killed = False
         if worker.spare:  # who takes calls is started first
             await asyncio.wait([self._first_ready])
         command = (sys.executable, "-m", "offhook.worker", "--link-fd", str(theirs.fileno()))
@@ -164,6 +201,8 @@ class Pool:
         worker.send(self._configure)
         try:
             await worker.process.wait()
+            if worker.link is not None:
+                worker.link.read_rest()  # its end may be seen here before its last words are
         finally:
             worker.ready = False
             if worker.link is not None:
@@ -176,6 +215,8 @@ class Pool:
             return
         worker.lost, worker.ready = True, False
         if worker.link is not None:
+            worker.link.read_rest()
+        if worker.link is not None:
             worker.link.close()
             worker.link = None
         spare = next((other for other in self.workers if other.spare and other.ready), None)
@@ -185,8 +226,9 @@ class Pool:
         self._on_lost(worker)
 
     def _received(self, worker: Worker, message: Message) -> None:
+        worker.heard = self._loop.time()
         match message:
-            case WorkerReady():
+            case WorkerReady() if not worker.lost:
                 worker.ready = True
                 if not self._first_ready.done():
                     self._first_ready.set_result(None)
@@ -209,7 +251,7 @@ class Pool:
             return
         if error is not None:
             log.error("worker_link_broken", number=worker.number, error=str(error))
-        self.kill(worker)
+        self._end(worker)
 
     async def _ping(self) -> None:
         while True:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers, ProviderSettings
+from offhook.worker.saving import saved_state
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History
 from pipeline.agent.mcp import McpServer
@@ -121,7 +122,7 @@ class Casting:
         """The conversation of one call. gap_ms: how long it was without a worker.
         Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
-        state = json.loads(start.state) if start.state else {}
+        state = saved_state(start)
         agent = self.agent(route.agents, str(state.get("agent", route.agent)), emit)
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[agent.name]
