@@ -156,6 +156,14 @@ class Server:
             while (await self.metrics()).get("offhook_calls", 0.0) > 0:  # noqa: ASYNC110 # another process
                 await asyncio.sleep(LOOK_AGAIN_S)
 
+    async def warm(self, workers: int, timeout: float = 20) -> None:
+        """Wait until so many workers, the spare included, have told their load."""
+
+        async def told() -> float:
+            return sum(name.startswith("offhook_worker_memory_bytes") for name in await self.metrics())
+
+        await self.until_metric(told, lambda count: count >= workers, f"{workers} workers", timeout)
+
     async def until(self, true: Callable[[], bool], what: str, timeout: float) -> None:
         """Look again and again until something about the server is so. Raises ServerError after `timeout` s."""
         try:

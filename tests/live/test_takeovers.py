@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import wave
@@ -11,12 +12,24 @@ from pathlib import Path
 
 import pytest
 
+from telephony.call.call import Call
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
-from tests.live.server import REPOSITORY, Server, running_server
+from tests.live.poison import KEYS
+from tests.live.server import REPOSITORY, CallFolder, Server, running_server
 from tests.live.wire import Wire
 
-PLAN = REPOSITORY / "tests" / "bench" / "plan.yaml"
+BENCH = REPOSITORY / "tests" / "bench" / "plan.yaml"
+KEY_OF = {name: key for key, name in KEYS.items()}
+PLAN = """
+version: 1
+name: Takeovers
+defaults: {{stt: fake, llm: fake, tts: {{provider: fake, ms_per_char: 20}}}}
+agents:
+  desk: {{python: "tests.live.poison:Poison"{more}}}
+numbers:
+  - {{number: any, agent: desk}}
+"""
 
 
 @asynccontextmanager
@@ -40,10 +53,8 @@ def worker_of(server: Server, call_folder: Path) -> int:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_call_outlives_its_worker(tmp_path: Path, how: signal.Signals) -> None:
     """Same ports, same SSRC, sequence numbers without a hole, and a recording of one piece."""
-    async with running_server(tmp_path, dialplan=PLAN, workers=1) as server, _phone() as phone:
-        await server.until_metric(
-            lambda: _ready(server), lambda count: count == 2, "a worker and its spare", 20
-        )
+    async with running_server(tmp_path, dialplan=BENCH, workers=1) as server, _phone() as phone:
+        await server.warm(2)
         call = await phone.dial(server.uri())
         async with Wire.tap(call) as wire:
             await wire.until(100)
@@ -60,6 +71,116 @@ async def test_a_call_outlives_its_worker(tmp_path: Path, how: signal.Signals) -
     assert abs(lasted - ended) < 0.5
 
 
-async def _ready(server: Server) -> float:
-    """Workers that have reported their load."""
-    return sum(name.startswith("offhook_worker_memory_bytes") for name in await server.metrics())
+@asynccontextmanager
+async def poisoned(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, more: str = "", settings: str = ""
+) -> AsyncIterator[tuple[Server, Phone]]:
+    """A worker whose agent has poison in its tools, its warm spare, and a phone."""
+    monkeypatch.setenv("POISON_LOG", str(folder / "ran"))
+    plan = folder / "plan.yaml"
+    await asyncio.to_thread(plan.write_text, PLAN.format(more=more))
+    async with (
+        running_server(folder, dialplan=plan, workers=1, settings=settings) as server,
+        _phone() as phone,
+    ):
+        await server.warm(2)
+        yield server, phone
+
+
+async def says(call: Call, folder: CallFolder, server: Server, key: str) -> None:
+    """Press a key, once the agent has been quiet, and wait until the agent knows."""
+    before = len(folder.of("UserTurnCommitted"))
+    await server.until(lambda: folder.of("AgentStateChanged")[-1]["new"] == "listening", "a pause", 15)
+    await call.send_digits(key)
+    await server.until(lambda: len(folder.of("UserTurnCommitted")) > before, f"the turn of {key}", 15)
+
+
+async def spoken(folder: CallFolder, server: Server, words: str) -> None:
+    """Wait until the agent has said this."""
+    await server.until(
+        lambda: any(words in event["text"] for event in folder.of("AgentSpoke")), f"the words {words!r}", 20
+    )
+
+
+@pytest.mark.parametrize("how", ["segfault", "leave", "block", "grow"])
+async def test_a_tool_that_takes_its_worker_down_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The next worker knows what the caller had told the first one, and that nobody knows what became of the tool."""
+    limit = "worker_memory_mb: 400\n" if how == "grow" else ""
+    async with poisoned(tmp_path, monkeypatch, settings=limit) as (server, phone):
+        call = await phone.dial(server.uri())
+        async with Wire.tap(call) as wire:
+            folder = await server.last_call()
+            await spoken(folder, server, "Hello")
+            await says(call, folder, server, "0")
+            await spoken(folder, server, "thing 1")
+            await says(call, folder, server, KEY_OF[how])
+            await spoken(folder, server, "You told me my name is Ada. That was thing 2.")
+            assert wire.faults() == []
+        call.hang_up()
+        facts = await server.finished(folder)
+        assert (tmp_path / "ran").read_text().split() == [how]
+    assert len(folder.of("CallTakenOver")) == 1, folder.story()
+    assert facts["takeovers"] == 1
+
+
+async def test_a_storm_of_errors_costs_its_tool_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with poisoned(tmp_path, monkeypatch) as (server, phone):
+        call = await phone.dial(server.uri())
+        async with Wire.tap(call) as wire:
+            folder = await server.last_call()
+            await spoken(folder, server, "Hello")
+            await says(call, folder, server, "0")
+            await says(call, folder, server, KEY_OF["storm"])
+            await spoken(folder, server, "thing 2")
+            assert wire.faults() == []
+        call.hang_up()
+        await server.finished(folder)
+    assert folder.of("CallTakenOver") == []
+
+
+async def test_a_call_that_takes_two_workers_down_gets_no_third(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller hears why, by the switch itself, and the call is ended; workers for others are left."""
+    async with poisoned(tmp_path, monkeypatch) as (server, phone):
+        call = await phone.dial(server.uri())
+        async with Wire.tap(call) as wire:
+            folder = await server.last_call()
+            await spoken(folder, server, "Hello")
+            await says(call, folder, server, KEY_OF["again"])
+            await server.until(lambda: bool(folder.of("CallGivenUp")), "an end of it", 20)
+            begins = len(wire.packets)
+            await call.ended()
+            said = [packet for packet in wire.packets[begins:] if len(set(packet.payload)) > 3]
+            assert len(said) > 100, "two seconds of an announcement"
+            assert wire.faults() == []
+        facts = await server.finished(folder)
+        assert (tmp_path / "ran").read_text().split() == ["again", "again"]
+        await server.warm(2)
+    assert len(folder.of("CallTakenOver")) == 1, folder.story()
+    assert facts["cause"] == "worker_lost"
+
+
+async def test_a_call_on_hold_is_fetched_back_by_the_next_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The far side was asked to wait, and hears music; whoever would have resumed is gone."""
+    async with poisoned(tmp_path, monkeypatch) as (server, phone):
+        call = await phone.dial(server.uri())
+        async with Wire.tap(call) as wire:
+            folder = await server.last_call()
+            await spoken(folder, server, "Hello")
+            await says(call, folder, server, KEY_OF["wait"])
+            await server.until(lambda: bool(folder.of("CallHeld")), "a hold", 15)
+            await wire.until(50)
+            assert call.plan is not None and call.plan.direction == "recvonly"
+            os.kill(worker_of(server, folder.path), signal.SIGKILL)
+            await server.until(lambda: bool(folder.of("CallResumed")), "the end of the hold", 15)
+            await spoken(folder, server, "You told me wait")
+            assert call.plan.direction == "sendrecv"
+            assert wire.faults() == []
+        call.hang_up()
+        await server.finished(folder)
+        assert (tmp_path / "ran").read_text().split() == ["wait"]
