@@ -1,7 +1,7 @@
 """The call workers: started, counted, chosen, replaced.
 
 Each is a child process at the other end of a link. A worker that dies is reported once and started again, with a
-pause that grows while it keeps dying."""
+pause that grows while it keeps dying of itself."""
 
 from __future__ import annotations
 
@@ -67,6 +67,12 @@ class Worker:
     @property
     def pid(self) -> int:
         return self.process.pid if self.process is not None else 0
+
+    @property
+    def shot(self) -> bool:
+        """Did somebody outside end it?"""
+        code = self.process.returncode if self.process is not None else None
+        return code in FOREIGN_DEATHS and not self.killed
 
     def send(self, message: Message, fds: Iterable[int] = ()) -> None:
         """Put a message on its link; nothing happens if it is gone."""
@@ -165,8 +171,8 @@ class Pool:
                 log.error("worker_not_started", error=str(error))
             if self._stopping:
                 return
-            lived = self._loop.time() - worker.started
-            pause = FIRST_PAUSE_S if lived > STABLE_AFTER_S else min(pause * 2, LONGEST_PAUSE_S)
+            stable = self._loop.time() - worker.started > STABLE_AFTER_S or worker.shot
+            pause = FIRST_PAUSE_S if stable else min(pause * 2, LONGEST_PAUSE_S)
             self.restarts += 1
             self._lost(worker)
             log.error("worker_restarts", number=worker.number, restart_in_s=pause)

@@ -26,6 +26,7 @@ KEYS = {
     "5": "storm",
     "6": "again",
     "7": "wait",
+    "8": "message",
     "9": "elsewhere",
 }
 GROWTH_BYTES = 400 * 1024 * 1024
@@ -104,6 +105,13 @@ class Poison(Agent):
         await self.session.hold()
         await asyncio.sleep(50)
         return "never"
+
+    @function_tool(timeout_s=60)
+    async def message(self) -> str:
+        """Have the caller leave a message."""
+        _ran("message")
+        await self.session.take_message()
+        return "taken"
 
     @function_tool
     async def elsewhere(self) -> str:

@@ -112,6 +112,18 @@ class Server:
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)
 
+    def worker_of(self, call: CallFolder) -> int:
+        """The process that has the call's recording open."""
+        wanted = str(call.audio)
+        for pid in self.children():
+            if wanted in _open_files(pid):
+                return pid
+        raise ServerError(self.tell(f"no process writes {wanted}"))
+
+    def has_call(self, call: CallFolder) -> bool:
+        """Is there a worker at work on it?"""
+        return any(str(call.audio) in _open_files(pid) for pid in self.children())
+
     async def metrics(self) -> dict[str, float]:
         """The gauges and counters of /metrics, labels included in the name as Prometheus writes them."""
         values = {}
@@ -144,6 +156,10 @@ class Server:
         """The newest call, as soon as there is one."""
         await self.until(lambda: bool(self.calls()), "a call folder", timeout)
         return max(self.calls(), key=lambda call: call.facts["started"])
+
+    async def taken_over(self, call: CallFolder, times: int = 1) -> None:
+        """Wait until so many workers have had to take it over."""
+        await self.until(lambda: len(call.of("CallTakenOver")) >= times, f"takeover {times}", 20)
 
     async def finished(self, call: CallFolder, timeout: float = 20) -> dict[str, Any]:
         """The facts of a call once its record is complete."""
@@ -304,6 +320,13 @@ def _descendants(pid: int) -> set[int]:
     except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
         return found
     return found
+
+
+def _open_files(pid: int) -> set[str]:
+    try:
+        return {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    except OSError:  # it ended while we looked
+        return set()
 
 
 def _descriptors(pid: int) -> int:

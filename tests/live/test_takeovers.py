@@ -15,6 +15,7 @@ import pytest
 from telephony.call.call import Call
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
+from tests.live.peers import PjsipPhone
 from tests.live.poison import KEYS
 from tests.live.server import REPOSITORY, CallFolder, Server, running_server
 from tests.live.wire import Wire
@@ -31,23 +32,21 @@ numbers:
   - {{number: any, agent: desk}}
 """
 
+PLAN_SLOW = """
+version: 1
+name: Slow
+defaults: {{stt: fake, llm: fake, tts: fake}}
+agents:
+  desk: {{python: "tests.live.holding:Slow"}}
+numbers:
+  - {{number: any, agent: desk, before_answer: {before}}}
+"""
+
 
 @asynccontextmanager
 async def _phone() -> AsyncIterator[Phone]:
     async with Phone(host="127.0.0.1", port=0, ports=PortPool("127.0.0.1", 31000, 31998)) as phone:
         yield phone
-
-
-def worker_of(server: Server, call_folder: Path) -> int:
-    """The process that has the call's recording open."""
-    for pid in server.children():
-        try:
-            files = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-        except OSError:
-            continue
-        if str(call_folder / "audio.wav") in files:
-            return pid
-    raise AssertionError(f"no process writes {call_folder}")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
@@ -59,7 +58,7 @@ async def test_a_call_outlives_its_worker(tmp_path: Path, how: signal.Signals) -
         async with Wire.tap(call) as wire:
             await wire.until(100)
             folder = await server.last_call()
-            os.kill(worker_of(server, folder.path), how)
+            os.kill(server.worker_of(folder), how)
             await wire.until(150)
             assert wire.faults() == []
         assert len(folder.of("CallTakenOver")) == 1
@@ -176,7 +175,7 @@ async def test_a_call_on_hold_is_fetched_back_by_the_next_worker(
             await server.until(lambda: bool(folder.of("CallHeld")), "a hold", 15)
             await wire.until(50)
             assert call.plan is not None and call.plan.direction == "recvonly"
-            os.kill(worker_of(server, folder.path), signal.SIGKILL)
+            os.kill(server.worker_of(folder), signal.SIGKILL)
             await server.until(lambda: bool(folder.of("CallResumed")), "the end of the hold", 15)
             await spoken(folder, server, "You told me wait")
             assert call.plan.direction == "sendrecv"
@@ -184,3 +183,71 @@ async def test_a_call_on_hold_is_fetched_back_by_the_next_worker(
         call.hang_up()
         await server.finished(folder)
         assert (tmp_path / "ran").read_text().split() == ["wait"]
+
+
+async def test_a_message_outlives_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was recorded after the beep is kept, and stands in the record."""
+    async with poisoned(tmp_path, monkeypatch) as (server, phone):
+        call = await phone.dial(server.uri())
+        async with Wire.tap(call) as wire:
+            folder = await server.last_call()
+            await spoken(folder, server, "Hello")
+            await says(call, folder, server, KEY_OF["message"])
+            await server.until(lambda: (folder.path / "message-1.wav").exists(), "a message", 15)
+            await wire.until(120)
+            os.kill(server.worker_of(folder), signal.SIGKILL)
+            await spoken(folder, server, "You told me message")
+            assert wire.faults() == []
+        call.hang_up()
+        facts = await server.finished(folder)
+    (message,) = facts["messages"]
+    assert message["file"] == "message-1.wav" and message["seconds"] >= 1.0
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_call_that_still_rings_is_answered_by_the_next_worker(tmp_path: Path, early: bool) -> None:
+    """The agent takes its time to open its recogniser. Early media, if there is any, and the call are one stream."""
+    plan = tmp_path / "plan.yaml"
+    before = "ringback" if early else "ringing"
+    plan.write_text(PLAN_SLOW.format(before=before))
+    async with running_server(tmp_path, dialplan=plan, workers=1) as server, _phone() as phone:
+        await server.warm(2)
+        dialling = asyncio.create_task(phone.dial(server.uri()))
+        folder = await server.last_call()
+        await server.until(lambda: server.has_call(folder), "a worker that prepares the call", 10)
+        os.kill(server.worker_of(folder), signal.SIGKILL)
+        call = await dialling
+        await server.until(lambda: bool(folder.of("CallTakenOver")), "another worker", 15)
+        async with Wire.tap(call) as wire:
+            await spoken(folder, server, "Hello, here I am.")
+            assert wire.faults() == []
+        call.hang_up()
+        facts = await server.finished(folder)
+    assert facts["takeovers"] == 1
+
+
+async def test_an_encrypted_call_goes_on_under_its_keys(tmp_path: Path, recordings: Path) -> None:
+    """PJSIP's libsrtp takes what the next worker sends, and it takes what PJSIP does; nothing is forged or replayed."""
+    async with (
+        running_server(tmp_path, dialplan=BENCH, workers=1) as server,
+        PjsipPhone(srtp="optional") as phone,
+    ):
+        await server.warm(2)
+        await phone.call(server.uri())
+        await phone.event("confirmed", timeout=20)
+        await phone.event("media")
+        await phone.listen()
+        folder = await server.last_call()
+        for takeovers in (1, 2):
+            await server.warm(2)
+            os.kill(server.worker_of(folder), signal.SIGKILL)
+            await server.taken_over(folder, takeovers)
+            await phone.say(recordings / "opening_hours.wav")
+            await phone.listen()
+        lost = (await phone.statistics())["lost"]
+        await phone.hang_up()
+        facts = await server.finished(folder)
+    assert facts["media"]["srtp"] and facts["takeovers"] == 2
+    assert (facts["media"]["unauthenticated"], facts["media"]["replayed"]) == (0, 0)
+    assert len(folder.of("UserTurnCommitted")) == 2, folder.story()
+    assert lost == 0
