@@ -78,6 +78,9 @@ class Metrics:
             "Packets the switch sent in place of a worker that stood still",
             registry=r,
         )
+        self.workers_ready = Gauge(
+            "offhook_workers_ready", "Workers that can take calls, the spare included", registry=r
+        )
         self.worker_calls = Gauge("offhook_worker_calls", "Calls per worker", ["worker"], registry=r)
         self.worker_late = Gauge(
             "offhook_worker_late_p99_ms",

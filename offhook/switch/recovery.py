@@ -37,6 +37,7 @@ MOST_DEATHS: Final = 2  # workers that a call may take down within CRASH_LOOP_S
 CRASH_LOOP_S: Final = 60.0
 LONGEST_WAIT_S: Final = 10.0  # for a worker that can take a call over
 LEAVE_S: Final = 1.0  # for a worker that has grown too big to save its calls
+LATE_LOOK_S: Final = 1.0  # after that long the switch itself stood still
 INQUEST_S: Final = 0.5  # until it is known what a worker died of
 
 
@@ -86,6 +87,7 @@ class Recovery:
         self.on_orphan: Callable[[ActiveCall], None] = lambda active: None
         self.on_moved: Callable[[ActiveCall], None] = lambda active: None
         self._orphans: dict[ActiveCall, Orphan] = {}
+        self._looked_at = self._loop.time()
 
     async def watch(self) -> None:
         """Until cancelled: keep every call's packets flowing."""
@@ -98,6 +100,9 @@ class Recovery:
 
     def look(self, now: float) -> None:
         """One round over all calls."""
+        if now - self._looked_at > LATE_LOOK_S:
+            self._excuse(now)
+        self._looked_at = now
         self._adopt(now)
         alive: dict[Worker, float] = {}
         for active in self._calls.values():
@@ -114,6 +119,12 @@ class Recovery:
         if (pool := self._pool()) is not None:
             for worker in pool.workers:
                 self._check(pool, worker, now)
+
+    def _excuse(self, now: float) -> None:
+        """We have not listened ourselves: what workers said meanwhile is still to be read."""
+        if (pool := self._pool()) is not None:
+            for worker in pool.workers:
+                worker.heard = max(worker.heard, now) if worker.heard else 0.0
 
     def _check(self, pool: Pool, worker: Worker, now: float) -> None:
         """Does it speak, and is it not too big?"""

@@ -120,6 +120,23 @@ class Server:
                 return pid
         raise ServerError(self.tell(f"no process writes {wanted}"))
 
+    def writes(self, pid: int, call: CallFolder) -> bool:
+        """Has this process the call's recording open?"""
+        return str(call.audio) in _open_files(pid)
+
+    def sockets(self, pid: int) -> int:
+        """Open sockets of a process."""
+        return sum(name.startswith("socket:") for name in _open_files(pid))
+
+    async def warm_again(self, gone: int, workers: int, timeout: float = 30) -> None:
+        """Wait until that process is no more, and so many workers are ready beside the one that was started."""
+        await self.until(lambda: not _birth(gone), f"the end of {gone}", timeout)
+        await self.until_metric(self.ready_workers, lambda count: count >= workers, "ready workers", timeout)
+
+    async def ready_workers(self) -> float:
+        """Workers that take calls now or could, the spare included."""
+        return (await self.metrics()).get("offhook_workers_ready", 0.0)
+
     def has_call(self, call: CallFolder) -> bool:
         """Is there a worker at work on it?"""
         return any(str(call.audio) in _open_files(pid) for pid in self.children())
@@ -175,10 +192,9 @@ class Server:
     async def warm(self, workers: int, timeout: float = 20) -> None:
         """Wait until so many workers, the spare included, have told their load."""
 
-        async def told() -> float:
-            return sum(name.startswith("offhook_worker_memory_bytes") for name in await self.metrics())
-
-        await self.until_metric(told, lambda count: count >= workers, f"{workers} workers", timeout)
+        await self.until_metric(
+            self.ready_workers, lambda count: count >= workers, f"{workers} workers", timeout
+        )
 
     async def until(self, true: Callable[[], bool], what: str, timeout: float) -> None:
         """Look again and again until something about the server is so. Raises ServerError after `timeout` s."""
@@ -322,11 +338,11 @@ def _descendants(pid: int) -> set[int]:
     return found
 
 
-def _open_files(pid: int) -> set[str]:
+def _open_files(pid: int) -> list[str]:
     try:
-        return {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        return [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
     except OSError:  # it ended while we looked
-        return set()
+        return []
 
 
 def _descriptors(pid: int) -> int:
