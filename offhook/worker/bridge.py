@@ -61,6 +61,7 @@ from telephony.sdp.plan import MediaPlan
 log = structlog.get_logger()
 
 PREPARE_TIMEOUT_S = 5.0
+FIRST_PACKETS_S = 0.04  # for calls that are moved to us, many at once perhaps
 ROLL_BACK_TICKS = 25  # a turn is noticed up to half a second after its first sound
 BUSY_S = 5.0  # then nobody is there any more: gateways to analogue lines know no other goodbye
 
@@ -168,7 +169,7 @@ class Bridge:
             self._heed_hold(plan)
         elif self._answered or self._early:
             self._stream = self._opened(plan)
-            self._clock.add(self._stream)
+            self._clock.add(self._stream, soon=self._start.resumes)
 
     def _opened(self, plan: MediaPlan) -> Stream:
         """Early media is not part of the recording, which begins with the call."""
@@ -369,6 +370,8 @@ class Bridge:
     # ------------------------------------------------------------ tasks
 
     async def _prepare(self) -> None:
+        if self._answered:
+            await asyncio.sleep(FIRST_PACKETS_S)  # an agent takes time to make, and packets are waited for
         try:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
                 gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0

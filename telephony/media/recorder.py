@@ -135,6 +135,7 @@ class Recorder:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+        self._pending = np.zeros((0, 2), np.int16)  # let go of memory that is not ours
 
     def __enter__(self) -> Recorder:
         return self

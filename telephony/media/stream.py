@@ -258,6 +258,7 @@ class Stream:
                 self._rtcp.close()
             if self.recorder is not None:
                 self.recorder.close()
+            self._past = None  # it looks into the vitals, which are closed next
 
     def _agree(self, plan: MediaPlan) -> None:
         host, port = plan.remote
