@@ -44,8 +44,10 @@ class Saver:
 
 def saved_state(start: StartCall) -> dict[str, Any]:
     """The last checkpoint of the worker before us; empty if there was none."""
-    state: dict[str, Any] = json.loads(start.state) if start.state else {}
-    return {**state, "history": [json.loads(row) for row in start.history]} if state else {}
+    if not start.state:
+        return {}
+    state: dict[str, Any] = json.loads(start.state)
+    return {**state, "history": [json.loads(row) for row in start.history]}
 
 
 def _plain(value: object) -> object:

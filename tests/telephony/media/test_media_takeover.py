@@ -311,8 +311,8 @@ def test_a_recording_that_nobody_goes_on_with_is_made_whole(tmp_path: Path) -> N
 
 
 def test_a_write_that_the_vitals_do_not_know_of_is_not_repeated(tmp_path: Path) -> None:
-    """Killed between the write and the end of the tick: the file is longer than the vitals say. The next worker has that
-    tick's place to fill itself."""
+    """Killed between the write and the end of the tick: the file is longer than the vitals say. The next
+    worker has that tick's place to fill itself."""
     vitals = Vitals.create()
     path = tmp_path / "audio.wav"
     with Recorder(path, 8000, memory=vitals.waiting_sound(8000)) as recorder:
