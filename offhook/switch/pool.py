@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
@@ -63,10 +64,20 @@ class Worker:
     heard: float = 0.0  # loop time of its last word
     lost: bool = False  # this life of it is over
     killed: bool = False  # by us
+    blocked: bool = False  # because its own code stood in its way
 
     @property
     def pid(self) -> int:
         return self.process.pid if self.process is not None else 0
+
+    def activity(self) -> tuple[str, float]:
+        """What the kernel says of it: its state (R, S, D, T, ...) and the CPU seconds that it has had."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return "", 0.0
+        facts = stat.rpartition(")")[2].split()
+        return facts[0], (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def shot(self) -> bool:
@@ -182,7 +193,7 @@ class Pool:
         """One life of a worker process."""
         ours, theirs = socket.socketpair()
         worker.started, worker.calls, worker.load = self._loop.time(), set(), None
-        worker.lost = worker.killed = False
+        worker.lost = worker.killed = worker.blocked = False
         if worker.spare:  # who takes calls is started first
             await asyncio.wait([self._first_ready])
         command = (sys.executable, "-m", "offhook.worker", "--link-fd", str(theirs.fileno()))

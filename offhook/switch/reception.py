@@ -331,6 +331,8 @@ class Reception:
             case CallReady() | CallRefused():
                 if not active.ready.done():
                     active.ready.set_result(message)
+                elif isinstance(message, CallRefused) and active.answered:
+                    self.recovery.refused(active, message.reason)
             case HangUp():
                 active.end_reason = active.end_reason or message.reason
                 active.call.hang_up(message.reason)

@@ -13,7 +13,7 @@ was killed from outside is nobody's fault, unless a tool ran: the system kills w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,19 +37,21 @@ MOST_DEATHS: Final = 2  # workers that a call may take down within CRASH_LOOP_S
 CRASH_LOOP_S: Final = 60.0
 LONGEST_WAIT_S: Final = 10.0  # for a worker that can take a call over
 LEAVE_S: Final = 1.0  # for a worker that has grown too big to save its calls
+BUSY_SHARE: Final = 0.25  # of the CPU: who had so much while it stood still was not waiting for its turn
 LATE_LOOK_S: Final = 1.0  # after that long the switch itself stood still
 INQUEST_S: Final = 0.5  # until it is known what a worker died of
 
 
 @dataclass(slots=True)
 class Orphan:
-    """A call without a worker. suspect: its code ran when the worker died, tools: so did a tool; alone: it was the
-    only one there."""
+    """A call without a worker. killed: by us; blocked: because code stood in its way. suspect: its code ran when the
+    worker died, tools: so did a tool; alone: it was the only one there."""
 
     since: float
     worker: Worker
     process: asyncio.subprocess.Process | None
     killed: bool
+    blocked: bool
     suspect: bool
     tools: bool
     alone: bool
@@ -58,7 +60,9 @@ class Orphan:
         """Did it take its worker down? None: that is not known yet."""
         if not (self.suspect or self.tools or self.alone):
             return False
-        if self.tools or (self.suspect and self.killed):
+        if self.killed:
+            return self.blocked and (self.suspect or self.tools)
+        if self.tools:
             return True
         code = self.process.returncode if self.process is not None else None
         if code is None:
@@ -88,6 +92,7 @@ class Recovery:
         self.on_moved: Callable[[ActiveCall], None] = lambda active: None
         self._orphans: dict[ActiveCall, Orphan] = {}
         self._looked_at = self._loop.time()
+        self._stood_since: dict[Worker, float] = {}  # CPU seconds of workers when they missed their ticks
 
     async def watch(self) -> None:
         """Until cancelled: keep every call's packets flowing."""
@@ -114,7 +119,12 @@ class Recovery:
             if now - since > MISSED_TICKS * TICK_S:
                 self._stand_in.silence(active, now)
         for worker, since in alive.items():
-            if now - since > WEDGED_S and not worker.lost:
+            if now - since <= MISSED_TICKS * TICK_S:
+                self._stood_since.pop(worker, None)
+            elif now - since <= WEDGED_S:
+                self._stood_since.setdefault(worker, worker.activity()[1])
+            elif not worker.lost:
+                worker.blocked = self._blocks_itself(worker)
                 self._wedged(worker, now - since)
         if (pool := self._pool()) is not None:
             for worker in pool.workers:
@@ -144,6 +154,13 @@ class Recovery:
         load = worker.load
         return bool(self._most_bytes and worker.ready and load and load.memory_bytes > self._most_bytes)
 
+    def _blocks_itself(self, worker: Worker) -> bool:
+        """It waits for something in the middle of its work, or works on one thing without end. Else somebody has
+        stopped it, or the machine gives it no time."""
+        state, cpu_s = worker.activity()
+        worked_s = cpu_s - self._stood_since.pop(worker, cpu_s)
+        return state in ("S", "D") or worked_s > WEDGED_S * BUSY_SHARE
+
     def _wedged(self, worker: Worker, silent_s: float) -> None:
         log.error("worker_wedged", number=worker.number, silent_s=round(silent_s, 2))
         self._metrics.wedged.inc()
@@ -169,7 +186,14 @@ class Recovery:
         self.on_orphan(active)
         vitals = active.vitals
         self._orphans[active] = Orphan(
-            now, worker, worker.process, worker.killed, vitals.acting, vitals.tools_running > 0, alone
+            now,
+            worker,
+            worker.process,
+            worker.killed,
+            worker.blocked,
+            vitals.acting,
+            vitals.tools_running > 0,
+            alone,
         )
 
     def _adopt(self, now: float) -> None:
@@ -249,7 +273,18 @@ class Recovery:
             active.end_reason = active.end_reason or reason
             active.call.hang_up("worker lost")
             return
-        task = self._loop.create_task(self._say_goodbye(active, target, reason), name=f"give up {active.id}")
+        self._spawn(active, self._say_goodbye(active, target, reason))
+
+    def refused(self, active: ActiveCall, reason: str) -> None:
+        """The worker that has it now has sound, but no agent for it."""
+        log.error("call_given_up", call_id=active.id, reason=reason)
+        target = active.route.on_failure
+        active.journal({"type": "CallGivenUp", "workers": len(active.takeovers), "fallback": target})
+        self._metrics.given_up.inc()
+        self._spawn(active, self._send_elsewhere(active, target, "agent_not_available"))
+
+    def _spawn(self, active: ActiveCall, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work, name=f"give up {active.id}")
         active.tasks.add(task)
         task.add_done_callback(active.tasks.discard)
 
@@ -258,6 +293,9 @@ class Recovery:
         if plan is not None:
             language = persona.language if persona is not None else "en"
             await self._stand_in.say(active, self.notices.sound(language, plan.codec.upper()))
+        await self._send_elsewhere(active, target, reason)
+
+    async def _send_elsewhere(self, active: ActiveCall, target: str, reason: str) -> None:
         ok = False
         if target:
             try:

@@ -119,6 +119,9 @@ async def kill_one_by_one(folder: Path, kills: int, seed: int, workers: int = 2)
         folders = [line.folder for line in lines] + [folder for _, folder in foreign]
         for _ in range(kills):
             await asyncio.sleep(dice.uniform(0.0, 0.5))
+            for one in folders:
+                if ended := one.of("CallEnded"):
+                    raise AssertionError(server.tell(f"{one.path.name} is lost: {ended}\n{one.story()}"))
             takeovers = {one.path: len(one.of("CallTakenOver")) for one in folders}
             pid = server.worker_of(dice.choice(folders))
             hit = [one for one in folders if server.writes(pid, one)]
@@ -166,7 +169,7 @@ async def _pjsip(stack: AsyncExitStack, server: Server) -> tuple[PjsipPhone, Cal
 
 def _unlike_s(folder: CallFolder) -> float:
     with wave.open(str(folder.audio)) as audio:
-        lasted = audio.getnframes() / audio.getframerate()
+        lasted = float(audio.getnframes()) / audio.getframerate()
     (ended,), (answered,) = folder.of("CallEnded"), folder.of("CallAnswered")
     return abs(float(ended["at"]) - float(answered["at"]) - lasted)
 

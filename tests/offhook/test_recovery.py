@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.link import Checkpoint, HandIn, Link, Load, Notice, StartCall
+from offhook.link import CallRefused, Checkpoint, HandIn, Link, Load, Notice, StartCall
 from offhook.switch.active import ActiveCall
 from offhook.switch.pool import Pool, Worker
 from offhook.switch.recovery import LEAVE_S, LONGEST_WAIT_S, MUTE_S, WEDGED_S, Recovery
@@ -207,6 +207,42 @@ async def test_only_a_call_that_takes_workers_down_itself_is_given_up(
         assert play.active.alone is given_up
         assert len(play.active.takeovers) == (2 if given_up else 4)
         assert all(not calls_of(worker) for worker in workers if worker is not play.active.worker)
+
+
+@pytest.mark.parametrize(("stopped", "to_blame"), [(False, True), (True, False)])
+async def test_who_blocks_a_worker_is_to_blame_and_who_is_not_given_time_is_not(
+    tmp_path: Path, stopped: bool, to_blame: bool
+) -> None:
+    """A process that sleeps in the middle of a call's code, and one that somebody has stopped."""
+    async with scene(tmp_path) as (play, _):
+        play.spare()
+        worker = play.active.worker
+        worker.process = await asyncio.create_subprocess_exec("sleep", "600")
+        state = "T" if stopped else "S"
+        if stopped:
+            worker.process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(10):
+            while worker.activity()[0] != state:  # noqa: ASYNC110 # the kernel does not tell
+                await asyncio.sleep(0)
+        play.active.vitals.act(True)
+        now = play.loop.time()
+        play.recovery.look(now + 0.1)
+        play.recovery.look(now + WEDGED_S + 0.1)
+        assert worker.lost and worker.killed
+        await worker.process.wait()
+        assert bool(play.active.blamed) is to_blame
+
+
+async def test_a_call_whose_next_worker_has_no_agent_for_it_goes_to_the_fallback(tmp_path: Path) -> None:
+    """It would have sound, and nobody to talk to."""
+    async with scene(tmp_path) as (play, _):
+        play.spare()
+        play.gone(play.active.worker)
+        start = await play.rig.told(StartCall)
+        refused = CallRefused(call_id=start.call_id, code=503, reason="no model")
+        play.rig.reception.heard_from(play.active.worker, refused)
+        await play.caller.ended()
+        assert play.active.end_reason == "agent_not_available"
 
 
 async def test_who_stands_by_when_a_worker_dies_is_not_to_blame(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ async def test_a_call_s_code_is_marked_while_it_runs_and_only_then() -> None:
         stranger = loop.create_task(child(), context=contextvars.copy_context())
         await asyncio.wait([stranger])
         assert isinstance(stranger.exception(), ValueError)
-        waiting = loop.create_task(asyncio.sleep(60), context=context_of(vitals))
+        waiting = loop.create_task(asyncio.Event().wait(), context=context_of(vitals))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
