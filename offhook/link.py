@@ -30,7 +30,8 @@ class StartCall(Message):
 
     resumes: it has been answered, and a worker that had it is gone: let packets flow at once, then talk on. confirmed:
     and the ACK has come. holding: the far side was asked to wait. joined: the caller talks to a colleague, whose line
-    follows as ConsultAnswered; no agent is wanted. takeovers: how many workers it has outlived."""
+    follows as ConsultAnswered; no agent is wanted. consults: how many colleagues were called. takeovers: how many
+    workers it has outlived."""
 
     kind: Literal["StartCall"] = "StartCall"
     call_id: str
@@ -50,6 +51,7 @@ class StartCall(Message):
     confirmed: bool = False
     holding: bool = False
     joined: bool = False
+    consults: int = 0
     takeovers: int = 0
 
 

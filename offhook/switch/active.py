@@ -29,7 +29,7 @@ class ActiveCall:
     its media does. moved: loop time when its worker got it. takeovers: loop times of worker deaths that it has
     outlived; blamed: of those that it is to blame for. leaving: its worker has been told that it is over. alone: no
     worker has it any more. holding: we have asked the far side to wait. colleague: whom the caller talks to instead
-    of the agent."""
+    of the agent; consults: the number of the last one who was called."""
 
     call: Call
     route: Route
@@ -51,6 +51,7 @@ class ActiveCall:
     alone: bool = False
     holding: bool = False
     colleague: Vitals | None = None
+    consults: int = 0
     transferred_to: str = ""
     messages: list[dict[str, Any]] = field(default_factory=list)  # that the caller left
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -108,6 +109,7 @@ class ActiveCall:
             confirmed=bool(self.answered) and self.confirmed,
             holding=self.holding,
             joined=self.colleague is not None,
+            consults=self.consults,
             takeovers=len(self.takeovers),
         )
         self.moved = self.ready.get_loop().time()

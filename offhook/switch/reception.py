@@ -339,6 +339,7 @@ class Reception:
             case Transfer():
                 self._spawn(active, self._transfer(active, message.target), "transfer")
             case Consult() | ConsultJoined() | HandOver() | EndConsult():
+                active.consults = max(active.consults, message.consult)
                 if self.consulting is not None:
                     trunk = self._trunks.get(active.call.sender.trunk)
                     self.consulting.heard(active, message, trunk, self._written(active))

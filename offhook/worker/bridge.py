@@ -106,7 +106,9 @@ class Bridge:
         self._answered, self._talking, self._fax = start.resumes, False, False
         self._turn: tuple[float, int] = (0.0, 0)  # since when, and tick, the caller has had no answer
         self._ending: asyncio.Task[None] | None = None
-        self.consulting = Consulting(start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join)
+        self.consulting = Consulting(
+            start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join, called=start.consults
+        )
         self.consulting.rejoined = self._joined
         self._message: Recorder | None = None  # that the caller leaves now
         self._messages = len(list(Path(start.folder).glob("message-*.wav"))) if start.resumes else 0

@@ -231,7 +231,8 @@ class Line:
 
 
 class Consulting:
-    """The consultations of one call, one after the other. vad: makes one for a rate. join: see Line."""
+    """The consultations of one call, one after the other. vad: makes one for a rate. join: see Line. called: how
+    many there were in a worker before us."""
 
     def __init__(
         self,
@@ -241,12 +242,13 @@ class Consulting:
         send: Callable[[Message], None],
         vad: Callable[[int], Vad],
         join: Callable[[Line], Awaitable[bool]],
+        called: int = 0,
     ) -> None:
         self.line: Line | None = None
         self.rejoined: Callable[[Line], None] = lambda line: None  # it was joined in another worker
         self._call_id = call_id
         self._clock, self._send, self._vad, self._join = clock, send, vad, join
-        self._number = 0
+        self._number = called
         self._answer: asyncio.Future[Line | TransferResult] | None = None
         self._looking_up: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -266,7 +268,7 @@ class Consulting:
 
     def heard(self, message: Message, fds: Sequence[int]) -> None:
         """The switch says something of a consultation. fds: ours from now on."""
-        if isinstance(message, ConsultAnswered) and message.joined and not self._number:
+        if isinstance(message, ConsultAnswered) and message.joined and self._answer is None:
             self._number = message.consult
             self._answer = asyncio.get_running_loop().create_future()
         if getattr(message, "consult", 0) != self._number or self._closed:

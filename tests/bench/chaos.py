@@ -169,7 +169,7 @@ async def _pjsip(stack: AsyncExitStack, server: Server) -> tuple[PjsipPhone, Cal
 
 def _unlike_s(folder: CallFolder) -> float:
     with wave.open(str(folder.audio)) as audio:
-        lasted = float(audio.getnframes()) / audio.getframerate()
+        lasted: float = audio.getnframes() / audio.getframerate()
     (ended,), (answered,) = folder.of("CallEnded"), folder.of("CallAnswered")
     return abs(float(ended["at"]) - float(answered["at"]) - lasted)
 

@@ -135,5 +135,13 @@ async def test_a_caller_whose_colleague_is_lost_with_the_worker_is_talked_to_aga
         spoke = len(folder.of("AgentSpoke"))
         await server.until(lambda: len(folder.of("AgentSpoke")) > spoke, "a word from the agent", 20)
         assert direction(caller.call) == "sendrecv"
+        heard = (folder.path / "consultation-1.wav").stat().st_size
+        asking = asyncio.create_task(desk.answer())
+        assert caller.stream is not None
+        caller.stream.send_digits("1")
+        await server.until(lambda: len(folder.of("ConsultAnswered")) == 2, "a second try", 20)
+        assert [event["consult"] for event in folder.of("ConsultStarted")] == [1, 2]
+        assert (folder.path / "consultation-1.wav").stat().st_size == heard
+        await asking
         caller.call.hang_up()
         await server.finished(folder)
