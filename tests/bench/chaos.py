@@ -37,6 +37,7 @@ HERE = Path(__file__).parent
 PLAN = HERE / "plan.yaml"
 CLIPS = [HERE.parent / "recordings" / name for name in ("opening_hours.wav", "bill.wav")]
 SETTINGS = "providers: {stt: fake, llm: fake, tts: fake, vad: fake}\nlog: {level: warning}\n"
+PATIENT = "200"  # whose agent does not mind callers that never say a word
 OWN_CALLS, PJSIP_CALLS = 6, 1
 GAP_MS = 60.0  # p95, with a warm spare
 RECORDING_S = 0.5  # between the times of the journal and the length of the file
@@ -153,7 +154,7 @@ async def kill_one_by_one(folder: Path, kills: int, seed: int, workers: int = 2)
 
 
 async def _line(stack: AsyncExitStack, phone: Phone, server: Server) -> Line:
-    call = await phone.dial(server.uri())
+    call = await phone.dial(server.uri(PATIENT))
     wire = await stack.enter_async_context(Wire.tap(call))
     await wire.until(10)
     return Line(call, wire, await server.last_call())
@@ -161,7 +162,7 @@ async def _line(stack: AsyncExitStack, phone: Phone, server: Server) -> Line:
 
 async def _pjsip(stack: AsyncExitStack, server: Server) -> tuple[PjsipPhone, CallFolder]:
     phone = await stack.enter_async_context(PjsipPhone())
-    await phone.call(server.uri())
+    await phone.call(server.uri(PATIENT))
     await phone.event("confirmed", timeout=20)
     await phone.event("media")
     return phone, await server.last_call()
