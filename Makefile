@@ -26,7 +26,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check bench turns fuzz soak format lock clean
+.PHONY: help demo serve test check bench turns fuzz soak chaos format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ fuzz: $(READY)  ## wounded traffic on every port for ten minutes: ARGS="--second
 
 soak: $(READY)  ## many calls for long on one core: ARGS="--calls 100 --minutes 10"
 	@$(BIN)/python -m tests.bench.soak $(ARGS)
+
+chaos: $(READY)  ## kill workers under their calls: ARGS="--kills 200 --seed 1"
+	@$(BIN)/python -m tests.bench.chaos $(ARGS)
 
 format: $(READY)  ## let ruff format and mend what it can
 	$(BIN)/ruff format .

@@ -34,7 +34,9 @@ class StartCall(Message):
     """Prepare a call. Its RTP and RTCP sockets and its vitals come along; answer with CallReady or CallRefused.
 
     resumes: it has been answered, and a worker that had it is gone: let packets flow at once, then talk on. confirmed:
-    and the ACK has come. takeovers: how many workers it has outlived."""
+    and the ACK has come. holding: the far side was asked to wait. joined: the caller talks to a colleague, whose line
+    follows as ConsultAnswered; no agent is wanted. consults: how many colleagues were called. takeovers: how many
+    workers it has outlived."""
 
     kind: Literal["StartCall"] = "StartCall"
     call_id: str
@@ -49,8 +51,12 @@ class StartCall(Message):
     folder: str = ""  # the call's, for messages that callers leave; "": there is none
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"  # how digits go out on this call's trunk
     state: str = Field(default="", repr=False)  # the last checkpoint, when the call goes on after a crash
+    history: list[str] = Field(default=[], repr=False)  # its messages, each as JSON
     resumes: bool = False
     confirmed: bool = False
+    holding: bool = False
+    joined: bool = False
+    consults: int = 0
     takeovers: int = 0
 
 
@@ -104,7 +110,8 @@ class ConsultRinging(Message):
 
 
 class ConsultAnswered(Message):
-    """Somebody picked up the consultation call. Its RTP and RTCP sockets come along."""
+    """Somebody picked up the consultation call. Its RTP and RTCP sockets and its vitals come along. joined: they talk
+    to the caller already, and the worker that had both is gone."""
 
     kind: Literal["ConsultAnswered"] = "ConsultAnswered"
     call_id: str
@@ -114,6 +121,7 @@ class ConsultAnswered(Message):
     stream: dict[str, int]  # ssrc, seq, timestamp to start from
     recording: str | None  # path of a stereo WAV, None: nothing is recorded
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"  # how digits go out on its trunk
+    joined: bool = False
 
 
 class ConsultMediaChanged(Message):
@@ -177,6 +185,12 @@ class Ping(Message):
     sent: float
 
 
+class HandIn(Message):
+    """Save what you know of your calls and leave at once: others go on with them."""
+
+    kind: Literal["HandIn"] = "HandIn"
+
+
 class Stop(Message):
     """No more calls will come; leave."""
 
@@ -226,11 +240,26 @@ class CallEvent(Message):
 
 
 class Checkpoint(Message):
-    """What another worker would need to go on with this call. state: JSON, which the switch keeps and does not read."""
+    """What another worker would need to go on with this call. The switch keeps it and does not read it.
+
+    state: JSON, without the messages of the history: the first `kept` of those that were sent stay, `added` follow,
+    each as JSON. A long conversation costs no more than a short one."""
 
     kind: Literal["Checkpoint"] = "Checkpoint"
     call_id: str
     state: str = Field(repr=False)
+    kept: int
+    added: list[str] = Field(repr=False)
+
+
+class Notice(Message):
+    """What a caller hears from the switch itself when no worker may have the call: sound, once for each language and
+    codec. payload: base64, as it goes into packets one after the other."""
+
+    kind: Literal["Notice"] = "Notice"
+    language: str
+    codec: str
+    payload: str = Field(repr=False)
 
 
 class HangUp(Message):
@@ -352,6 +381,7 @@ ToWorker = Annotated[
     | EndCall
     | PressKey
     | Ping
+    | HandIn
     | Stop,
     Field(discriminator="kind"),
 ]
@@ -362,6 +392,7 @@ ToSwitch = Annotated[
     | CallRefused
     | CallEvent
     | Checkpoint
+    | Notice
     | HangUp
     | Transfer
     | Consult

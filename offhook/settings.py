@@ -204,7 +204,8 @@ class LogSettings(Part):
 class Settings(Part):
     """Everything an operator decides.
 
-    workers: 0 is one per core. max_calls: at once on this machine, 0 for as many as the workers can carry.
+    workers: 0 is one per core. worker_memory_mb: one that is bigger hands its calls to the spare and starts anew, 0
+    for any size. max_calls: at once on this machine, 0 for as many as the workers can carry.
     media_timeout_s: a call without a single RTP packet for so long is ended. hang_up_on: so is one whose line gives
     busy or reorder tone for five seconds, or a fax; [] for neither. database: a SQLAlchemy URL.
     keys: API keys by variable name ("GROQ_API_KEY"), from the environment and `.env`, never from the file.
@@ -216,6 +217,7 @@ class Settings(Part):
     trunks: tuple[TrunkSettings, ...] = ()
     access: AccessSettings = AccessSettings()
     workers: int = Field(default=0, ge=0, le=256)
+    worker_memory_mb: int = Field(default=0, ge=0)
     max_calls: int = Field(default=0, ge=0)
     dialplan: Path = Path("dialplans/demo.yaml")
     calls_dir: Path = Path("var/calls")

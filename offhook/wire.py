@@ -61,6 +61,16 @@ class Link:
         if self._waiting_bytes > MAX_WAITING_BYTES:
             self._fail(LinkError(f"the peer has not read for {self._waiting_bytes} bytes. Restart it."))
 
+    @property
+    def busy(self) -> bool:
+        """Does something wait to leave?"""
+        return bool(self._out)
+
+    def read_rest(self) -> None:
+        """What the peer said last, before its end is dealt with."""
+        while self._open and self._readable():
+            pass
+
     def close(self) -> None:
         """Close this end; on_closed is not called."""
         if self._open:
@@ -71,25 +81,27 @@ class Link:
             while self._fds:
                 os.close(self._fds.popleft())
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Returns whether there was anything."""
         try:
             data, fds, flags, _ = socket.recv_fds(self._sock, READ_BYTES, MAX_FDS)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError as error:
             self._fail(error)
-            return
+            return False
         self._fds.extend(fds)
         if flags & socket.MSG_CTRUNC:
             self._fail(
                 LinkError("descriptors were cut off on the way. Raise the open-files limit (ulimit -n).")
             )
-            return
+            return False
         if not data:
             self._fail(None)
-            return
+            return False
         self._in += data
         self._take_lines()
+        return True
 
     def _take_lines(self) -> None:
         while self._open and (end := self._in.find(b"\n")) >= 0:

@@ -20,6 +20,7 @@ from pipeline.speaking.pace import Pace
 from pipeline.speeches import Speeches
 from pipeline.stage import Stage
 from pipeline.succession import Succession
+from pipeline.waiting import Waiting
 
 LONG_GAP_MS = 1000  # without anybody there: the caller has noticed
 GO_ON = "You were cut off by a technical fault. Go on exactly where you stopped, and do not repeat yourself."
@@ -35,7 +36,11 @@ class Before:
 
 
 def checkpoint(
-    stage: Stage, succession: Succession, answering: Answering, speeches: Speeches | None
+    stage: Stage,
+    succession: Succession,
+    answering: Answering,
+    speeches: Speeches | None,
+    waiting: Waiting,
 ) -> dict[str, Any]:
     """What another process needs. Plain values, but for userdata, which is what the agent's author put there."""
     return {
@@ -45,15 +50,23 @@ def checkpoint(
         "userdata": stage.conversation.userdata,
         "saying": speeches.dump() if speeches is not None else [],
         "unanswered": answering.unanswered,
+        "held": "agent" in waiting.deaf,
     }
 
 
 class Resuming:
     """One conversation's second life."""
 
-    def __init__(self, stage: Stage, succession: Succession, answering: Answering, before: Before) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        succession: Succession,
+        answering: Answering,
+        waiting: Waiting,
+        before: Before,
+    ) -> None:
         self._stage, self._succession, self._answering = stage, succession, answering
-        self._before = before
+        self._waiting, self._before = waiting, before
         self._saying: Sequence[Mapping[str, Any]] = before.state.get("saying", ())
 
     def repeats(self, call: ToolRequest) -> bool:
@@ -65,11 +78,15 @@ class Resuming:
         """Take the caller up where the other process left them."""
         stage, state = self._stage, self._before.state
         self._answering.go_on(str(state.get("unanswered", "")))
+        if state.get("held"):
+            self._waiting.go_on_holding()
         left = [self._left_of(saying) for saying in self._saying]
         again = " ".join(rest for rest, _ in left if rest)
         stage.emit(ConversationResumed(stage.now(), stage.agent.name, self._before.gap_ms, again))
         entering = bool(state.get("entering", not state)) and not again
         await self._succession.resume(stage.agent, entering=entering)
+        if not self._unfinished_calls():
+            await self._waiting.resume()  # whoever would have fetched the caller from hold is gone
         for saying, (rest, _) in zip(self._saying, left, strict=True):
             if rest:
                 stage.queue(stage.reply(text=rest, allow_interruptions=not saying["protected"]))

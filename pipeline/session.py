@@ -111,10 +111,12 @@ class Session:
             echo=self._echo,
         )
         self._succession = Succession(self._stage)
-        self._resuming = (
-            Resuming(self._stage, self._succession, self._answering, before) if before is not None else None
-        )
         self._waiting = Waiting(self._stage, control, announcement)
+        self._resuming = (
+            Resuming(self._stage, self._succession, self._answering, self._waiting, before)
+            if before is not None
+            else None
+        )
         self._transferring = Transferring(self._stage, control, self._waiting, Session)
         self._patience = self._stage.patience = Patience(self._stage.silence)
         self._asking_again = AskingAgain(self._stage)
@@ -252,7 +254,7 @@ class Session:
 
     def checkpoint(self) -> dict[str, Any]:
         """What another process would need to go on with this conversation. Plain values."""
-        return checkpoint(self._stage, self._succession, self._answering, self._speeches)
+        return checkpoint(self._stage, self._succession, self._answering, self._speeches, self._waiting)
 
     async def _begin(self) -> None:
         self._show_state("listening")

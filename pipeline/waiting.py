@@ -57,7 +57,12 @@ class Waiting:
             self._back_after = current
         if "agent" not in self.deaf:
             self._listen_no_more("agent", self._stage.now())
+            self._stage.save()
             await self._control.hold()
+
+    def go_on_holding(self) -> None:
+        """Another process has let the caller wait."""
+        self.deaf.add("agent")
 
     async def resume(self) -> bool:
         """Back to the caller. False if their phone would not agree."""
@@ -67,6 +72,7 @@ class Waiting:
         if not await self._control.resume():
             return False
         self._listen_again("agent", self._stage.now())
+        self._stage.save()
         return True
 
     def performed(self, reply: Reply) -> None:

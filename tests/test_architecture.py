@@ -25,6 +25,7 @@ BROAD_EXCEPTS = {
     "telephony/moves.py": 1,  # the policy for REFER, which is the user's: costs that REFER only
     "telephony/phone.py": 3,  # what one datagram or call does in the phone: costs that call only
     "telephony/trunk/transport.py": 1,  # a datagram: the port must go on hearing
+    "offhook/switch/recovery.py": 1,  # a look at all calls: the next look, 20 ms later, must come
     "offhook/worker/main.py": 3,  # a message about one call: costs that call only; setting up: the switch is told why
     "offhook/worker/parts.py": 1,  # importing a user's module: costs the agents that need it, with a reason
     "offhook/worker/bridge.py": 2,  # an agent's own code, preparing and talking: costs its call only

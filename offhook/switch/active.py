@@ -13,21 +13,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from offhook.bundle import Bundle
-from offhook.link import CallReady, CallRefused, Message, StartCall
+from offhook.link import CallReady, CallRefused, Checkpoint, Message, StartCall
 from offhook.switch.pool import Worker
 from offhook.usage import Tally
 from telephony.call.call import Call
 from telephony.dialplan.model import Route
 from telephony.errors import Overloaded
+from telephony.media.rescue import rescue, seconds
 from telephony.media.sending_state import StreamState
 from telephony.media.vitals import Vitals
 
 
 @dataclass(slots=True, eq=False)
 class ActiveCall:
-    """One call on this machine. checkpoint: where the conversation stands, for another worker; vitals: where its
-    media does. takeovers: loop times of worker deaths that it has outlived. leaving: its worker has been told that
-    it is over."""
+    """One call on this machine. checkpoint, history: where the conversation stands, for another worker; vitals: where
+    its media does. moved: loop time when its worker got it. takeovers: loop times of worker deaths that it has
+    outlived; blamed: of those that it is to blame for. leaving: its worker has been told that it is over. alone: no
+    worker has it any more. holding: we have asked the far side to wait. colleague: whom the caller talks to instead
+    of the agent; consults: the number of the last one who was called."""
 
     call: Call
     route: Route
@@ -42,7 +45,14 @@ class ActiveCall:
     leaving: bool = False
     end_reason: str = ""
     checkpoint: str = ""
+    history: list[str] = field(default_factory=list)
+    moved: float = 0.0
     takeovers: list[float] = field(default_factory=list)
+    blamed: list[float] = field(default_factory=list)
+    alone: bool = False
+    holding: bool = False
+    colleague: Vitals | None = None
+    consults: int = 0
     transferred_to: str = ""
     messages: list[dict[str, Any]] = field(default_factory=list)  # that the caller left
     tally: Tally = field(default_factory=Tally)
@@ -71,6 +81,11 @@ class ActiveCall:
         worker.calls.add(self.id)
         self._hand_over()
 
+    def saved(self, message: Checkpoint) -> None:
+        """Its worker says where the conversation stands."""
+        self.checkpoint = message.state
+        self.history[message.kept :] = message.added
+
     def _hand_over(self) -> None:
         call, pair, plan = self.call, self.call.rtp, self.call.plan
         if pair is None:
@@ -91,11 +106,23 @@ class ActiveCall:
             folder=str(self.bundle.path),
             dtmf=self.dtmf,
             state=self.checkpoint,
+            history=self.history,
             resumes=bool(self.answered),
             confirmed=bool(self.answered) and self.confirmed,
+            holding=self.holding,
+            joined=self.colleague is not None,
+            consults=self.consults,
             takeovers=len(self.takeovers),
         )
+        self.moved = self.ready.get_loop().time()
+        self.vitals.act(False)
+        self.vitals.tools(0)
         self.worker.send(start, [pair.rtp.fileno(), pair.rtcp.fileno(), self.vitals.fd])
+
+    def save_sound(self) -> None:
+        """No worker will write the recording's end: what was not on disk is in the vitals."""
+        if self.route.recording != "off" and self.vitals.begun:
+            rescue(self.vitals, self.bundle.audio_path, self._rate_hz)
 
     def journal(self, event: dict[str, Any]) -> None:
         """One more line of its record. An event without `at` happens now."""
@@ -106,11 +133,20 @@ class ActiveCall:
         """What else came of it, for the record."""
         known = {
             "transferred_to": self.transferred_to,
-            "messages": self.messages,
+            "messages": self.messages + self._cut_messages(),
             "usage": self.tally.facts(),
             "takeovers": len(self.takeovers),
         }
         return {name: value for name, value in known.items() if value}
+
+    def _cut_messages(self) -> list[dict[str, Any]]:
+        """Messages whose worker died while the caller left them."""
+        whole = {message["file"] for message in self.messages}
+        return [
+            {"file": path.name, "seconds": round(seconds(path, self._rate_hz), 1), "spoken": None}
+            for path in sorted(self.bundle.path.glob("message-*.wav"))
+            if path.name not in whole
+        ]
 
     def transferred(self, target: str) -> None:
         """The caller talks to somebody else now."""

@@ -9,7 +9,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -35,6 +35,7 @@ from telephony.call.events import CallEvent, Ended, MediaChanged, Ringing
 from telephony.call.state import Leg
 from telephony.dialplan.number import normalise, parse_pattern
 from telephony.errors import CallFailed, NotAllowed, SipSyntaxError, TelephonyError
+from telephony.media.vitals import Vitals
 from telephony.sip.uri import Uri
 from telephony.trunk.outbound import Dialling, WayOut, dialling, redirects, require_allowed
 
@@ -78,6 +79,8 @@ class Caller(Protocol):
     def consultation_wav(self, number: int) -> Path | None:
         """Where the sound of a consultation is recorded."""
 
+    colleague: Vitals | None  # of the line that the caller is joined to
+
 
 @dataclass(slots=True, eq=False)
 class Consultation:
@@ -90,7 +93,11 @@ class Consultation:
     call: Call | None = None
     task: asyncio.Task[None] | None = None
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"
+    vitals: Vitals | None = None
+    stream: dict[str, int] = field(default_factory=dict)
+    rate_hz: int = 0
     joined: bool = False
+    handing: bool = False  # the far sides are connecting the calls without us
     over: bool = False
 
 
@@ -126,6 +133,19 @@ class Consulting:
         """The caller's call is over."""
         if (going := self._going.pop(caller_id, None)) is not None:
             self._hang_up(going, "the caller has left")
+
+    def worker_lost(self, caller_id: str) -> None:
+        """Nobody speaks to the colleague any more. Caller and colleague who hear each other stay together."""
+        going = self._going.get(caller_id)
+        if going is not None and not going.joined and not going.handing:
+            del self._going[caller_id]
+            self._hang_up(going, "the agent was lost")
+
+    def worker_found(self, caller_id: str) -> None:
+        """Another worker has the caller's call: it gets the colleague's too."""
+        going = self._going.get(caller_id)
+        if going is not None and going.joined and going.call is not None:
+            self._lend(going, going.call)
 
     # ------------------------------------------------------------ from dialling to the end
 
@@ -174,34 +194,47 @@ class Consulting:
             going.caller.tell(ConsultRinging(call_id=going.caller.id, consult=going.number, code=event.code))
 
     def _answered(self, going: Consultation, call: Call) -> None:
-        pair, plan = call.rtp, call.plan
         going.call = call
         call.listen(lambda event: self._signalled(going, event))
         if call.leg is Leg.OVER:
             self._over(going, "callee", 487, "hung up at once")
         elif going.over:
             call.hang_up("nobody waits for it")
-        elif pair is None or plan is None:
+        elif call.rtp is None or call.plan is None:
             self._hang_up(going, "answered without sound")
         else:
-            caller = going.caller
             took_ms = round((self._loop.time() - going.began) * 1000, 1)
-            caller.journal({"type": "ConsultAnswered", "consult": going.number, "setup_ms": took_ms})
-            recording = caller.consultation_wav(going.number)
-            answered = ConsultAnswered(
-                call_id=caller.id,
-                consult=going.number,
-                media=plan.dump(),
-                rate_hz=plan.rate_hz,
-                stream={
-                    "ssrc": secrets.randbits(32),
-                    "seq": secrets.randbits(15),
-                    "timestamp": secrets.randbits(32),
-                },
-                recording=str(recording) if recording is not None else None,
-                dtmf=going.dtmf,
-            )
-            caller.tell(answered, [pair.rtp.fileno(), pair.rtcp.fileno()])
+            going.caller.journal({"type": "ConsultAnswered", "consult": going.number, "setup_ms": took_ms})
+            going.stream = {
+                "ssrc": secrets.randbits(32),
+                "seq": secrets.randbits(15),
+                "timestamp": secrets.randbits(32),
+            }
+            going.rate_hz = call.plan.rate_hz
+            try:
+                going.vitals = Vitals.create()
+            except OSError as error:
+                self._hang_up(going, f"no memory for another call: {error}")
+                return
+            self._lend(going, call)
+
+    def _lend(self, going: Consultation, call: Call) -> None:
+        """Give the line to the caller's worker."""
+        caller, pair, plan, vitals = going.caller, call.rtp, call.plan, going.vitals
+        if pair is None or plan is None or vitals is None:
+            return
+        recording = caller.consultation_wav(going.number)
+        answered = ConsultAnswered(
+            call_id=caller.id,
+            consult=going.number,
+            media=plan.dump(),
+            rate_hz=going.rate_hz,
+            stream=going.stream,
+            recording=str(recording) if recording is not None else None,
+            dtmf=going.dtmf,
+            joined=going.joined,
+        )
+        caller.tell(answered, [pair.rtp.fileno(), pair.rtcp.fileno(), vitals.fd])
 
     def _signalled(self, going: Consultation, event: CallEvent) -> None:
         if going.over:
@@ -216,7 +249,7 @@ class Consulting:
 
     def _joined(self, going: Consultation) -> None:
         """Caller and human talk. It may be that the human has just left."""
-        going.joined = True
+        going.joined, going.caller.colleague = True, going.vitals
         going.caller.journal({"type": "ConsultJoined", "consult": going.number, "target": going.target})
         going.caller.transferred(going.target)
 
@@ -227,13 +260,14 @@ class Consulting:
             log.warning("digits_refused", call_id=going.caller.id, consult=going.number, error=str(error))
 
     async def _hand_over(self, going: Consultation, call: Call) -> None:
-        caller = going.caller
+        caller, going.handing = going.caller, True
         try:
             outcome = await caller.call.transfer_to(call)
         except TelephonyError as error:
             ok, code, reason = False, error.code, str(error)
         else:
             ok, code, reason = outcome.ok, outcome.code, outcome.reason
+        going.handing = False
         caller.tell(HandOverDone(call_id=caller.id, consult=going.number, ok=ok, code=code, reason=reason))
         if ok:
             self._joined(going)
@@ -252,6 +286,9 @@ class Consulting:
             return
         going.over = True
         caller = going.caller
+        caller.colleague = None
+        if going.vitals is not None:
+            going.vitals.close()
         if self._going.get(caller.id) is going:
             del self._going[caller.id]
         ended = {"consult": going.number, "by": by, "code": code, "reason": reason}

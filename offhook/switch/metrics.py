@@ -64,11 +64,22 @@ class Metrics:
             "offhook_worker_restarts", "Workers that died and were replaced", registry=r
         )
         self.takeovers = Counter("offhook_takeovers", "Calls that outlived their worker", registry=r)
+        self.given_up = Counter(
+            "offhook_calls_given_up",
+            "Calls that took workers down, or that no worker was left for",
+            registry=r,
+        )
+        self.too_big = Counter(
+            "offhook_workers_too_big", "Workers whose calls were moved because of their memory", registry=r
+        )
         self.wedged = Counter("offhook_workers_wedged", "Workers killed because they stood still", registry=r)
         self.stand_ins = Counter(
             "offhook_silence_sent",
             "Packets the switch sent in place of a worker that stood still",
             registry=r,
+        )
+        self.workers_ready = Gauge(
+            "offhook_workers_ready", "Workers that can take calls, the spare included", registry=r
         )
         self.worker_calls = Gauge("offhook_worker_calls", "Calls per worker", ["worker"], registry=r)
         self.worker_late = Gauge(

@@ -1,21 +1,34 @@
 """The call workers: started, counted, chosen, replaced.
 
 Each is a child process at the other end of a link. A worker that dies is reported once and started again, with a
-pause that grows while it keeps dying."""
+pause that grows while it keeps dying of itself."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
 from offhook.errors import OffhookError
-from offhook.link import TO_SWITCH, Configure, Load, Message, Ping, Stop, WorkerFailed, WorkerReady
+from offhook.link import (
+    TO_SWITCH,
+    Configure,
+    HandIn,
+    Load,
+    Message,
+    Ping,
+    Stop,
+    WorkerFailed,
+    WorkerReady,
+)
 from offhook.wire import Link
 from telephony.errors import Overloaded
 
@@ -27,6 +40,13 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's own threads would take the clock's core
 STABLE_AFTER_S = 10.0  # a worker that lived this long starts again without a pause
+QUIET_S = 2.5  # a worker that has not said its load for so long gets no calls if there is another
+FOREIGN_DEATHS = (
+    -signal.SIGKILL,
+    -signal.SIGTERM,
+    -signal.SIGINT,
+    -signal.SIGHUP,
+)  # nobody does that to himself
 
 
 @dataclass(slots=True, eq=False)
@@ -41,11 +61,29 @@ class Worker:
     calls: set[str] = field(default_factory=set)
     load: Load | None = None
     started: float = 0.0
+    heard: float = 0.0  # loop time of its last word
     lost: bool = False  # this life of it is over
+    killed: bool = False  # by us
+    blocked: bool = False  # because its own code stood in its way
 
     @property
     def pid(self) -> int:
         return self.process.pid if self.process is not None else 0
+
+    def activity(self) -> tuple[str, float]:
+        """What the kernel says of it: its state (R, S, D, T, ...) and the CPU seconds that it has had."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return "", 0.0
+        facts = stat.rpartition(")")[2].split()
+        return facts[0], (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def shot(self) -> bool:
+        """Did somebody outside end it?"""
+        code = self.process.returncode if self.process is not None else None
+        return code in FOREIGN_DEATHS and not self.killed
 
     def send(self, message: Message, fds: Iterable[int] = ()) -> None:
         """Put a message on its link; nothing happens if it is gone."""
@@ -94,17 +132,31 @@ class Pool:
         await asyncio.shield(self._first_ready)
 
     def pick(self) -> Worker:
-        """The least loaded worker. Raises Overloaded if none is ready."""
+        """The least loaded worker, one that speaks if there is one. Raises Overloaded if none is ready."""
         ready = [worker for worker in self.workers if worker.ready]
         if not ready:
             raise Overloaded("no call worker is ready; they are being started. Try again in a second.")
-        return min(ready, key=lambda worker: (worker.spare, len(worker.calls)))
+        now = self._loop.time()
+        return min(ready, key=lambda one: (now - one.heard > QUIET_S, one.spare, len(one.calls)))
 
     def kill(self, worker: Worker) -> None:
         """It does not do its work: end it now. Its calls are lost to it, on_lost says so."""
+        worker.killed = True
+        self._end(worker)
+
+    def _end(self, worker: Worker) -> None:
         if worker.process is not None and worker.process.returncode is None:
-            worker.process.kill()
+            with suppress(ProcessLookupError):
+                worker.process.kill()
         self._lost(worker)
+
+    def relieve(self, worker: Worker) -> bool:
+        """Let another worker have its calls: it saves them and leaves. False if there is no other one."""
+        if not any(other.ready and other is not worker for other in self.workers):
+            return False
+        worker.ready = False
+        worker.send(HandIn())
+        return True
 
     async def stop(self) -> None:
         """Ask all to leave, then see that they do."""
@@ -131,8 +183,8 @@ class Pool:
                 log.error("worker_not_started", error=str(error))
             if self._stopping:
                 return
-            lived = self._loop.time() - worker.started
-            pause = FIRST_PAUSE_S if lived > STABLE_AFTER_S else min(pause * 2, LONGEST_PAUSE_S)
+            stable = self._loop.time() - worker.started > STABLE_AFTER_S or worker.shot
+            pause = FIRST_PAUSE_S if stable else min(pause * 2, LONGEST_PAUSE_S)
             self.restarts += 1
             self._lost(worker)
             log.error("worker_restarts", number=worker.number, restart_in_s=pause)
@@ -140,7 +192,8 @@ class Pool:
 
     async def _live(self, worker: Worker) -> None:
         """One life of a worker process."""
-        worker.started, worker.calls, worker.load, worker.lost = self._loop.time(), set(), None, False
+        worker.started, worker.calls, worker.load = self._loop.time(), set(), None
+        worker.lost = worker.killed = worker.blocked = False
         if worker.spare:  # who takes calls is started first
             await asyncio.wait([self._first_ready])
             if self._stopping or self._first_ready.exception() is not None:
@@ -170,6 +223,8 @@ class Pool:
         worker.send(self._configure)
         try:
             await worker.process.wait()
+            if worker.link is not None:
+                worker.link.read_rest()  # its end may be seen here before its last words are
         finally:
             worker.ready = False
             if worker.link is not None:
@@ -182,6 +237,8 @@ class Pool:
             return
         worker.lost, worker.ready = True, False
         if worker.link is not None:
+            worker.link.read_rest()
+        if worker.link is not None:
             worker.link.close()
             worker.link = None
         spare = next((other for other in self.workers if other.spare and other.ready), None)
@@ -191,8 +248,9 @@ class Pool:
         self._on_lost(worker)
 
     def _received(self, worker: Worker, message: Message) -> None:
+        worker.heard = self._loop.time()
         match message:
-            case WorkerReady():
+            case WorkerReady() if not worker.lost:
                 worker.ready = True
                 if message.notes and message.notes != self._noted:
                     self._noted = message.notes  # every worker says it, and says it again when it is replaced
@@ -218,7 +276,7 @@ class Pool:
             return
         if error is not None:
             log.error("worker_link_broken", number=worker.number, error=str(error))
-        self.kill(worker)
+        self._end(worker)
 
     async def _ping(self) -> None:
         while True:

@@ -33,6 +33,7 @@ from offhook.link import (
     HoldDone,
     MediaChanged,
     Message,
+    Notice,
     PressKey,
     QueueReady,
     QueueUp,
@@ -90,8 +91,8 @@ class Reception:
         self.consulting: Consulting | None = None
         self.live: Callable[[], Sequence[Call]] = lambda: [active.call for active in self.calls.values()]
         self._trunks = {trunk.name: trunk for trunk in settings.trunks}
-        self.recovery = Recovery(self.calls, lambda: self.pool, metrics)
-        self.recovery.on_orphan = self._drop_consultation
+        self.recovery = Recovery(self.calls, lambda: self.pool, metrics, settings.worker_memory_mb)
+        self.recovery.on_orphan, self.recovery.on_moved = self._drop_consultation, self._move_consultation
 
     # ------------------------------------------------------------ a call's life
 
@@ -243,6 +244,8 @@ class Reception:
         except TimeoutError:
             log.error("worker_kept_call", call_id=active.id, worker=active.worker.number)
             media = {}
+        if not media:
+            active.save_sound()
         for task in active.tasks:
             task.cancel()
         if isinstance(mos := media.get("mos"), float):
@@ -325,6 +328,8 @@ class Reception:
 
     def heard_from(self, worker: Worker, message: Message) -> None:
         """A message of a worker about one of its calls."""
+        if isinstance(message, Notice):
+            self.recovery.notices.keep(message)
         active = self.calls.get(getattr(message, "call_id", ""))
         if active is None or active.worker is not worker:
             return
@@ -336,10 +341,12 @@ class Reception:
                     active.messages.append({name: message.event.get(name) for name in kept})
                 self._metrics.saw(message.event)
             case Checkpoint():
-                active.checkpoint = message.state
+                active.saved(message)
             case CallReady() | CallRefused():
                 if not active.ready.done():
                     active.ready.set_result(message)
+                elif isinstance(message, CallRefused) and active.answered:
+                    self.recovery.refused(active, message.reason)
             case HangUp():
                 active.end_reason = active.end_reason or message.reason
                 active.call.hang_up(message.reason)
@@ -348,6 +355,7 @@ class Reception:
             case SendDigits() if not message.consult:
                 self._spawn(active, self._send_digits(active, message.pii_digits), "digits")
             case Consult() | ConsultJoined() | HandOver() | EndConsult() | SendDigits():
+                active.consults = max(active.consults, message.consult)
                 if self.consulting is not None:
                     trunk = self._trunks.get(active.call.sender.trunk)
                     self.consulting.heard(active, message, trunk, written(active.route))
@@ -373,9 +381,12 @@ class Reception:
         task.add_done_callback(active.tasks.discard)
 
     async def _hold(self, active: ActiveCall, on: bool) -> None:
+        before, active.holding = active.holding, True  # until they are back, another worker has to fetch them
         try:
             await (active.call.hold() if on else active.call.resume())
+            active.holding = on
         except TelephonyError as error:
+            active.holding = before
             log.warning("hold_refused", call_id=active.id, on=on, error=str(error))
             active.tell(HoldDone(call_id=active.id, ok=False))
         else:
@@ -408,7 +419,11 @@ class Reception:
 
     def _drop_consultation(self, active: ActiveCall) -> None:
         if self.consulting is not None:
-            self.consulting.drop(active.id)
+            self.consulting.worker_lost(active.id)
+
+    def _move_consultation(self, active: ActiveCall) -> None:
+        if self.consulting is not None:
+            self.consulting.worker_found(active.id)
 
     def worker_lost(self, worker: Worker) -> None:
         """A worker is gone; its calls are not."""

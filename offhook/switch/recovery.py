@@ -2,14 +2,19 @@
 
 `lost` is called by the pool the moment a worker is gone. `watch` looks every 20 ms whether workers still tick: for one
 that misses three ticks the switch itself sends silence, so that no carrier takes the line for dead; one that does not
-come back in time is killed, and its calls are taken over. The media goes on from shared memory (media/vitals.py), the
-conversation from its checkpoint. Not how a worker goes on (worker/bridge.py)."""
+come back in time is killed, and its calls are taken over; so are those of one that has grown too big. The media goes
+on from shared memory (media/vitals.py), the conversation from its checkpoint. Not how a worker goes on
+(worker/bridge.py), and not the packets that the switch sends (standing_in.py).
+
+A call that took two workers down within a minute gets no third one: a fallback instead. Who is to blame: whoever's
+code ran when the worker died, or whose agent's tool did, or who was alone there (worker/blame.py). A worker that
+was killed from outside is nobody's fault, unless a tool ran: the system kills what takes all memory, too."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -17,173 +22,288 @@ import structlog
 from offhook.link import CallRefused
 from offhook.switch.active import ActiveCall
 from offhook.switch.metrics import Metrics
-from offhook.switch.pool import Pool, Worker
+from offhook.switch.pool import FOREIGN_DEATHS, Pool, Worker
+from offhook.switch.standing_in import TICK_S, Notices, StandIn
 from telephony.errors import Overloaded, TelephonyError
-from telephony.media.packet import HEADER_BYTES, write_header
-from telephony.media.sending_state import StreamState
 
 log = structlog.get_logger()
 
-TICK_S: Final = 0.02
 MISSED_TICKS: Final = 3  # then the switch sends silence itself
 WEDGED_S: Final = 1.0  # then the worker is killed
-MOST_TAKEOVERS: Final = 2  # of one call within CRASH_LOOP_S; the next one would die of the same
+MUTE_S: Final = (
+    5.0  # so is one that has no call to tick for and does not say its load, which it does every second
+)
+MOST_DEATHS: Final = 2  # workers that a call may take down within CRASH_LOOP_S
 CRASH_LOOP_S: Final = 60.0
 LONGEST_WAIT_S: Final = 10.0  # for a worker that can take a call over
+LEAVE_S: Final = 1.0  # for a worker that has grown too big to save its calls
+BUSY_SHARE: Final = 0.25  # of the CPU: who had so much while it stood still was not waiting for its turn
+LATE_LOOK_S: Final = 1.0  # after that long the switch itself stood still
+INQUEST_S: Final = 0.5  # until it is known what a worker died of
+
+
+@dataclass(slots=True)
+class Orphan:
+    """A call without a worker. killed: by us; blocked: because code stood in its way. suspect: its code ran when the
+    worker died, tools: so did a tool; alone: it was the only one there."""
+
+    since: float
+    worker: Worker
+    process: asyncio.subprocess.Process | None
+    killed: bool
+    blocked: bool
+    suspect: bool
+    tools: bool
+    alone: bool
+
+    def guilty(self, now: float) -> bool | None:
+        """Did it take its worker down? None: that is not known yet."""
+        if not (self.suspect or self.tools or self.alone):
+            return False
+        if self.killed:
+            return self.blocked and (self.suspect or self.tools)
+        if self.tools:
+            return True
+        code = self.process.returncode if self.process is not None else None
+        if code is None:
+            return None if now - self.since < INQUEST_S else False
+        return code not in FOREIGN_DEATHS
 
 
 class Recovery:
     """Of all calls of a switch. calls: by id, reception's own. pool: None before the workers are started.
-    on_orphan: what else hung on the worker that is gone has to be ended."""
+    worker_memory_mb: a worker may grow so big, 0 for any size. on_orphan: what else hung on the worker that is gone
+    has to be ended; on_moved: or goes on with the one that has the call now."""
 
     def __init__(
-        self, calls: Mapping[str, ActiveCall], pool: Callable[[], Pool | None], metrics: Metrics
+        self,
+        calls: Mapping[str, ActiveCall],
+        pool: Callable[[], Pool | None],
+        metrics: Metrics,
+        worker_memory_mb: int = 0,
     ) -> None:
         self._calls, self._pool, self._metrics = calls, pool, metrics
         self._loop = asyncio.get_running_loop()
-        self._packet = bytearray(2048)
+        self._most_bytes = worker_memory_mb * 1024 * 1024
+        self._relieved: dict[Worker, float] = {}  # told to leave, at
+        self._stand_in = StandIn(metrics)
+        self.notices = Notices()
         self.on_orphan: Callable[[ActiveCall], None] = lambda active: None
-        self._orphans: dict[ActiveCall, float] = {}  # without a worker since
+        self.on_moved: Callable[[ActiveCall], None] = lambda active: None
+        self._orphans: dict[ActiveCall, Orphan] = {}
+        self._looked_at = self._loop.time()
+        self._stood_since: dict[Worker, float] = {}  # CPU seconds of workers when they missed their ticks
 
     async def watch(self) -> None:
         """Until cancelled: keep every call's packets flowing."""
         while True:
             await asyncio.sleep(TICK_S)
-            self.look(self._loop.time())
+            try:
+                self.look(self._loop.time())
+            except Exception:  # whatever it is, all other calls hang on the next look
+                log.exception("look_failed")
 
     def look(self, now: float) -> None:
         """One round over all calls."""
+        if now - self._looked_at > LATE_LOOK_S:
+            self._excuse(now)
+        self._looked_at = now
         self._adopt(now)
-        beats: dict[Worker, float] = {}
+        alive: dict[Worker, float] = {}
         for active in self._calls.values():
-            if active.answered and not active.leaving and active.vitals.begun:
-                beats[active.worker] = max(beats.get(active.worker, 0.0), active.vitals.beat)
-        for worker, beat in beats.items():
-            silent_s = now - beat
-            if silent_s > MISSED_TICKS * TICK_S:
-                self._stand_in(worker, now)
-            if silent_s > WEDGED_S and not worker.lost and worker.ready:
-                log.error("worker_wedged", number=worker.number, silent_s=round(silent_s, 2))
-                self._metrics.wedged.inc()
-                if (pool := self._pool()) is not None:
-                    pool.kill(worker)
+            if active.alone or not active.answered or active.leaving or not active.vitals.begun:
+                continue
+            since = max(active.vitals.beat, active.moved)  # who has just got it has not ticked yet
+            if active not in self._orphans:
+                alive[active.worker] = max(alive.get(active.worker, 0.0), since)
+            if now - since > MISSED_TICKS * TICK_S:
+                self._stand_in.silence(active, now)
+        for worker, since in alive.items():
+            if now - since <= MISSED_TICKS * TICK_S:
+                self._stood_since.pop(worker, None)
+            elif now - since <= WEDGED_S:
+                self._stood_since.setdefault(worker, worker.activity()[1])
+            elif not worker.lost:
+                worker.blocked = self._blocks_itself(worker)
+                self._wedged(worker, now - since)
+        if (pool := self._pool()) is not None:
+            for worker in pool.workers:
+                self._check(pool, worker, now)
+
+    def _excuse(self, now: float) -> None:
+        """We have not listened ourselves: what workers said meanwhile is still to be read."""
+        if (pool := self._pool()) is not None:
+            for worker in pool.workers:
+                worker.heard = max(worker.heard, now) if worker.heard else 0.0
+
+    def _check(self, pool: Pool, worker: Worker, now: float) -> None:
+        """Does it speak, and is it not too big?"""
+        if (told := self._relieved.get(worker)) is not None:
+            if worker.lost or worker.started > told:
+                del self._relieved[worker]
+            elif now - told > LEAVE_S:
+                pool.kill(worker)
+        elif worker.ready and worker.heard and now - worker.heard > MUTE_S:
+            self._wedged(worker, now - worker.heard)
+        elif self._too_big(worker) and pool.relieve(worker):
+            self._relieved[worker] = now
+            self._metrics.too_big.inc()
+            log.error("worker_too_big", number=worker.number, calls=len(worker.calls))
+
+    def _too_big(self, worker: Worker) -> bool:
+        load = worker.load
+        return bool(self._most_bytes and worker.ready and load and load.memory_bytes > self._most_bytes)
+
+    def _blocks_itself(self, worker: Worker) -> bool:
+        """It waits for something in the middle of its work, or works on one thing without end. Else somebody has
+        stopped it, or the machine gives it no time."""
+        state, cpu_s = worker.activity()
+        worked_s = cpu_s - self._stood_since.pop(worker, cpu_s)
+        return state in ("S", "D") or worked_s > WEDGED_S * BUSY_SHARE
+
+    def _wedged(self, worker: Worker, silent_s: float) -> None:
+        log.error("worker_wedged", number=worker.number, silent_s=round(silent_s, 2))
+        self._metrics.wedged.inc()
+        if (pool := self._pool()) is not None:
+            pool.kill(worker)
 
     def lost(self, worker: Worker) -> None:
         """A worker is gone."""
         now = self._loop.time()
-        for active in [active for active in self._calls.values() if active.worker is worker]:
+        orphans = [active for active in self._calls.values() if active.worker is worker]
+        for active in orphans:
             if active.leaving:
                 if not active.finished.done():
                     active.finished.set_result({})
-            else:
-                self._orphaned(active, now)
+            elif not active.alone and active not in self._orphans:
+                self._orphaned(active, worker, len(orphans) == 1, now)
         self._adopt(now)
 
     # ------------------------------------------------------------ another worker
 
-    def _orphaned(self, active: ActiveCall, now: float) -> None:
+    def _orphaned(self, active: ActiveCall, worker: Worker, alone: bool, now: float) -> None:
         active.takeovers.append(now)
         self.on_orphan(active)
-        lately = [at for at in active.takeovers if now - at < CRASH_LOOP_S]
-        if len(lately) > MOST_TAKEOVERS:
-            self._give_up(active, "worker_lost")
-        else:
-            self._orphans[active] = now
+        vitals = active.vitals
+        self._orphans[active] = Orphan(
+            now,
+            worker,
+            worker.process,
+            worker.killed,
+            worker.blocked,
+            vitals.acting,
+            vitals.tools_running > 0,
+            alone,
+        )
 
     def _adopt(self, now: float) -> None:
-        pool = self._pool()
-        for active, since in list(self._orphans.items()):
+        for active, orphan in list(self._orphans.items()):
             if active.leaving or active.id not in self._calls:
                 del self._orphans[active]
-                continue
-            try:
-                if pool is None:
-                    raise Overloaded("the workers are not started yet")
-                worker = pool.pick()
-            except Overloaded:
-                if now - since > LONGEST_WAIT_S:
-                    del self._orphans[active]
-                    self._give_up(active, "worker_lost")
-                continue
-            del self._orphans[active]
-            self._move(active, worker, now)
+                if not active.finished.done():
+                    active.finished.set_result({})
+            elif self._too_dangerous(active, orphan, now):
+                del self._orphans[active]
+                self._give_up(active, "worker_lost")
+            else:
+                self._place(active, orphan, now)
 
-    def _move(self, active: ActiveCall, worker: Worker, now: float) -> None:
-        old = active.worker.number
-        active.move(worker)
-        self._metrics.takeovers.inc()
+    def _too_dangerous(self, active: ActiveCall, orphan: Orphan, now: float) -> bool:
+        """Has it taken as many workers down as a call may?"""
+        before = [at for at in active.blamed if now - at < CRASH_LOOP_S and at != orphan.since]
+        guilty = orphan.guilty(now)
+        if guilty and orphan.since not in active.blamed:
+            active.blamed.append(orphan.since)
+        return bool(guilty) and len(before) + 1 >= MOST_DEATHS
+
+    def _place(self, active: ActiveCall, orphan: Orphan, now: float) -> None:
+        if orphan.guilty(now) is None and any(now - at < CRASH_LOOP_S for at in active.blamed):
+            return  # it did that before: first see what this one died of
+        pool = self._pool()
+        try:
+            if pool is None:
+                raise Overloaded("the workers are not started yet")
+            worker = pool.pick()
+        except Overloaded:
+            if now - orphan.since > LONGEST_WAIT_S:
+                del self._orphans[active]
+                self._give_up(active, "worker_lost")
+            return
+        if orphan.guilty(now) is None:
+            self._loop.call_later(INQUEST_S, self._inquest, active, orphan)
+        del self._orphans[active]
+        self._move(active, orphan.worker, worker, now)
+
+    def _inquest(self, active: ActiveCall, orphan: Orphan) -> None:
+        """The call has another worker already; by now it is known what the one before died of."""
+        if orphan.guilty(self._loop.time()):
+            active.blamed.append(orphan.since)
+
+    def _move(self, active: ActiveCall, old: Worker, worker: Worker, now: float) -> None:
         gap_ms = round((now - active.vitals.beat) * 1000) if active.vitals.begun else 0
+        active.move(worker)
+        self.on_moved(active)
+        self._metrics.takeovers.inc()
         active.journal(
-            {"type": "CallTakenOver", "worker": old, "by": worker.number, "noticed_after_ms": gap_ms}
+            {
+                "type": "CallTakenOver",
+                "worker": old.number,
+                "by": worker.number,
+                "noticed_after_ms": gap_ms,
+            }
         )
-        log.warning("call_taken_over", call_id=active.id, worker=old, by=worker.number, after_ms=gap_ms)
+        log.warning(
+            "call_taken_over", call_id=active.id, worker=old.number, by=worker.number, after_ms=gap_ms
+        )
+
+    # ------------------------------------------------------------ no other worker
 
     def _give_up(self, active: ActiveCall, reason: str) -> None:
-        """It takes workers down, or there are none: send the caller to a human if the plan names one."""
+        """It takes workers down, or there are none: say so, then send the caller to a human if the plan names one."""
+        active.alone = True
         if not active.ready.done():
             active.ready.set_result(CallRefused(call_id=active.id, code=503, reason="the workers died"))
         if not active.finished.done():
             active.finished.set_result({})
         target = active.route.on_failure
         log.error("call_given_up", call_id=active.id, takeovers=len(active.takeovers), fallback=bool(target))
-        if target and active.answered:
-            task = self._loop.create_task(self._send_elsewhere(active, target, reason), name="fallback")
-            active.tasks.add(task)
-            task.add_done_callback(active.tasks.discard)
-        else:
+        active.journal({"type": "CallGivenUp", "workers": len(active.takeovers), "fallback": target})
+        self._metrics.given_up.inc()
+        if not active.answered:
             active.end_reason = active.end_reason or reason
             active.call.hang_up("worker lost")
+            return
+        self._spawn(active, self._say_goodbye(active, target, reason))
+
+    def refused(self, active: ActiveCall, reason: str) -> None:
+        """The worker that has it now has sound, but no agent for it."""
+        log.error("call_given_up", call_id=active.id, reason=reason)
+        target = active.route.on_failure
+        active.journal({"type": "CallGivenUp", "workers": len(active.takeovers), "fallback": target})
+        self._metrics.given_up.inc()
+        self._spawn(active, self._send_elsewhere(active, target, "agent_not_available"))
+
+    def _spawn(self, active: ActiveCall, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work, name=f"give up {active.id}")
+        active.tasks.add(task)
+        task.add_done_callback(active.tasks.discard)
+
+    async def _say_goodbye(self, active: ActiveCall, target: str, reason: str) -> None:
+        plan, persona = active.call.plan, active.route.agents.get(active.route.agent)
+        if plan is not None:
+            language = persona.language if persona is not None else "en"
+            await self._stand_in.say(active, self.notices.sound(language, plan.codec.upper()))
+        await self._send_elsewhere(active, target, reason)
 
     async def _send_elsewhere(self, active: ActiveCall, target: str, reason: str) -> None:
-        try:
-            outcome = await active.call.transfer(target)
-            ok = outcome.ok
-        except TelephonyError as error:
-            log.error("fallback_failed", call_id=active.id, error=str(error))
-            ok = False
+        ok = False
+        if target:
+            try:
+                ok = (await active.call.transfer(target)).ok
+            except TelephonyError as error:
+                log.error("fallback_failed", call_id=active.id, error=str(error))
         if ok:
             active.transferred(target)
         else:
             active.end_reason = active.end_reason or reason
         active.call.hang_up("worker lost")
-
-    # ------------------------------------------------------------ silence in a worker's place
-
-    def _stand_in(self, worker: Worker, now: float) -> None:
-        for active in self._calls.values():
-            if active.worker is worker and active.answered and not active.leaving and active.vitals.begun:
-                self._send_silence(active, now)
-
-    def _send_silence(self, active: ActiveCall, now: float) -> None:
-        """What is due since the last packet. Encrypted calls have to wait: their key's place is with the worker."""
-        plan, pair, vitals = active.call.plan, active.call.rtp, active.vitals
-        if plan is None or pair is None or plan.srtp or plan.direction not in ("sendrecv", "sendonly"):
-            return
-        payload_type, units, payload = vitals.silence()
-        if not payload:
-            return
-        state, sent_at, packets, octets = vitals.last_sent()
-        periods = int((now - sent_at) * plan.clock_hz / units)
-        if not periods:
-            return
-        timestamp = (state.timestamp + (periods - 1) * units) & 0xFFFFFFFF
-        following = StreamState(
-            state.ssrc,
-            (state.seq + 1) & 0xFFFF,
-            (timestamp + units) & 0xFFFFFFFF,
-            state.wraps + (state.seq == 0xFFFF),
-        )
-        vitals.sending(following, now, packets + 1, octets + len(payload))
-        end = HEADER_BYTES + len(payload)
-        self._packet[HEADER_BYTES:end] = payload
-        write_header(
-            self._packet,
-            payload_type=payload_type,
-            marker=False,
-            sequence=state.seq,
-            timestamp=timestamp,
-            ssrc=state.ssrc,
-        )
-        with suppress(OSError):  # a full buffer or an ICMP error: the next one may get through
-            pair.rtp.sendto(memoryview(self._packet)[:end], vitals.target())
-            self._metrics.stand_ins.inc()

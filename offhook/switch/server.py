@@ -187,6 +187,7 @@ class Switch:
             return
         self._metrics.tasks.labels("switch").set(len(asyncio.all_tasks()))
         self._metrics.worker_restarts.set(pool.restarts)
+        self._metrics.workers_ready.set(sum(worker.ready for worker in pool.workers))
         self._trunks.count()
         self._metrics.malformed.set(self._phone.counters.malformed)
         for worker in pool.workers:

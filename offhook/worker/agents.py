@@ -29,6 +29,7 @@ from offhook.worker.parts import (
     voice_of,
 )
 from offhook.worker.routing import Choice, alone, member_name, routing
+from offhook.worker.saving import saved_state
 from offhook.worker.warming import Warmer
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History
@@ -154,7 +155,7 @@ class Casting:
         """The conversation of one call. gap_ms: how long it was without a worker.
         Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
-        state = json.loads(start.state) if start.state else {}
+        state = saved_state(start)
         name = str(state.get("agent", route.agent))
         agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz, places))
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())

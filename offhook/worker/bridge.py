@@ -6,24 +6,21 @@ goes over the link, what happens in it comes back as journal lines."""
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import structlog
-from pydantic import BaseModel
 
 from offhook.link import (
     CallEvent,
     CallFinished,
     CallReady,
     CallRefused,
-    Checkpoint,
     HangUp,
     Hold,
     Message,
@@ -33,10 +30,20 @@ from offhook.link import (
     Transfer,
 )
 from offhook.worker.agents import Casting
+from offhook.worker.blame import context_of
 from offhook.worker.consulting import Consulting, Line, joint
+from offhook.worker.saving import Saver
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
-from pipeline.events import CallerStartedSpeaking, Event, ToneHeard, UserTurnCommitted, dump
+from pipeline.events import (
+    CallerStartedSpeaking,
+    Event,
+    ToneHeard,
+    ToolCalled,
+    ToolFinished,
+    UserTurnCommitted,
+    dump,
+)
 from pipeline.options import ThinkingSound
 from pipeline.ports import Consultation, Frame, TransferResult
 from pipeline.session import Session
@@ -49,7 +56,7 @@ from telephony.media.clock import Clock
 from telephony.media.music import music
 from telephony.media.playout import Playout
 from telephony.media.progress import tone
-from telephony.media.recorder import Recorder
+from telephony.media.recorder import Recorder, reopened
 from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
 from telephony.media.vitals import Left, Vitals
@@ -58,6 +65,7 @@ from telephony.sdp.plan import MediaPlan
 log = structlog.get_logger()
 
 PREPARE_TIMEOUT_S = 5.0
+FIRST_PACKETS_S = 0.04  # for calls that are moved to us, many at once perhaps
 ROLL_BACK_TICKS = 25  # a turn is noticed up to half a second after its first sound
 BUSY_S = 5.0  # then nobody is there any more: gateways to analogue lines know no other goodbye
 
@@ -85,14 +93,15 @@ class Bridge:
         self._vitals = Vitals(fds[2])
         self._left = self._vitals.read()  # how a worker before us has left it
         self._out = Playout(start.rate_hz, self._left.spoken if self._left is not None else 0)
-        self._recorder = self._open_recorder()
+        path = start.recording
+        self._recorder = reopened(path, start.rate_hz, self._vitals) if path else None
         self._stream: Stream | None = None
         self._session: Session | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._transfer: asyncio.Future[TransferResult] | None = None
         self._holding: asyncio.Future[bool] | None = None
         self._turn: asyncio.Future[None] | None = None  # in a queue
-        self._asked_to_hold = False  # the far side agreed to wait
+        self._asked_to_hold = start.holding  # the far side agreed to wait
         self._route = Route.load(start.route)
         self._media = start.media  # the newest plan that was agreed on
         self._early = self._route.before_answer != "ringing" and not start.resumes
@@ -103,9 +112,14 @@ class Bridge:
         self._answered, self._talking, self._fax = start.resumes, False, False
         self._caller_turn: tuple[float, int] = (0.0, 0)  # since when, and tick, the caller has had no answer
         self._ending: asyncio.Task[None] | None = None
-        self.consulting = Consulting(start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join)
+        self.consulting = Consulting(
+            start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join, called=start.consults
+        )
+        self.consulting.rejoined = self._joined
         self._message: Recorder | None = None  # that the caller leaves now
-        self._messages = 0
+        self._messages = len(list(Path(start.folder).glob("message-*.wav"))) if start.resumes else 0
+        self._saver = Saver(start.call_id, send)
+        self._tools: set[str] = set()  # of its agent, that run
         self._preparing: asyncio.Task[None] | None = None
         self._side: Side | None = None  # while the caller talks to somebody else
         self._thinking = ThinkingSounds(start.call_id, start.rate_hz)
@@ -117,6 +131,8 @@ class Bridge:
         talking to another worker gets packets at once, and an agent as soon as it is there."""
         if (self._early or self._answered) and self._media is not None:
             self.media_changed(self._media)
+        if self._start.joined:  # the agent is out of it
+            return
         self._preparing = self._spawn(self._prepare(), "prepare")
         if self._start.confirmed:
             self.confirmed()
@@ -132,7 +148,13 @@ class Bridge:
 
     def confirmed(self) -> None:
         """The ACK came: the conversation begins."""
-        self._spawn(self._talk(), "talk")
+        if not self._start.joined:
+            self._spawn(self._talk(), "talk")
+
+    def hand_in(self) -> None:
+        """Another worker goes on with it: save where it stands."""
+        if self._session is not None and self._talking:
+            self._save(self._session.checkpoint())
 
     def media_changed(self, media: dict[str, Any]) -> None:
         """Another plan: a hold, a moved port, or the answer to our late offer."""
@@ -156,7 +178,7 @@ class Bridge:
             self._heed_hold(plan)
         elif self._answered or self._early:
             self._stream = self._opened(plan)
-            self._clock.add(self._stream)
+            self._clock.add(self._stream, soon=self._start.resumes)
 
     def _opened(self, plan: MediaPlan) -> Stream:
         """Early media is not part of the recording, which begins with the call."""
@@ -194,9 +216,11 @@ class Bridge:
             self._transfer.set_result(TransferResult(ok, code, reason))
 
     def hold_done(self, ok: bool) -> None:
-        """The switch knows what came of a hold or resume."""
+        """The switch knows what came of a hold or resume; perhaps the worker before us wanted it."""
         if self._holding is not None and not self._holding.done():
             self._holding.set_result(ok)
+        elif not ok:
+            self._asked_to_hold = False
 
     def your_turn(self) -> None:
         """The switch knows that the queue has come to this call."""
@@ -249,9 +273,12 @@ class Bridge:
         """From hold to whoever is on that line. The agent is out of it."""
         if not await self.resume():
             return False
+        self._joined(line)
+        return True
+
+    def _joined(self, line: Line) -> None:
         self._side = joint(self._start.rate_hz, line)
         line.on_key = self.send_digits
-        return True
 
     def send_digits(self, digits: str) -> None:
         """DTMF to the phone, as its trunk wants it. Raises MediaError for what is not on a keypad."""
@@ -375,6 +402,8 @@ class Bridge:
     # ------------------------------------------------------------ tasks
 
     async def _prepare(self) -> None:
+        if self._answered:
+            await asyncio.sleep(FIRST_PACKETS_S)  # an agent takes time to make, and packets are waited for
         session = await self._made(self._start)
         if isinstance(session, str) and (start := self._with_stand_in()) is not None:
             log.error("agent_replaced", call_id=self.call_id, reason=session)
@@ -395,6 +424,8 @@ class Bridge:
                 await session.prepare()
                 await self._fetch_music()
                 await self._thinking.fetch(session.agent.thinking_sound)
+                if self._asked_to_hold:
+                    self._play_music()
         except (PipelineError, TimeoutError) as error:
             return str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s"
         except Exception as error:  # user code: an agent's class may raise anything
@@ -482,27 +513,22 @@ class Bridge:
         self._over(self)
 
     def _spawn(self, work: Any, name: str) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = self._loop.create_task(work, name=f"{name} {self.call_id}")
+        name, context = f"{name} {self.call_id}", context_of(self._vitals)
+        task: asyncio.Task[None] = self._loop.create_task(work, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _open_recorder(self) -> Recorder | None:
-        """The call's recording, from where the worker before us has brought it."""
-        path, rate_hz, left = self._start.recording, self._start.rate_hz, self._left
-        if not path:
-            return None
-        waiting = self._vitals.waiting_sound(rate_hz)
-        if left is None or left.recorded is None:
-            return Recorder(Path(path), rate_hz, memory=waiting)
-        recorder = Recorder.resume(path, rate_hz, left.recorded, waiting, left.waiting)
-        if left.paused:
-            recorder.pause()
-        return recorder
-
     def _emit(self, event: Event) -> None:
-        if isinstance(event, CallerStartedSpeaking | UserTurnCommitted):
-            self._mark_turn(event)
+        match event:
+            case CallerStartedSpeaking() | UserTurnCommitted():
+                self._mark_turn(event)
+            case ToolCalled():
+                self._tools.add(event.id)
+                self._vitals.tools(len(self._tools))
+            case ToolFinished():
+                self._tools.discard(event.id)
+                self._vitals.tools(len(self._tools))
         self._send(CallEvent(call_id=self.call_id, event=dump(event)))
 
     def _mark_turn(self, event: CallerStartedSpeaking | UserTurnCommitted) -> None:
@@ -515,18 +541,11 @@ class Bridge:
         self._vitals.spoke(self._out.played, *self._caller_turn)
 
     def _save(self, state: dict[str, Any]) -> None:
-        """After every step that matters. What an author put into userdata and JSON does not know is left behind."""
-        self._send(Checkpoint(call_id=self.call_id, state=json.dumps(state, default=_plain)))
+        """After every step that matters."""
+        self._saver.save(state)
 
 
 def close_fds(fds: list[int]) -> None:
     """Sockets of a call that will not be taken."""
     for fd in fds:
         os.close(fd)
-
-
-def _plain(value: object) -> object:
-    """What JSON does not know: models and dataclasses as their fields, the rest as nothing."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else None

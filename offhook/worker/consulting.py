@@ -11,7 +11,6 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -40,9 +39,10 @@ from telephony.media.bridge import Bridge as Joint
 from telephony.media.bridge import Side
 from telephony.media.clock import Clock
 from telephony.media.playout import Playout
-from telephony.media.recorder import Recorder
+from telephony.media.recorder import reopened
 from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
+from telephony.media.vitals import Vitals
 from telephony.sdp.plan import MediaPlan
 
 log = structlog.get_logger()
@@ -84,8 +84,11 @@ class Line:
         loop = asyncio.get_running_loop()
         self._over: asyncio.Future[TransferResult] = loop.create_future()
         self._handed: asyncio.Future[TransferResult] | None = None
-        self.recorder = Recorder(Path(answered.recording), answered.rate_hz) if answered.recording else None
-        rtp, rtcp = (socket.socket(fileno=fd) for fd in fds)
+        self._vitals = Vitals(fds[2])
+        self.recorder = (
+            reopened(answered.recording, answered.rate_hz, self._vitals) if answered.recording else None
+        )
+        rtp, rtcp = (socket.socket(fileno=fd) for fd in fds[:2])
         self.stream = Stream(
             rtp,
             rtcp,
@@ -97,6 +100,7 @@ class Line:
             on_digit=self._key_pressed,
             on_tone=self._tone_heard,
             recorder=self.recorder,
+            vitals=self._vitals,
         )
         clock.add(self.stream)
         self.on_key: Callable[[str], None] = lambda digit: None  # a key pressed for the caller
@@ -230,6 +234,7 @@ class Line:
             self._handed.set_result(why)
         self._clock.remove(self.stream)
         self.stream.close()
+        self._vitals.close()
 
     def _emit(self, event: Event) -> None:
         """The same journal, and it says whose line it was."""
@@ -237,7 +242,8 @@ class Line:
 
 
 class Consulting:
-    """The consultations of one call, one after the other. vad: makes one for a rate. join: see Line."""
+    """The consultations of one call, one after the other. vad: makes one for a rate. join: see Line. called: how
+    many there were in a worker before us."""
 
     def __init__(
         self,
@@ -247,11 +253,13 @@ class Consulting:
         send: Callable[[Message], None],
         vad: Callable[[int], Vad],
         join: Callable[[Line], Awaitable[bool]],
+        called: int = 0,
     ) -> None:
         self.line: Line | None = None
+        self.rejoined: Callable[[Line], None] = lambda line: None  # it was joined in another worker
         self._call_id = call_id
         self._clock, self._send, self._vad, self._join = clock, send, vad, join
-        self._number = 0
+        self._number = called
         self._answer: asyncio.Future[Line | TransferResult] | None = None
         self._looking_up: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -271,6 +279,9 @@ class Consulting:
 
     def heard(self, message: Message, fds: Sequence[int]) -> None:
         """The switch says something of a consultation. fds: ours from now on."""
+        if isinstance(message, ConsultAnswered) and message.joined and self._answer is None:
+            self._number = message.consult
+            self._answer = asyncio.get_running_loop().create_future()
         if getattr(message, "consult", 0) != self._number or self._closed:
             for fd in fds:
                 os.close(fd)
@@ -324,6 +335,8 @@ class Consulting:
         if self._answer is not None and not self._answer.done():
             self.line = line
             self._answer.set_result(line)
+            if message.joined:
+                self.rejoined(line)
         else:
             line.hang_up("nobody waits for it")
 

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -28,6 +29,7 @@ from offhook.link import (
     ConsultMediaChanged,
     ConsultRinging,
     EndCall,
+    HandIn,
     HandOverDone,
     HangUp,
     HoldDone,
@@ -47,7 +49,9 @@ from offhook.logs import configure_logs
 from offhook.settings import LogSettings, Providers
 from offhook.wire import Link
 from offhook.worker.agents import Casting
+from offhook.worker.blame import marking_tasks
 from offhook.worker.bridge import Bridge, close_fds
+from offhook.worker.notices import send_notices
 from pipeline.errors import PipelineError
 from telephony.dialplan.model import TEAM
 from telephony.media.clock import Clock, Ticking
@@ -55,6 +59,7 @@ from telephony.media.clock import Clock, Ticking
 log = structlog.get_logger()
 
 LOAD_EVERY_S = 1.0
+HAND_IN_AGAIN_S = 0.005
 SWITCH_INTERVAL_S = 0.0005  # a busy thread may delay the clock by this, not by CPython's 5 ms
 
 
@@ -63,6 +68,7 @@ class Worker:
 
     def __init__(self, sock: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_task_factory(marking_tasks)
         self._link = Link(sock, TO_WORKER, self._on_message, self._on_closed)
         self._clock = Clock(self._loop, self._stream_failed, time=time.monotonic)
         self._calls: dict[str, Bridge] = {}
@@ -101,6 +107,8 @@ class Worker:
                 self._start_call(message, fds)
             case Ping():
                 self._answers = message.sent
+            case HandIn():
+                self._opening = self._loop.create_task(self._hand_in(), name="hand in")
             case Stop():
                 self._stop()
             case _:
@@ -109,6 +117,14 @@ class Worker:
                     self._supervised(bridge, message, fds)
                 else:
                     close_fds(fds)
+
+    async def _hand_in(self) -> None:
+        """Save every call, and be gone before anything more happens in one of them."""
+        for bridge in self._calls.values():
+            bridge.hand_in()
+        while self._link.busy:  # noqa: ASYNC110 # the switch reads when it does
+            await asyncio.sleep(HAND_IN_AGAIN_S)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def _supervised(self, bridge: Bridge, message: Message, fds: list[int]) -> None:
         """What goes wrong with one call ends that call, and no other notices."""
@@ -158,9 +174,12 @@ class Worker:
         self._casting = casting
         self._media_timeout_s = message.media_timeout_s
         self._hang_up_on = message.hang_up_on
-        self._opening = self._loop.create_task(self._open(casting), name="open the tools of the plan")
+        languages = {str(row.get("language", "en")) for row in message.agents.values()}
+        self._opening = self._loop.create_task(
+            self._open(casting, languages), name="open the tools of the plan"
+        )
 
-    async def _open(self, casting: Casting) -> None:
+    async def _open(self, casting: Casting, languages: set[str]) -> None:
         """Ready once the plan's MCP servers are, or have had their time."""
         try:
             await casting.open()
@@ -173,6 +192,7 @@ class Worker:
         gc.freeze()
         self._link.send(WorkerReady(pid=os.getpid(), notes=casting.notes))
         self._report_load()
+        await send_notices(languages, self._link.send)
 
     def _fail(self, reason: str) -> None:
         """It can never be ready. The switch says why, and stops waiting."""

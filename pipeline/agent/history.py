@@ -60,6 +60,9 @@ class History:
 
     messages: list[Message] = field(default_factory=list)
     requests: int = field(default=0, compare=False)
+    _dumped: list[tuple[Message, dict[str, Any]]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def add(self, message: Message) -> None:
         self.messages.append(message)
@@ -82,8 +85,13 @@ class History:
         return head + as_told([message for message in self.messages if memory.has(message)])
 
     def dump(self) -> list[dict[str, Any]]:
-        """Plain values, for a checkpoint."""
-        return [_dump(message) for message in self.messages]
+        """Plain values, for a checkpoint. A message that was dumped before gives the same object again."""
+        dumped = self._dumped
+        for at, message in enumerate(self.messages):
+            if at == len(dumped) or dumped[at][0] is not message:
+                dumped[at:] = [(message, _dump(message))]
+        del dumped[len(self.messages) :]
+        return [row for _, row in dumped]
 
     @classmethod
     def load(cls, rows: list[dict[str, Any]]) -> History:

@@ -72,11 +72,15 @@ class Clock:
     def __len__(self) -> int:
         return sum(len(phase) for phase in self._phases)
 
-    def add(self, stream: Ticking) -> None:
-        """Put a stream into the emptiest phase. Adding it twice changes nothing."""
+    def add(self, stream: Ticking, *, soon: bool = False) -> None:
+        """Put a stream into the emptiest phase; soon: into the one that is due next, for its packets are waited for.
+        Adding it twice changes nothing."""
         if any(stream in phase for phase in self._phases):
             return
-        min(self._phases, key=len)[stream] = None
+        if soon and self._timer is not None:
+            self._phases[min(range(PHASES), key=self._due)][stream] = None
+        else:
+            min(self._phases, key=len)[stream] = None
         self._arm()
 
     def remove(self, stream: Ticking) -> None:

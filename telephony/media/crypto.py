@@ -27,6 +27,7 @@ _AFTER_MKI: Final = {"AES_CM_128_HMAC_SHA1_80": (10, 10), "AES_CM_128_HMAC_SHA1_
 _RTP = Struct("!BBHII")
 _RTCP = Struct("!BBHI")
 _STEP = 0x7000  # sequence numbers: further ahead libsrtp would take it for a step back
+_WINDOW = 128  # packets that libsrtp tells a replay of
 _REPLAY = "replay"  # how libsrtp's words begin for a packet that was here already
 
 
@@ -111,8 +112,10 @@ class _Incoming:
     def walk(self, ssrc: int, index: int) -> None:
         """Believe to have heard them up to this index."""
         sender = _session(self._srtp.suite, self._srtp.receive_key, Policy.SSRC_ANY_OUTBOUND)
-        for packet in walk(sender, ssrc, index):
+        for packet in walk(sender, ssrc, max(0, index - _WINDOW)):
             self._session.unprotect(packet)
+        for at in range(max(0, index - _WINDOW), index):  # what was heard may not be heard again
+            self._session.unprotect(sender.protect(_packet(ssrc, at & 0xFFFF)))
 
     def open(self, packet: bytes, rtcp: bool) -> bytes:
         """Raises Error or ValueError."""

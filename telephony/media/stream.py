@@ -155,6 +155,8 @@ class Stream:
         if self._closed:
             return
         self._now = now
+        if self._vitals is not None:
+            self._vitals.act(True)
         if self._started_at is None:
             self._started_at = now
         if self._left_at:
@@ -177,6 +179,7 @@ class Stream:
         if self._vitals is not None and self._past is not None:
             self._past.put(caller)
             self._keep(self._vitals, self._past, now)
+            self._vitals.act(False)
 
     def update(self, plan: MediaPlan) -> None:
         """A re-INVITE or UPDATE agreed on something else (RFC 3264 §8). Raises MediaError if impossible."""
@@ -264,6 +267,7 @@ class Stream:
                 self._rtcp.close()
             if self.recorder is not None:
                 self.recorder.close()
+            self._past = None  # it looks into the vitals, which are closed next
 
     def _agree(self, plan: MediaPlan) -> None:
         host, port = plan.remote
@@ -297,7 +301,8 @@ class Stream:
         missed, since = _missed(now, self._left_at), self._left_at
         self._left_at = 0.0
         self._skipped += missed
-        self._sender.rest(_missed(now, self._left_sending_at))
+        unsent = _missed(now, self._left_sending_at)
+        self._sender.rest(unsent if self._vitals is None else self._stood_in(self._vitals, now, unsent))
         for tick in range(1, missed + 1):
             at = since + tick * TICK_S
             self._drain(at, datagrams=1)
@@ -321,7 +326,7 @@ class Stream:
             vitals.heard_key(receiver.key_heard)
 
     def _stood_in(self, vitals: Vitals, now: float, skipped: int) -> int:
-        """The clock stood still: perhaps somebody has sent silence meanwhile. Returns ticks in which nobody did."""
+        """Time in which we sent nothing: perhaps the switch has, silence. Returns ticks in which nobody did."""
         state, sent_at, packets, octets = vitals.last_sent()
         if packets <= self._sender.packets:
             return skipped

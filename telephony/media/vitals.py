@@ -28,6 +28,7 @@ _HEARD = Struct("<bIIBd")  # the listener's digit: code, timestamp, duration, en
 _COMFORT = Struct("<BIH400s")  # payload type, units a packet, length, a silent payload
 
 _SENT_AT, _TICK_AT, _SPOKEN_AT, _PEER_AT, _KEYS_AT, _HEARD_AT, _COMFORT_AT = 0, 64, 128, 192, 384, 512, 1024
+_ACTING_AT, _TOOLS_AT = 1536, 1537  # a byte each
 _PAGE: Final = 4096
 _MAX_RATE_HZ: Final = 16000
 WAITING_BYTES: Final = _MAX_RATE_HZ * 4  # a second of stereo
@@ -161,6 +162,16 @@ class Vitals:
             self.memory, _HEARD_AT, key.code, key.timestamp, key.duration, key.ended, key.seen_at
         )
 
+    def act(self, on: bool) -> None:
+        """Code of this call runs now: if the process dies of it, it will be known whose it was."""
+        if self.fd >= 0:
+            self.memory[_ACTING_AT] = on
+
+    def tools(self, running: int) -> None:
+        """So many of its agent's tools run, perhaps in threads."""
+        if self.fd >= 0:
+            self.memory[_TOOLS_AT] = min(running, 255)
+
     def comfort(self, payload_type: int, units: int, payload: bytes) -> None:
         """What 20 ms of silence look like, for whoever must send them in the worker's place."""
         if len(payload) <= 400:
@@ -182,6 +193,16 @@ class Vitals:
         """(payload type, units a packet, payload) of silence; no payload if it is not known."""
         payload_type, units, size, payload = _COMFORT.unpack_from(self.memory, _COMFORT_AT)
         return payload_type, units, payload[:size]
+
+    @property
+    def acting(self) -> bool:
+        """Was its code running when the process stopped?"""
+        return bool(self.memory[_ACTING_AT])
+
+    @property
+    def tools_running(self) -> int:
+        """How many of its agent's tools ran."""
+        return self.memory[_TOOLS_AT]
 
     @property
     def beat(self) -> float:

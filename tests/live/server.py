@@ -112,6 +112,35 @@ class Server:
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)
 
+    def worker_of(self, call: CallFolder) -> int:
+        """The process that has the call's recording open."""
+        wanted = str(call.audio)
+        for pid in self.children():
+            if wanted in _open_files(pid):
+                return pid
+        raise ServerError(self.tell(f"no process writes {wanted}"))
+
+    def writes(self, pid: int, call: CallFolder) -> bool:
+        """Has this process the call's recording open?"""
+        return str(call.audio) in _open_files(pid)
+
+    def sockets(self, pid: int) -> int:
+        """Open sockets of a process."""
+        return sum(name.startswith("socket:") for name in _open_files(pid))
+
+    async def warm_again(self, gone: int, workers: int, timeout: float = 30) -> None:
+        """Wait until that process is no more, and so many workers are ready beside the one that was started."""
+        await self.until(lambda: not _birth(gone), f"the end of {gone}", timeout)
+        await self.until_metric(self.ready_workers, lambda count: count >= workers, "ready workers", timeout)
+
+    async def ready_workers(self) -> float:
+        """Workers that take calls now or could, the spare included."""
+        return (await self.metrics()).get("offhook_workers_ready", 0.0)
+
+    def has_call(self, call: CallFolder) -> bool:
+        """Is there a worker at work on it?"""
+        return any(str(call.audio) in _open_files(pid) for pid in self.children())
+
     async def metrics(self) -> dict[str, float]:
         """The gauges and counters of /metrics, labels included in the name as Prometheus writes them."""
         values = {}
@@ -145,6 +174,10 @@ class Server:
         await self.until(lambda: bool(self.calls()), "a call folder", timeout)
         return max(self.calls(), key=lambda call: call.facts["started"])
 
+    async def taken_over(self, call: CallFolder, times: int = 1) -> None:
+        """Wait until so many workers have had to take it over."""
+        await self.until(lambda: len(call.of("CallTakenOver")) >= times, f"takeover {times}", 20)
+
     async def finished(self, call: CallFolder, timeout: float = 20) -> dict[str, Any]:
         """The facts of a call once its record is complete."""
         await self.until(lambda: "ended" in call.facts, f"the end of {call.path.name}", timeout)
@@ -155,6 +188,13 @@ class Server:
         async with asyncio.timeout(timeout):
             while (await self.metrics()).get("offhook_calls", 0.0) > 0:  # noqa: ASYNC110 # another process
                 await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def warm(self, workers: int, timeout: float = 20) -> None:
+        """Wait until so many workers, the spare included, have told their load."""
+
+        await self.until_metric(
+            self.ready_workers, lambda count: count >= workers, f"{workers} workers", timeout
+        )
 
     async def until(self, true: Callable[[], bool], what: str, timeout: float) -> None:
         """Look again and again until something about the server is so. Raises ServerError after `timeout` s."""
@@ -296,6 +336,13 @@ def _descendants(pid: int) -> set[int]:
     except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
         return found
     return found
+
+
+def _open_files(pid: int) -> list[str]:
+    try:
+        return [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    except OSError:  # it ended while we looked
+        return []
 
 
 def _descriptors(pid: int) -> int:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from telephony.call.call import Call
+from telephony.call.events import CallEvent, Ended
 
 _RTP = struct.Struct("!BBHII")
 PACKET_MS = 20
@@ -48,12 +49,14 @@ class Wire:
         """Listen until the block ends."""
         wire = cls(call)
         wire._loop.add_reader(wire._sock, wire._readable)
+        call.listen(wire._signalled)
         talking = asyncio.create_task(wire._talk())
         try:
             yield wire
         finally:
             talking.cancel()
-            wire._loop.remove_reader(wire._sock)
+            if wire._sock.fileno() >= 0:  # the call may be over
+                wire._loop.remove_reader(wire._sock)
 
     def gaps_ms(self, since: float = 0.0) -> list[float]:
         """Time between packets after that loop time."""
@@ -81,6 +84,10 @@ class Wire:
             while len(self.packets) < wanted:
                 self._came.clear()
                 await self._came.wait()
+
+    def _signalled(self, event: CallEvent) -> None:
+        if isinstance(event, Ended) and self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
 
     def _readable(self) -> None:
         while True:

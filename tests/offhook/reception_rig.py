@@ -27,9 +27,11 @@ PLAN = """
 version: 1
 name: Rig
 agents:
+  lost: {instructions: Answer.}
   desk: {instructions: Answer., transfer_to: {billing: "sip:billing@pbx.example"}, tools: [transfer]}
 numbers:
   - {number: "+4930123", agent: desk}
+  - {number: "+4930124", agent: lost, on_failure: "sip:human@pbx.example"}
 """
 
 
@@ -61,15 +63,30 @@ class Rig:
         worker.link = Link(
             ours, TO_SWITCH, lambda message, _: reception.heard_from(worker, message), lambda _: None
         )
-        self.worker = Link(theirs, TO_WORKER, self._told, lambda _: None)
+        self.worker = self._end_of(theirs)
         return self.worker, worker.link
 
-    def _told(self, message: Any, fds: list[int]) -> None:
+    def hire_another(self) -> tuple[Link, Link]:
+        """A second one, the spare, at a link of its own; `told` hears what is said to either."""
+        assert self.reception.pool is not None
+        spare = self.reception.pool.workers[1]
+        ours, theirs = socket.socketpair()
+        spare.ready = True
+        spare.link = Link(
+            ours, TO_SWITCH, lambda message, _: self.reception.heard_from(spare, message), lambda _: None
+        )
+        return self._end_of(theirs), spare.link
+
+    def _end_of(self, sock: socket.socket) -> Link:
+        link: Link = Link(sock, TO_WORKER, lambda *said: self._told(link, *said), lambda _: None)
+        return link
+
+    def _told(self, link: Link, message: Any, fds: list[int]) -> None:
         self.descriptors += len(fds)
         for descriptor in fds:
             os.close(descriptor)
         if isinstance(message, EndCall):
-            self.worker.send(CallFinished(call_id=message.call_id, media={}))
+            link.send(CallFinished(call_id=message.call_id, media={}))
         self.to_worker.put_nowait(message)
 
     async def told(self, kind: type[Any]) -> Any:

@@ -70,12 +70,12 @@ def record(folder: Path) -> tuple[dict[str, object], list[dict[str, object]]]:
 
 
 async def test_a_colleague_is_dialled_over_the_caller_s_trunk_and_lent_to_the_worker(tmp_path: Path) -> None:
-    """Ringing and answer are told; the worker gets two sockets more; joined, both calls end together."""
+    """Ringing and answer are told; the worker gets two sockets and their vitals; joined, both calls end together."""
     async with a_call(tmp_path) as (rig, carrier, caller, call_id):
         before = rig.descriptors
         colleague = await picked_up(rig, carrier, call_id)
         assert colleague.called.number == "+4989555"
-        assert rig.descriptors == before + 2
+        assert rig.descriptors == before + 3
         rig.worker.send(ConsultJoined(call_id=call_id, consult=1))
         rig.worker.send(EndConsult(call_id=call_id, consult=7, reason="of another consultation"))
         colleague.hang_up()

@@ -1,0 +1,307 @@
+"""`make chaos`: workers are killed under their calls, again and again; no call may be lost, and hardly a packet.
+
+    python -m tests.bench.chaos --kills 200 --seed 1
+
+Three parts. One worker at a time, at a random instant, with a warm spare: what callers notice, packet by packet, and
+whether recordings are whole. Then many calls on four workers, one of which is killed every second. Then a thousand
+short calls, after which descriptors must be back to where they were. Says what a call and a worker cost in memory.
+Prints a table of figures, budgets and verdicts; exit code 1 if one is missed. Ends by itself and leaves no process.
+Linux only. The short form of the first part is a test (tests/live/test_chaos.py)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import wave
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from telephony.call.call import Call
+from telephony.media.ports import PortPool
+from telephony.phone import Phone
+from tests.bench.table import Row, out, print_rows
+from tests.live.peers import PjsipPhone
+from tests.live.server import CallFolder, Server, running_server
+from tests.live.wire import Wire
+
+HERE = Path(__file__).parent
+PLAN = HERE / "plan.yaml"
+CLIPS = [HERE.parent / "recordings" / name for name in ("opening_hours.wav", "bill.wav")]
+SETTINGS = "providers: {stt: fake, llm: fake, tts: fake, vad: fake}\nlog: {level: warning}\n"
+PATIENT = "200"  # whose agent does not mind callers that never say a word
+OWN_CALLS, PJSIP_CALLS = 6, 1
+GAP_MS = 60.0  # p95, with a warm spare
+RECORDING_S = 0.5  # between the times of the journal and the length of the file
+WITHIN_S = 0.6  # of a kill: that gap is counted
+MEMORY_MB_A_CALL = 1.0
+DESCRIPTORS = 2  # one more or less may be open while we look
+
+
+@dataclass(slots=True)
+class Line:
+    """One call of ours. hits: loop times at which its worker was killed."""
+
+    call: Call
+    wire: Wire
+    folder: CallFolder
+    hits: list[float] = field(default_factory=list)
+
+    def gaps_ms(self) -> list[float]:
+        """The longest time without a packet around each kill."""
+        return [self._gap_ms(at) for at in self.hits]
+
+    def _gap_ms(self, hit: float) -> float:
+        times = [packet.at for packet in self.wire.packets if hit - 0.1 < packet.at < hit + WITHIN_S]
+        pairs = zip(times, times[1:], strict=False)
+        return max((1000 * (after - before) for before, after in pairs), default=1000 * WITHIN_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Kills:
+    """What came of the first part."""
+
+    kills: int
+    lost: int
+    gaps_ms: list[float]
+    faults: list[str]
+    unlike_s: float  # the worst recording against its journal
+    pjsip_lost: int
+
+    def rows(self) -> list[Row]:
+        p50, p95 = percentile(self.gaps_ms, 0.5), percentile(self.gaps_ms, 0.95)
+        return [
+            Row("workers killed, calls on them", f"{self.kills}, {len(self.gaps_ms)}", "", None),
+            Row("calls lost", str(self.lost), "0", self.lost == 0),
+            Row("packet gap, p50", f"{p50:.0f} ms", "", None),
+            Row(
+                "packet gap, p95",
+                f"{p95:.0f} ms, max {max(self.gaps_ms):.0f} ms",
+                f"≤ {GAP_MS:.0f} ms",
+                p95 <= GAP_MS,
+            ),
+            Row(
+                "SSRC, sequence, timestamp: breaches",
+                f"{len(self.faults)} {self.faults[:2] or ''}",
+                "0",
+                not self.faults,
+            ),
+            Row("packets lost, as PJSIP counts", str(self.pjsip_lost), "0", self.pjsip_lost == 0),
+            Row(
+                "recordings against journals",
+                f"{self.unlike_s:.2f} s apart",
+                f"≤ {RECORDING_S} s",
+                self.unlike_s <= RECORDING_S,
+            ),
+        ]
+
+
+async def kill_one_by_one(folder: Path, kills: int, seed: int, workers: int = 2) -> Kills:
+    """At random instants, each time once all workers and the spare are up."""
+    dice = random.Random(seed)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            running_server(folder, dialplan=PLAN, workers=workers, settings=SETTINGS)
+        )
+        await server.warm(workers + 1)
+        ports = PortPool("127.0.0.1", 31000, 31998)
+        phone = await stack.enter_async_context(Phone(host="127.0.0.1", port=0, ports=ports))
+        lines = [await _line(stack, phone, server) for _ in range(OWN_CALLS)]
+        foreign = [await _pjsip(stack, server) for _ in range(PJSIP_CALLS)]
+        loop = asyncio.get_running_loop()
+        folders = [line.folder for line in lines] + [folder for _, folder in foreign]
+        for _ in range(kills):
+            await asyncio.sleep(dice.uniform(0.0, 0.5))
+            for one in folders:
+                if ended := one.of("CallEnded"):
+                    raise AssertionError(server.tell(f"{one.path.name} is lost: {ended}\n{one.story()}"))
+            takeovers = {one.path: len(one.of("CallTakenOver")) for one in folders}
+            pid = server.worker_of(dice.choice(folders))
+            hit = [one for one in folders if server.writes(pid, one)]
+            at = loop.time()
+            os.kill(pid, signal.SIGKILL)
+            for line in lines:
+                if line.folder in hit:
+                    line.hits.append(at)
+            for one in hit:
+                await server.taken_over(one, takeovers[one.path] + 1)
+            await asyncio.sleep(WITHIN_S)
+            await server.warm_again(pid, workers + 1)
+        lost = sum(bool(one.of("CallEnded")) for one in folders)
+        pjsip_lost = sum([(await phone.statistics())["lost"] for phone, _ in foreign])
+        for line in lines:
+            line.call.hang_up()
+        for peer, _ in foreign:
+            await peer.hang_up()
+        for one in folders:
+            await server.finished(one)
+    return Kills(
+        kills,
+        lost,
+        [gap for line in lines for gap in line.gaps_ms()],
+        [fault for line in lines for fault in line.wire.faults()],
+        max(_unlike_s(one) for one in folders),
+        pjsip_lost,
+    )
+
+
+async def _line(stack: AsyncExitStack, phone: Phone, server: Server) -> Line:
+    call = await phone.dial(server.uri(PATIENT))
+    wire = await stack.enter_async_context(Wire.tap(call))
+    await wire.until(10)
+    return Line(call, wire, await server.last_call())
+
+
+async def _pjsip(stack: AsyncExitStack, server: Server) -> tuple[PjsipPhone, CallFolder]:
+    phone = await stack.enter_async_context(PjsipPhone())
+    await phone.call(server.uri(PATIENT))
+    await phone.event("confirmed", timeout=20)
+    await phone.event("media")
+    return phone, await server.last_call()
+
+
+def _unlike_s(folder: CallFolder) -> float:
+    with wave.open(str(folder.audio)) as audio:
+        lasted: float = audio.getnframes() / audio.getframerate()
+    (ended,), (answered,) = folder.of("CallEnded"), folder.of("CallAnswered")
+    return abs(float(ended["at"]) - float(answered["at"]) - lasted)
+
+
+# ---------------------------------------------------------------- one a second, and very many calls
+
+
+async def one_a_second(folder: Path, calls: int, seconds: int, seed: int, workers: int = 4) -> list[Row]:
+    """Any worker, whatever state the others are in."""
+    dice = random.Random(seed)
+    loop = asyncio.get_running_loop()
+    async with running_server(folder, dialplan=PLAN, workers=workers, settings=SETTINGS) as server:
+        await server.warm(workers + 1)
+        base = _memory_mb(server)
+        async with _callers(server, calls, rate=20.0, hold_s=seconds + calls / 20 + 8) as reading:
+            await asyncio.sleep(calls / 20 + 3)
+            full, killed = _memory_mb(server), 0
+            due = loop.time()
+            for _ in range(seconds):
+                due += 1.0
+                if talking := [pid for pid in server.children() if server.sockets(pid) > 8]:
+                    os.kill(dice.choice(talking), signal.SIGKILL)
+                    killed += 1
+                await asyncio.sleep(due - loop.time())
+            report = await reading
+        await server.idle()
+        takeovers = (await server.metrics()).get("offhook_takeovers_total", 0.0)
+        given_up = (await server.metrics()).get("offhook_calls_given_up_total", 0.0)
+    rtp, spacing = report["rtp"], report["rtp"]["spacing_ms"]
+    lasted = report["answered"] - report["hung_up_by_server"]
+    a_call = (full - base) / calls
+    return [
+        Row(f"{calls} calls, a kill a second: kills, takeovers", f"{killed}, {takeovers:.0f}", "", None),
+        Row("calls that lasted to their end", f"{lasted} of {calls}", "all", lasted == calls),
+        Row("calls given up", f"{given_up:.0f}", "0", given_up == 0),
+        Row("missing sequence numbers", f"{rtp['missing']} of {rtp['received']}", "0", rtp["missing"] == 0),
+        Row("packet spacing, p99", f"{spacing['p99']:.0f} ms, max {spacing['max']:.0f} ms", "", None),
+        Row(
+            "memory a call",
+            f"{a_call:.2f} MB",
+            f"≤ {MEMORY_MB_A_CALL:g} MB",
+            a_call <= MEMORY_MB_A_CALL,
+        ),
+        Row("memory a worker without calls", f"{base / (workers + 1):.0f} MB", "", None),
+    ]
+
+
+async def descriptors(folder: Path, calls: int) -> list[Row]:
+    """Open files of switch and workers before and after many calls."""
+    async with running_server(folder, dialplan=PLAN, workers=2, settings=SETTINGS) as server:
+        await server.warm(3)
+        before = server.descriptors()
+        async with _callers(server, calls, rate=40.0, hold_s=1.0) as reading:
+            report = await reading
+        await server.idle()
+        after = server.descriptors()
+    grown = max(after.get(pid, 0) - count for pid, count in before.items())
+    return [
+        Row(f"{calls} calls: answered", str(report["answered"]), "all", report["answered"] == calls),
+        Row("descriptors of a process afterwards", f"{grown:+d}", f"± {DESCRIPTORS}", grown <= DESCRIPTORS),
+    ]
+
+
+@asynccontextmanager
+async def _callers(
+    server: Server, calls: int, *, rate: float, hold_s: float
+) -> AsyncIterator[asyncio.Task[dict[str, Any]]]:
+    arguments = ["--target", server.uri(), "--calls", str(calls), "--rate", str(rate), "--hold", str(hold_s)]
+    arguments += ["--manner", "polite", "--json", *(f"--clip={clip}" for clip in CLIPS)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(HERE / "callers.py"), *arguments, stdout=asyncio.subprocess.PIPE
+    )
+
+    async def report() -> dict[str, Any]:
+        async with asyncio.timeout(hold_s + calls / rate + 60):
+            text, _ = await process.communicate()
+        read: dict[str, Any] = json.loads(text)
+        return read
+
+    reading = asyncio.create_task(report())
+    try:
+        yield reading
+    finally:
+        reading.cancel()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _memory_mb(server: Server) -> float:
+    """Of all workers, without what they share."""
+    total = 0.0
+    for pid in server.children():
+        try:
+            if b"offhook.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1]) / 1024
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that so many are not above."""
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else 0.0
+
+
+async def main(kills: int, seed: int, calls: int, seconds: int, many: int) -> int:
+    """Run it. Returns the exit code."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        for name in ("kills", "minute", "many"):
+            (Path(folder) / name).mkdir()
+        out.print(f"{kills} kills, seed {seed} ...", style="dim")
+        rows += (await kill_one_by_one(Path(folder) / "kills", kills, seed)).rows()
+        out.print(f"{calls} calls, one kill a second for {seconds} s ...", style="dim")
+        rows += await one_a_second(Path(folder) / "minute", calls, seconds, seed)
+        out.print(f"{many} short calls ...", style="dim")
+        rows += await descriptors(Path(folder) / "many", many)
+    print_rows(rows)
+    return 0 if all(row.met is not False for row in rows) else 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Workers are killed under their calls.")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--calls", type=int, default=100)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--many", type=int, default=1000)
+    given = parser.parse_args()
+    sys.exit(asyncio.run(main(given.kills, given.seed, given.calls, given.seconds, given.many)))
