@@ -42,6 +42,14 @@ class Configure(Message):
     models_socket: str | None
 
 
+class Rehearse(Message):
+    """A new dial plan is about to be used: make its agents once. Rehearsed follows. number: of this rehearsal."""
+
+    kind: Literal["Rehearse"] = "Rehearse"
+    number: int
+    agents: dict[str, Any] = Field(repr=False)
+
+
 class StartCall(Message):
     """Prepare a call. Its RTP and RTCP sockets come along; answer with CallReady or CallRefused."""
 
@@ -205,6 +213,14 @@ class WorkerFailed(Message):
     reason: str
 
 
+class Rehearsed(Message):
+    """The worker can play the new plan; or it cannot, for this reason."""
+
+    kind: Literal["Rehearsed"] = "Rehearsed"
+    number: int
+    reason: str = ""
+
+
 class CallReady(Message):
     """The agent is ready to speak: answer the call."""
 
@@ -340,6 +356,7 @@ class Load(Message):
 
 ToWorker = Annotated[
     Configure
+    | Rehearse
     | StartCall
     | CallAnswered
     | CallConfirmed
@@ -361,6 +378,7 @@ ToWorker = Annotated[
 ToSwitch = Annotated[
     WorkerReady
     | WorkerFailed
+    | Rehearsed
     | CallReady
     | CallRefused
     | CallEvent

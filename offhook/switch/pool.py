@@ -9,13 +9,26 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from offhook.errors import OffhookError
-from offhook.link import TO_SWITCH, Configure, Link, Load, Message, Ping, Stop, WorkerFailed, WorkerReady
+from offhook.link import (
+    TO_SWITCH,
+    Configure,
+    Link,
+    Load,
+    Message,
+    Ping,
+    Rehearse,
+    Rehearsed,
+    Stop,
+    WorkerFailed,
+    WorkerReady,
+)
 from telephony.errors import Overloaded
 
 log = structlog.get_logger()
@@ -25,6 +38,7 @@ STOP_TIMEOUT_S = 5.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's own threads would take the clock's core
+REHEARSAL_TIMEOUT_S = 60.0  # MCP servers may be slow to come
 STABLE_AFTER_S = 10.0  # a worker that lived this long starts again without a pause
 
 
@@ -70,6 +84,10 @@ class Pool:
         self._on_message, self._on_lost = on_message, on_lost
         self._loop = asyncio.get_running_loop()
         self._stopping = False
+        self._rehearsals = 0
+        self._rehearsing: dict[
+            tuple[int, int], asyncio.Future[str]
+        ] = {}  # rehearsal and worker → what is wrong
         self._first_ready: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self) -> None:
@@ -89,6 +107,28 @@ class Pool:
         if not ready:
             raise Overloaded("no call worker is ready; they are being started. Try again in a second.")
         return min(ready, key=lambda worker: len(worker.calls))
+
+    async def rehearse(self, agents: Mapping[str, Any]) -> str:
+        """Let every worker make the agents of a new plan once. Returns why one cannot, "" if all can."""
+        self._rehearsals += 1
+        number, asked = self._rehearsals, [worker for worker in self.workers if worker.ready]
+        answers = {(number, worker.number): self._loop.create_future() for worker in asked}
+        self._rehearsing |= answers
+        try:
+            for worker in asked:
+                worker.send(Rehearse(number=number, agents=dict(agents)))
+            async with asyncio.timeout(REHEARSAL_TIMEOUT_S):
+                reasons = await asyncio.gather(*answers.values())
+        except TimeoutError:
+            return f"a worker could not make its agents within {REHEARSAL_TIMEOUT_S:.0f} s"
+        finally:
+            for key in answers:
+                del self._rehearsing[key]
+        return next(filter(None, reasons), "")
+
+    def adopt(self, agents: Mapping[str, Any]) -> None:
+        """Workers that start from now on rehearse these."""
+        self._configure = self._configure.model_copy(update={"agents": dict(agents)})
 
     async def stop(self) -> None:
         """Ask all to leave, then see that they do."""
@@ -147,6 +187,11 @@ class Pool:
             await worker.process.wait()
         finally:
             worker.ready = False
+            for (_, asked), answer in self._rehearsing.items():
+                if asked == worker.number and not answer.done():
+                    answer.set_result(
+                        ""
+                    )  # it is replaced, and the new one starts with whatever plan is in use
             worker.link.close()
             worker.link = None
 
@@ -160,6 +205,10 @@ class Pool:
                 self._failed(message.reason)
             case Load():
                 worker.load = message
+            case Rehearsed():
+                answer = self._rehearsing.get((message.number, worker.number))
+                if answer is not None and not answer.done():
+                    answer.set_result(message.reason)
             case _:
                 self._on_message(worker, message)
 

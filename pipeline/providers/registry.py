@@ -25,6 +25,7 @@ from pipeline.ports import Llm, Stt, Tts, TurnModel, Vad
 Kind = Literal["stt", "llm", "tts", "vad", "turn"]
 Factory = Callable[..., object]
 
+SPEAKING_KINDS: tuple[Kind, ...] = ("stt", "llm", "tts")
 GROUP = "offhook.providers"
 
 
@@ -72,6 +73,11 @@ def create(kind: Kind, name: str, options: Mapping[str, Any] | None = None) -> o
         return factory(**arguments)
     except ImportError as error:
         raise _not_installed(kind, name, error) from error
+
+
+def load(kind: Kind, name: str) -> None:
+    """Import a provider without making one, so that making it is quick. Raises ConfigError."""
+    _factory(kind, name)
 
 
 def create_stt(name: str, options: Mapping[str, Any] | None = None) -> Stt:

@@ -245,6 +245,8 @@ def _settings(folder: Path, dialplan: Path, workers: int) -> str:
             # below what sipp's observer and the kernel's ephemeral ports use
             "rtp: {first_port: 16384, last_port: 19999}",
             "http: {host: 127.0.0.1, port: 0}",
+            "console: {host: 127.0.0.1, port: 0}",
+            f"plan_versions: {folder / 'plans'}",
             f"workers: {workers}",
             f"calls_dir: {folder / 'calls'}",
             f"database: sqlite:///{folder / 'offhook.db'}",
