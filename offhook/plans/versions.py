@@ -115,9 +115,13 @@ class Versions:
         return next((fact for fact in reversed(self.history()) if fact.what in what), None)
 
     def _saved(self, version: str) -> Fact | None:
-        """Who saved this version last, unless another was saved since."""
-        last = self.last("saved")
-        return last if last is not None and last.version == version else None
+        """Who saved this version, if no other was saved or used since."""
+        for fact in reversed(self.history()):
+            if fact.what == "saved":
+                return fact if fact.version == version else None
+            if fact.what == "in_use" and fact.version != version:
+                return None
+        return None
 
     # ------------------------------------------------------------ files
 
