@@ -206,6 +206,9 @@ def asterisk(
         list[str] | None,
         typer.Option(help="Where calls come in; again for more. Those that nobody includes, if not given."),
     ] = None,
+    timezone: Annotated[
+        str, typer.Option(help="Of the machine that Asterisk runs on: Europe/Berlin. UTC if not given.")
+    ] = "",
     pbx: Annotated[str, typer.Option(help="Host of the phones that are rung.")] = "pbx.example",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The new plan; printed if not given.")
@@ -216,10 +219,9 @@ def asterisk(
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         _fail(f"{path}: {error.strerror}.")
-    found = imported(text, str(path), tuple(context or ()), pbx)
+    found = imported(text, str(path), tuple(context or ()), pbx, timezone)
     if not found.numbers:
         _fail(f"{path}: no extension could be carried over.\n" + "\n".join(map(str, found.left_out)))
-    parse_plan(found.text.encode(), str(out or "dialplan.yaml"))
     if out is None:
         print(found.text, end="")
     else:
@@ -227,6 +229,9 @@ def asterisk(
         print(f"{out}: {found.numbers} numbers from {path}")
     for problem in found.left_out:
         typer.echo(f"not carried over: {problem}", err=True)
+    parse_plan(
+        found.text.encode(), str(out or "dialplan.yaml")
+    )  # whatever is left to mend is told with its line
 
 
 # ---------------------------------------------------------------- versions

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from telephony.dialplan.asterisk_conf import ConfFile, Context, Extension, Include, Step, arguments, read_conf
 from telephony.dialplan.document import Problem
-from telephony.dialplan.number import narrower, overlap, parse_pattern
+from telephony.dialplan.number import Pattern, narrower, overlap, parse_pattern
 
 Values: TypeAlias = dict[str, Any]
 Branches: TypeAlias = list[tuple[Values, Values]]  # when → where to; the last one's when is empty
@@ -52,22 +52,31 @@ class Imported:
 class _Rule:
     """One number here, from one extension or several of its name."""
 
-    number: str
+    pattern: Pattern
     line: int
     context: str
     branches: Branches
 
+    @property
+    def number(self) -> str:
+        return self.pattern.text
 
-def imported(text: str, path: str, entries: tuple[str, ...] = (), pbx: str = "pbx.example") -> Imported:
-    """Make a plan of a file. entries: the contexts in which calls come in. pbx: the host of the phones rung."""
+
+def imported(
+    text: str, path: str, entries: tuple[str, ...] = (), pbx: str = "pbx.example", timezone: str = ""
+) -> Imported:
+    """Make a plan of a file. entries: the contexts in which calls come in. pbx: the host of the phones rung. timezone:
+    of the machine that Asterisk ran on."""
     conf = read_conf(text, path)
     unknown = [name for name in entries if name not in conf.contexts]
     for name in unknown:
         conf.leave_out(0, f"there is no context [{name}]. Known: {', '.join(conf.contexts)}.")
     importing = _Importing(conf, pbx)
     rules = importing.rules([name for name in entries if name not in unknown] or importing.entries())
+    if not timezone and any(when.keys() & {"day", "time"} for rule in rules for when, _ in rule.branches):
+        conf.leave_out(0, "the time zone is that of Asterisk's machine, and not in this file. UTC is taken.")
     left_out = tuple(sorted(conf.left_out))
-    return Imported(_yaml(path, rules, importing, left_out), len(rules), left_out)
+    return Imported(_yaml(path, rules, importing, left_out, timezone or "UTC"), len(rules), left_out)
 
 
 class _Importing:
@@ -91,20 +100,19 @@ class _Importing:
 
     def rules(self, entries: list[str]) -> list[_Rule]:
         """The number rules, in the file's order."""
-        found: dict[str, _Rule] = {}
+        found: dict[Pattern, _Rule] = {}
         for entry in entries:
             for context, extension, when in self._reachable(entry, {}, ()):
-                number = self._number(extension, context)
-                if not number:
+                pattern = self._pattern(extension)
+                if pattern is None:
                     continue
-                branches = self._branches(context, extension, when)
-                if number not in found:
-                    self._warn_of_order(number, extension, found)
-                    found[number] = _Rule(number, extension.line, context.name, branches)
-                elif found[number].branches[-1][
-                    0
-                ]:  # so far only at times: the rest of the time is still free
-                    found[number].branches += branches
+                same = replace(pattern, text="")
+                if (known := found.get(same)) is None:
+                    if self._fits_in(pattern, extension, found.values()):
+                        branches = self._branches(self._conf.contexts[entry], extension, when)
+                        found[same] = _Rule(pattern, extension.line, context.name, branches)
+                elif known.branches[-1][0]:  # so far only at times: the rest of the time is still free
+                    known.branches += self._branches(self._conf.contexts[entry], extension, when)
         for rule in found.values():
             if rule.branches[-1][0]:
                 rule.branches.append(({}, {"reject": 404}))
@@ -133,50 +141,49 @@ class _Importing:
     def _included(self, include: Include) -> Values | None:
         return self._times(list(include.times), include.line) if include.times else {}
 
-    def _number(self, extension: Extension, context: Context) -> str:
-        """The number as we write it; "" if it is none."""
+    def _pattern(self, extension: Extension) -> Pattern | None:
+        """The number as we write it; None if it is none."""
         name = extension.name
-        if name in ("s", "i"):
-            return "any"
         if name in SPECIAL:
-            self._conf.leave_out(extension.line, f"{name}: {SPECIAL[name]} have no rule of their own here.")
-            return ""
-        if not name.startswith("_"):
-            return name if re.fullmatch(r"[+*#]?[0-9*#]+", name) and not name.endswith("*") else f"sip:{name}"
-        body = name[1:].replace("-", "") if "[" not in name else name[1:]
-        body = re.sub("[xzn]", lambda found: found[0].upper(), body)
-        if body in (".", "!", "X.", "X!"):
-            return "any"
-        if body.endswith("."):
-            body = f"{body[:-1]}X*"  # Asterisk's `.` is one or more
-        elif body.endswith("!"):
-            body = f"{body[:-1]}*"
+            self._conf.leave_out(extension.line, f"{name}: {SPECIAL[name]}: no rule of their own here.")
+            return None
         try:
-            parse_pattern(body)
+            return parse_pattern(_number(name))
         except ValueError as error:
-            self._conf.leave_out(extension.line, f"{name}: {error}")
-            return ""
-        return body
+            self._conf.leave_out(extension.line, f"{name or 'an extension without a name'}: {error}")
+            return None
 
-    def _warn_of_order(self, number: str, extension: Extension, before: dict[str, _Rule]) -> None:
-        """Asterisk searches a context before those it includes; here the narrowest number wins wherever it stands."""
-        pattern = parse_pattern(number)
-        for rule in before.values():
-            other = parse_pattern(rule.number)
-            if (
-                pattern.is_any
-                or other.is_any
-                or rule.line > extension.line
-                or overlap(other, pattern) is None
-            ):
+    def find(self, context: Context, name: str) -> Extension | None:
+        """The extension that a call in this context goes to, as itself or by a pattern, included ones too."""
+        everything = [extension for _, extension, _ in self._reachable(context.name, {}, ())]
+        exact = next((extension for extension in everything if extension.name == name), None)
+        if exact is not None:
+            return exact
+        for extension in everything:
+            pattern = self._pattern(extension) if extension.name.startswith("_") else None
+            if pattern is not None and not pattern.mismatch(name):
+                return extension
+        return None
+
+    def _fits_in(self, pattern: Pattern, extension: Extension, before: Iterable[_Rule]) -> bool:
+        """Can it stand beside the others? Asterisk searches a context before those it includes; here the narrowest
+        number wins wherever it stands, and of two equally narrow ones one has to go."""
+        for rule in before:
+            other = rule.pattern
+            if pattern.is_any or other.is_any or (number := overlap(other, pattern)) is None:
                 continue
-            context = self._conf.contexts.get(rule.context)
-            own = context is not None and extension in context.extensions.values()
-            if not own and narrower(pattern, other):
-                fact = (
-                    f"{number} is narrower than {rule.number} of [{rule.context}], which Asterisk asks first."
+            narrow, wide = narrower(pattern, other), narrower(other, pattern)
+            if not narrow and not wide:
+                text = (
+                    f"{pattern.text} is as narrow as {other.text}, and {number} fits both. The first is kept."
                 )
-                self._conf.leave_out(extension.line, f"{fact} Here {number} takes these calls.")
+                self._conf.leave_out(extension.line, text)
+                return False
+            context = self._conf.contexts[rule.context]
+            if narrow and context.extensions.get(extension.name) is not extension:
+                fact = f"{pattern.text} is narrower than {other.text} of [{rule.context}], which Asterisk asks first."
+                self._conf.leave_out(extension.line, f"{fact} Here {pattern.text} takes these calls.")
+        return True
 
     # ------------------------------------------------------------ where its calls go
 
@@ -194,7 +201,7 @@ class _Importing:
     def target(self, name: str, does: Values) -> str:
         """The name of a target that does this; a new one if there is none yet."""
         for known, known_does in self.targets.items():
-            if known_does == does:
+            if known_does == does and (known == name or known.startswith(f"{name} ")):
                 return known
         fresh, count = name, 1
         while fresh in self.targets or fresh == OPERATOR:
@@ -360,12 +367,16 @@ class _Following:
         """`[[context,]extension,]priority`, priority by number or label."""
         where = [part.strip() for part in parts if part.strip()]
         there = self.conf.contexts.get(where[0]) if len(where) == 3 else context
-        if there is None or not where:
+        if there is None or not where or len(where) > 3:
             return None
-        name = where[-2].replace("${EXTEN}", self.dialled) if len(where) > 1 else extension.name
-        target = there.extensions.get(name)
-        place = target.at(where[-1]) if target is not None else None
-        return None if target is None or place is None else (there, target, place)
+        target = extension
+        if len(where) > 1:
+            found = self.importing.find(there, where[-2].replace("${EXTEN}", self.dialled))
+            if found is None:
+                return None
+            target = found
+        place = target.at(where[-1])
+        return None if place is None else (there, target, place)
 
     # ------------------------------------------------------------ ends
 
@@ -434,6 +445,22 @@ class _Following:
         return {"target": self.importing.target(f"say {prompts[-1].rpartition('/')[2]}", does)}
 
 
+def _number(name: str) -> str:
+    """An extension's name as a number of ours."""
+    if name in ("s", "i"):
+        return "any"
+    if not name.startswith("_"):
+        plain = re.fullmatch(r"[+*#]?[0-9*#]+", name) and not name.endswith("*")
+        return name if plain else f"sip:{name}"
+    body = name[1:].replace("-", "") if "[" not in name else name[1:]
+    body = re.sub("[xzn]", lambda found: found[0].upper(), body)
+    if body in (".", "!", "X.", "X!"):
+        return "any"
+    if body.endswith("."):
+        return f"{body[:-1]}X*"  # Asterisk's `.` is one or more
+    return f"{body[:-1]}*" if body.endswith("!") else body
+
+
 def _contexts_named(step: Step) -> Iterator[str]:
     """The contexts that a step goes to."""
     texts = [step.arguments]
@@ -462,11 +489,14 @@ def _words(prompt: str) -> str:
 # ---------------------------------------------------------------- out
 
 
-def _yaml(path: str, rules: list[_Rule], importing: _Importing, left_out: tuple[Problem, ...]) -> str:
+def _yaml(
+    path: str, rules: list[_Rule], importing: _Importing, left_out: tuple[Problem, ...], timezone: str
+) -> str:
     lines = [
         f"# Made from {path.rpartition('/')[2]} by `offhook dialplan import asterisk`.",
         "# Look at what was not carried over, at the end, before you use it.",
         'version: "1"',
+        f"timezone: {_flow(timezone)}",
         "agents:",
         f"  {OPERATOR}:",
         "    instructions: You are the operator, on the phone. Be short and friendly.",

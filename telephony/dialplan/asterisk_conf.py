@@ -82,6 +82,9 @@ class ConfFile:
 
 def read_conf(text: str, path: str) -> ConfFile:
     """Read a file. Nothing is an error: what is not understood is left out, and said."""
+    text = "".join(
+        char if char.isprintable() or char in "\n\t" else " " for char in text.replace("\r\n", "\n")
+    )
     return _Reader(ConfFile(path)).read(text)
 
 

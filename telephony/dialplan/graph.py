@@ -62,8 +62,8 @@ def graph(plan: Plan) -> Graph:
     for at, rules in enumerate(groups.values()):
         key = f"number {at}"
         found.nodes[key] = Node(key, "number", tuple(_numbers(rules)))
-    for name, persona in plan.spec.agents.items():
-        found.nodes[f"name {name}"] = Node(f"name {name}", "agent", (name, persona.language or ""))
+    for name in plan.spec.agents:
+        found.nodes[f"name {name}"] = Node(f"name {name}", "agent", (name, _speaks(plan, name)))
     for name, target in plan.spec.targets.items():
         found.nodes[f"name {name}"] = Node(f"name {name}", "target", (name, _does(target)))
     for at, rules in enumerate(groups.values()):
@@ -75,6 +75,7 @@ def graph(plan: Plan) -> Graph:
             found.arrow(f"name {name}", _end(found, place.target), f"transfer: {label}")
     for name, target in plan.spec.targets.items():
         _target(found, f"name {name}", target)
+    _failing(found, plan.spec.defaults.on_failure)
     return found
 
 
@@ -131,6 +132,20 @@ def _number(found: Graph, key: str, action: NumberRoute, plan: Plan) -> None:
     for branch in action.routes:
         otherwise = "else" if len(action.routes) > 1 else ""
         _outcome(found, key, branch, _when(branch.when) if branch.when else otherwise)
+
+
+def _failing(found: Graph, failing: OnFailure | None) -> None:
+    """Who takes calls of any number that cannot go on."""
+    if failing is None:
+        return
+    found.nodes["failing"] = Node("failing", "number", ("a call that fails",))
+    for part in ("overload", "provider_outage", "agent_crash", "closed"):
+        if name := getattr(failing, part):
+            found.arrow("failing", _end(found, name), part.replace("_", " "), spare=True)
+
+
+def _speaks(plan: Plan, name: str) -> str:
+    return plan.teams[name][name].language or ""
 
 
 def _outcome(found: Graph, key: str, outcome: Outcome, label: str) -> None:
