@@ -355,26 +355,11 @@ class Load(Message):
 
 
 ToWorker = Annotated[
-    Configure
-    | Rehearse
-    | StartCall
-    | CallAnswered
-    | CallConfirmed
-    | MediaChanged
-    | TransferDone
-    | HoldDone
-    | ConsultRinging
-    | ConsultAnswered
-    | ConsultMediaChanged
-    | ConsultEnded
-    | HandOverDone
-    | QueueReady
-    | EndCall
-    | PressKey
-    | Ping
-    | Stop,
+    Configure | Rehearse | StartCall | CallAnswered | CallConfirmed | MediaChanged | TransferDone | HoldDone
+    | ConsultRinging | ConsultAnswered | ConsultMediaChanged | ConsultEnded | HandOverDone | QueueReady
+    | EndCall | PressKey | Ping | Stop,
     Field(discriminator="kind"),
-]
+]  # fmt: skip
 ToSwitch = Annotated[
     WorkerReady
     | WorkerFailed

@@ -25,7 +25,8 @@ BROAD_EXCEPTS = {
     "telephony/moves.py": 1,  # the policy for REFER, which is the user's: costs that REFER only
     "telephony/phone.py": 3,  # what one datagram or call does in the phone: costs that call only
     "telephony/trunk/transport.py": 1,  # a datagram: the port must go on hearing
-    "offhook/worker/main.py": 1,  # a message about one call: costs that call only
+    "offhook/switch/reloading.py": 1,  # a saved dial plan: costs that plan only, the one before stays in use
+    "offhook/worker/main.py": 2,  # a message about one call: costs that call only; a new plan: costs that plan only
     "offhook/worker/agents.py": 1,  # importing a user's module: costs the agents that need it, with a reason
     "offhook/worker/bridge.py": 2,  # an agent's own code, preparing and talking: costs its call only
     "pipeline/agent/mcp.py": 2,  # an MCP server, its SDK and the network: cost its tools only, the model is told

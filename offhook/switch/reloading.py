@@ -120,6 +120,11 @@ class Reloading:
             watching.stop()
             await self._report(refused)
             return False
+        except Exception as error:  # whatever it is, calls go on, and so does watching
+            watching.stop()
+            log.exception("plan_not_read")
+            await self._report(Refused([f"{self._path}: {type(error).__name__}: {error}"]))
+            return False
         self._files = tuple(map(Path, verdict.files))
         old = self._store.swap(plan)
         self._pool.adopt(verdict.agents)

@@ -183,6 +183,9 @@ class Worker:
             await self._casting.learn(TEAM.validate_python(message.agents))
         except (PipelineError, ValidationError) as error:
             reason = str(error)
+        except Exception as error:  # a user's class or provider may raise anything when it is made
+            log.exception("rehearsal_failed")
+            reason = f"{type(error).__name__}: {error}"
         self._link.send(Rehearsed(number=message.number, reason=reason))
 
     def _start_call(self, message: StartCall, fds: list[int]) -> None:

@@ -6,20 +6,15 @@ Voicemail, Queue, Goto, GotoIfTime, Hangup, Busy, Congestion. Reads what asteris
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
 
 from telephony.dialplan.asterisk_conf import ConfFile, Context, Extension, Include, Step, arguments, read_conf
+from telephony.dialplan.asterisk_yaml import OPERATOR, Branches, NewRule, Values, as_yaml
 from telephony.dialplan.document import Problem
 from telephony.dialplan.number import Pattern, narrower, overlap, parse_pattern
 
-Values: TypeAlias = dict[str, Any]
-Branches: TypeAlias = list[tuple[Values, Values]]  # when → where to; the last one's when is empty
-
-OPERATOR = "operator"
 SILENT = frozenset({"answer", "noop", "ringing", "progress", "proceeding", "verbose", "log"})
 MOST_STEPS = 200
 REFUSED = {"busy": 486, "congestion": 503}
@@ -48,20 +43,6 @@ class Imported:
     left_out: tuple[Problem, ...]
 
 
-@dataclass(slots=True)
-class _Rule:
-    """One number here, from one extension or several of its name."""
-
-    pattern: Pattern
-    line: int
-    context: str
-    branches: Branches
-
-    @property
-    def number(self) -> str:
-        return self.pattern.text
-
-
 def imported(
     text: str, path: str, entries: tuple[str, ...] = (), pbx: str = "pbx.example", timezone: str = ""
 ) -> Imported:
@@ -76,7 +57,9 @@ def imported(
     if not timezone and any(when.keys() & {"day", "time"} for rule in rules for when, _ in rule.branches):
         conf.leave_out(0, "the time zone is that of Asterisk's machine, and not in this file. UTC is taken.")
     left_out = tuple(sorted(conf.left_out))
-    return Imported(_yaml(path, rules, importing, left_out, timezone or "UTC"), len(rules), left_out)
+    return Imported(
+        as_yaml(path, rules, importing.targets, left_out, timezone or "UTC"), len(rules), left_out
+    )
 
 
 class _Importing:
@@ -85,7 +68,6 @@ class _Importing:
     def __init__(self, conf: ConfFile, pbx: str) -> None:
         self._conf, self._pbx = conf, pbx
         self.targets: dict[str, Values] = {}
-        self.needs_operator = False
 
     # ------------------------------------------------------------ which numbers
 
@@ -98,9 +80,9 @@ class _Importing:
                     used |= set(_contexts_named(step))
         return [name for name in self._conf.contexts if name not in used] or list(self._conf.contexts)
 
-    def rules(self, entries: list[str]) -> list[_Rule]:
+    def rules(self, entries: list[str]) -> list[NewRule]:
         """The number rules, in the file's order."""
-        found: dict[Pattern, _Rule] = {}
+        found: dict[Pattern, NewRule] = {}
         for entry in entries:
             for context, extension, when in self._reachable(entry, {}, ()):
                 pattern = self._pattern(extension)
@@ -110,7 +92,7 @@ class _Importing:
                 if (known := found.get(same)) is None:
                     if self._fits_in(pattern, extension, found.values()):
                         branches = self._branches(self._conf.contexts[entry], extension, when)
-                        found[same] = _Rule(pattern, extension.line, context.name, branches)
+                        found[same] = NewRule(pattern, extension.line, context.name, branches)
                 elif known.branches[-1][0]:  # so far only at times: the rest of the time is still free
                     known.branches += self._branches(self._conf.contexts[entry], extension, when)
         for rule in found.values():
@@ -165,7 +147,7 @@ class _Importing:
                 return extension
         return None
 
-    def _fits_in(self, pattern: Pattern, extension: Extension, before: Iterable[_Rule]) -> bool:
+    def _fits_in(self, pattern: Pattern, extension: Extension, before: Iterable[NewRule]) -> bool:
         """Can it stand beside the others? Asterisk searches a context before those it includes; here the narrowest
         number wins wherever it stands, and of two equally narrow ones one has to go."""
         for rule in before:
@@ -410,7 +392,6 @@ class _Following:
             f"queue {name}: its members are in queues.conf. Name the agent who serves it, and how many calls."
         )
         self.conf.leave_out(step.line, text)
-        self.importing.needs_operator = True
         queue: Values = {
             "say": "All our colleagues are on the phone. Please hold the line.",
             "agent": OPERATOR,
@@ -484,44 +465,3 @@ def _words(prompt: str) -> str:
     """What a recording called so may say: a first draft for whoever knows."""
     text = re.sub(r"[-_]+", " ", prompt.rpartition("/")[2]).strip()
     return text[:1].upper() + text[1:]
-
-
-# ---------------------------------------------------------------- out
-
-
-def _yaml(
-    path: str, rules: list[_Rule], importing: _Importing, left_out: tuple[Problem, ...], timezone: str
-) -> str:
-    lines = [
-        f"# Made from {path.rpartition('/')[2]} by `offhook dialplan import asterisk`.",
-        "# Look at what was not carried over, at the end, before you use it.",
-        'version: "1"',
-        f"timezone: {_flow(timezone)}",
-        "agents:",
-        f"  {OPERATOR}:",
-        "    instructions: You are the operator, on the phone. Be short and friendly.",
-        "    greeting: Hello, what can I do for you?",
-    ]
-    if importing.targets:
-        lines.append("targets:")
-        lines += [f"  {_flow(name)}: {_flow(does)}" for name, does in importing.targets.items()]
-    lines.append("numbers:")
-    for rule in rules:
-        lines.append(f"  - number: {_flow(rule.number)}  # line {rule.line}, [{rule.context}]")
-        if len(rule.branches) == 1:
-            lines += [f"    {key}: {_flow(value)}" for key, value in rule.branches[0][1].items()]
-            continue
-        lines.append("    routes:")
-        for when, where in rule.branches:
-            lines.append(f"      - {_flow({'when': when, **where} if when else where)}")
-    if left_out:
-        lines.append("# Not carried over:")
-        lines += [f"#   line {problem.line}: {' '.join(problem.text.split())}" for problem in left_out]
-    return "\n".join(lines) + "\n"
-
-
-def _flow(value: Any) -> str:
-    """A value in YAML's flow style: JSON is YAML, with every text in quotes."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
-    return json.dumps(str(value), ensure_ascii=False)
