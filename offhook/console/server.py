@@ -52,7 +52,7 @@ async def serve(
     port: int = 0,
     link_fd: int | None = None,
     plan: PlanApi | None = None,
-    ready: Callable[[str], None] = lambda url: log.info("console_ready", url=url),
+    ready: Callable[[str], None] = lambda url: log.debug("console_ready", url=url),
 ) -> None:
     """Run the console until the switch closes its end of `link_fd`; without one, until cancelled.
 
