@@ -23,6 +23,7 @@ from telephony.errors import TelephonyError
 COMMANDS = {
     "serve": "Take calls.",
     "check": "Read settings and dial plan, and say what the server would do.",
+    "dialplan": "Check, ask, compare and change dial plans.",
     "call": "Phone somebody, speak clips in turn, and hear what comes back.",
     "demo": "Start a server, phone it, and show the conversation.",
     "calls": "List the calls that were taken, or show one of them.",

@@ -30,6 +30,14 @@ class Configure(Message):
     models_socket: str | None
 
 
+class Rehearse(Message):
+    """A new dial plan is about to be used: make its agents once. Rehearsed follows. number: of this rehearsal."""
+
+    kind: Literal["Rehearse"] = "Rehearse"
+    number: int
+    agents: dict[str, Any] = Field(repr=False)
+
+
 class StartCall(Message):
     """Prepare a call. Its RTP and RTCP sockets and its vitals come along; answer with CallReady or CallRefused.
 
@@ -215,6 +223,14 @@ class WorkerFailed(Message):
     reason: str
 
 
+class Rehearsed(Message):
+    """The worker can play the new plan; or it cannot, for this reason."""
+
+    kind: Literal["Rehearsed"] = "Rehearsed"
+    number: int
+    reason: str = ""
+
+
 class CallReady(Message):
     """The agent is ready to speak: answer the call."""
 
@@ -365,29 +381,15 @@ class Load(Message):
 
 
 ToWorker = Annotated[
-    Configure
-    | StartCall
-    | CallAnswered
-    | CallConfirmed
-    | MediaChanged
-    | TransferDone
-    | HoldDone
-    | ConsultRinging
-    | ConsultAnswered
-    | ConsultMediaChanged
-    | ConsultEnded
-    | HandOverDone
-    | QueueReady
-    | EndCall
-    | PressKey
-    | Ping
-    | HandIn
-    | Stop,
+    Configure | Rehearse | StartCall | CallAnswered | CallConfirmed | MediaChanged | TransferDone | HoldDone
+    | ConsultRinging | ConsultAnswered | ConsultMediaChanged | ConsultEnded | HandOverDone | QueueReady
+    | EndCall | PressKey | Ping | HandIn | Stop,
     Field(discriminator="kind"),
-]
+]  # fmt: skip
 ToSwitch = Annotated[
     WorkerReady
     | WorkerFailed
+    | Rehearsed
     | CallReady
     | CallRefused
     | CallEvent

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -35,6 +36,9 @@ from telephony.trunk.tls import Certificate, Tls
 PREFIX = "OFFHOOK_"
 DEFAULT_PATH = Path("config/offhook.yaml")
 KEY_SUFFIX = "_API_KEY"
+ACCESS_VARIABLE = "CONSOLE_ACCESS"  # how the console is told who may use its API
+SHORTEST_TOKEN = 20  # characters: a token is a password that nobody types
+Role: TypeAlias = Literal["viewer", "editor", "admin"]
 
 
 def _provider(value: Any) -> Any:
@@ -177,10 +181,49 @@ class RtpSettings(Part):
 
 
 class HttpSettings(Part):
-    """Health, metrics and, later, the console. port 0: any free one."""
+    """Health and metrics. port 0: any free one."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
+
+
+class TokenSettings(Part):
+    """Whoever may use the console's API. name: for the audit log. role: viewer reads, editor changes plans, admin may
+    also read the audit log. One of token_env: the variable that holds the token, and sha256: of the token, hex."""
+
+    name: str = Field(min_length=1)
+    role: Role = "viewer"
+    token_env: str = ""
+    token: SecretStr = SecretStr("")  # from the variable, never from the file
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if bool(self.token_env) == bool(self.sha256):
+            raise ValueError(f"token of {self.name!r}: give it one of token_env and sha256.")
+        if self.token_env and len(self.token.get_secret_value()) < SHORTEST_TOKEN:
+            fact = f"token of {self.name!r}: {self.token_env} has fewer than {SHORTEST_TOKEN} characters."
+            raise ValueError(
+                f"{fact} Make one with: python -c 'import secrets; print(secrets.token_urlsafe())'"
+            )
+        return self
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the token, hex: all that other processes are told."""
+        return self.sha256 or sha256(self.token.get_secret_value().encode()).hexdigest()
+
+
+class ConsoleSettings(Part):
+    """The process with records and API. port 0: any free one. tokens: without any, nobody may see or change plans."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8081
+    tokens: tuple[TokenSettings, ...] = ()
+
+    def holders(self) -> list[dict[str, str]]:
+        """Who may do what, without secrets."""
+        return [{"name": one.name, "role": one.role, "sha256": one.digest} for one in self.tokens]
 
 
 class Providers(Part):
@@ -207,19 +250,23 @@ class Settings(Part):
     workers: 0 is one per core. worker_memory_mb: one that is bigger hands its calls to the spare and starts anew, 0
     for any size. max_calls: at once on this machine, 0 for as many as the workers can carry.
     media_timeout_s: a call without a single RTP packet for so long is ended. hang_up_on: so is one whose line gives
-    busy or reorder tone for five seconds, or a fax; [] for neither. database: a SQLAlchemy URL.
+    busy or reorder tone for five seconds, or a fax; [] for neither. database: a SQLAlchemy URL. plan_versions: where
+    every version of the dial plan is kept. plan_watch_s: how often its files are looked at, 0 for never.
     keys: API keys by variable name ("GROQ_API_KEY"), from the environment and `.env`, never from the file.
     """
 
     sip: SipSettings = SipSettings()
     rtp: RtpSettings = RtpSettings()
     http: HttpSettings = HttpSettings()
+    console: ConsoleSettings = ConsoleSettings()
     trunks: tuple[TrunkSettings, ...] = ()
     access: AccessSettings = AccessSettings()
     workers: int = Field(default=0, ge=0, le=256)
     worker_memory_mb: int = Field(default=0, ge=0)
     max_calls: int = Field(default=0, ge=0)
     dialplan: Path = Path("dialplans/demo.yaml")
+    plan_versions: Path = Path("var/plans")
+    plan_watch_s: float = Field(default=1.0, ge=0.0, le=3600.0)
     calls_dir: Path = Path("var/calls")
     database: str = "sqlite:///var/offhook.db"
     media_timeout_s: float = Field(default=30.0, ge=1.0)
@@ -272,6 +319,7 @@ def load_settings(path: str | Path | None = None, *, environ: Mapping[str, str] 
     environ = _environment() if environ is None else environ
     overlay = _Overlay(document, values, environ)
     problems += take_passwords(document, values.get("trunks"), environ)
+    problems += _take_tokens(document, values.get("console"), environ)
     try:
         settings = Settings.model_validate({**values, "keys": overlay.keys})
     except ValidationError as error:
@@ -281,6 +329,29 @@ def load_settings(path: str | Path | None = None, *, environ: Mapping[str, str] 
     if problems:
         raise FileProblems(problems)
     return settings
+
+
+def _take_tokens(document: Document, console: Plain, environ: Mapping[str, str]) -> list[Problem]:
+    """Put the tokens that the console names into it. Returns what is wrong with that."""
+    problems = []
+    tokens = console.get("tokens") if isinstance(console, dict) else None
+    for at, one in enumerate(tokens if isinstance(tokens, list) else []):
+        loc: Loc = ("console", "tokens", at)
+        if not isinstance(one, dict):
+            continue
+        if one.pop("token", None) is not None:
+            text = "a token does not belong here. Put it into .env, and its name here: `token_env:`."
+            problems.append(document.problem((*loc, "token"), text, key=True))
+            one.setdefault("sha256", "0" * 64)  # no second complaint
+        name = one.get("token_env")
+        if isinstance(name, str) and (token := environ.get(name)):
+            one["token"] = token
+        elif isinstance(name, str):
+            text = f"no variable {name!r} in the environment or .env. Set it to the token."
+            problems.append(document.problem((*loc, "token_env"), text))
+            one.pop("token_env")
+            one["sha256"] = "0" * 64
+    return problems
 
 
 class _Overlay:

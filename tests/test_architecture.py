@@ -26,7 +26,8 @@ BROAD_EXCEPTS = {
     "telephony/phone.py": 3,  # what one datagram or call does in the phone: costs that call only
     "telephony/trunk/transport.py": 1,  # a datagram: the port must go on hearing
     "offhook/switch/recovery.py": 1,  # a look at all calls: the next look, 20 ms later, must come
-    "offhook/worker/main.py": 3,  # a message about one call: costs that call only; setting up: the switch is told why
+    "offhook/switch/reloading.py": 1,  # a saved dial plan: costs that plan only, the one before stays in use
+    "offhook/worker/main.py": 4,  # a message about one call, setting up, a new plan: cost that only, the switch is told
     "offhook/worker/parts.py": 1,  # importing a user's module: costs the agents that need it, with a reason
     "offhook/worker/bridge.py": 2,  # an agent's own code, preparing and talking: costs its call only
     "pipeline/agent/mcp.py": 2,  # an MCP server, its SDK and the network: cost its tools only, the model is told

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 from contextlib import suppress
 from pathlib import Path
 
+from offhook.console.access import Access
+from offhook.console.plan_api import PlanApi
 from offhook.console.records import beside
 from offhook.console.server import serve
 from offhook.logs import configure_logs
-from offhook.settings import LogSettings
+from offhook.settings import ACCESS_VARIABLE, LogSettings
 
 
 def main() -> None:
@@ -18,18 +21,33 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m offhook.console", description=__doc__)
     options.add_argument("--calls-dir", type=Path, required=True, help="where the bundles are")
     options.add_argument("--database", help="URL of the index; beside the bundles if not given")
-    options.add_argument("--host", default="127.0.0.1", help="address for HTTP; there is no log-in yet")
+    options.add_argument("--host", default="127.0.0.1", help="address for HTTP")
     options.add_argument("--port", type=int, default=0, help="port for HTTP; 0 takes a free one")
     options.add_argument(
         "--link-fd", type=int, help="inherited descriptor on which the switch tells of calls"
+    )
+    options.add_argument("--dialplan", type=Path, help="the dial plan that its API reads and changes")
+    options.add_argument(
+        "--plan-versions", type=Path, help="where versions of the plan and the audit log are kept"
     )
     options.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options.add_argument("--log-format", default="console", choices=["console", "json"])
     given = options.parse_args()
     configure_logs(LogSettings(level=given.log_level, format=given.log_format))
     database = given.database or beside(given.calls_dir)
+    where = {"host": given.host, "port": given.port, "link_fd": given.link_fd}
+
+    async def work() -> None:
+        await serve(given.calls_dir, database, plan=_plan_api(given.dialplan, given.plan_versions), **where)
+
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve(given.calls_dir, database, host=given.host, port=given.port, link_fd=given.link_fd))
+        asyncio.run(work())
+
+
+def _plan_api(plan: Path | None, versions: Path | None) -> PlanApi | None:
+    if plan is None or versions is None:
+        return None
+    return PlanApi(plan, versions, Access.told(os.environ, ACCESS_VARIABLE, versions / "audit.jsonl"))
 
 
 if __name__ == "__main__":

@@ -19,23 +19,26 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from offhook.console.plan_api import PlanApi
 from offhook.console.records import Records, as_dict
 from offhook.errors import AmbiguousCall, BundleError, NoSuchCall
+from telephony.dialplan.document import MAX_BYTES
 
 MAX_LIMIT = 1000  # calls in one answer
 RECORDS: web.AppKey[Records] = web.AppKey("records", Records)
 log = structlog.get_logger()
 
 
-def application(records: Records) -> web.Application:
-    """The HTTP side: `/healthz`, `/api/calls?limit=N`, `/api/calls/{id or unique prefix}`."""
-    app = web.Application()
+def application(records: Records, plan: PlanApi | None = None) -> web.Application:
+    """The HTTP side: `/healthz`, `/api/calls?limit=N`, `/api/calls/{id or unique prefix}`, and the dial plan."""
+    app = web.Application(client_max_size=MAX_BYTES)
     app[RECORDS] = records
     app.add_routes(
         [
             web.get("/healthz", _healthz),
             web.get("/api/calls", _calls),
             web.get("/api/calls/{id}", _call),
+            *(plan.routes() if plan is not None else ()),
         ]
     )
     return app
@@ -48,13 +51,15 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     link_fd: int | None = None,
+    plan: PlanApi | None = None,
     ready: Callable[[str], None] = lambda url: log.debug("console_ready", url=url),
 ) -> None:
     """Run the console until the switch closes its end of `link_fd`; without one, until cancelled.
 
-    port: 0 takes a free one; `ready` is told the URL. Raises OSError when the port is taken.
+    port: 0 takes a free one; `ready` is told the URL. plan: without it there is no API for dial plans.
+    Raises OSError when the port is taken.
     """
-    async with Records.open(database) as records, _listening(application(records), host, port) as url:
+    async with Records.open(database) as records, _listening(application(records, plan), host, port) as url:
         ready(url)
         catching_up = asyncio.create_task(_catch_up(records, calls_dir), name="catch up with the bundles")
         try:

@@ -69,6 +69,8 @@ async def _server(dialplan: Path, calls_dir: Path) -> AsyncIterator[int]:
     settings = {
         "OFFHOOK_CALLS_DIR": str(calls_dir),
         "OFFHOOK_DATABASE": f"sqlite:///{calls_dir.parent / 'demo.db'}",
+        "OFFHOOK_PLAN_VERSIONS": str(calls_dir.parent / "plans"),
+        "OFFHOOK_CONSOLE__PORT": "0",
         "OFFHOOK_LOG__LEVEL": "warning",
         "OFFHOOK_PROVIDERS__STT": "pocketsphinx",
         "OFFHOOK_PROVIDERS__LLM": "scripted",

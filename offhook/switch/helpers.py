@@ -5,9 +5,10 @@ Each is started, watched and started again with a pause that grows. None of them
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -20,10 +21,19 @@ STOP_TIMEOUT_S = 5.0
 
 
 class Helper:
-    """One helper process, `python -m MODULE ARGUMENTS --link-fd N`; we hold the other end of N."""
+    """One helper process, `python -m MODULE ARGUMENTS --link-fd N`; we hold the other end of N.
 
-    def __init__(self, name: str, module: str, arguments: Sequence[str] = ()) -> None:
+    environ: what it is told beside, which not everybody on this machine may read."""
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        arguments: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
+        self._environ = {**os.environ, **(environ or {})}
         self._command = (sys.executable, "-m", module, *arguments)
         self._process: asyncio.subprocess.Process | None = None
         self._link: socket.socket | None = None
@@ -58,7 +68,12 @@ class Helper:
         fd = theirs.fileno()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, "--link-fd", str(fd), pass_fds=[fd], start_new_session=True
+                *self._command,
+                "--link-fd",
+                str(fd),
+                pass_fds=[fd],
+                env=self._environ,
+                start_new_session=True,
             )
         except OSError:
             ours.close()

@@ -112,6 +112,37 @@ class Metrics:
         )
         self.malformed = Gauge("offhook_sip_malformed", "SIP datagrams that could not be read", registry=r)
 
+        self.plan = Gauge(
+            "offhook_plan", "1 for the version of the dial plan in use", ["version"], registry=r
+        )
+        self.plan_changes = Counter(
+            "offhook_plan_changes", "Saved dial plans by what became of them", ["result"], registry=r
+        )
+        self.plan_rejected = Gauge(
+            "offhook_plan_refused",
+            "1 while the dial plan on disk is refused and an older one in use",
+            registry=r,
+        )
+        self.plan_stall = Gauge(
+            "offhook_plan_stall_seconds", "The longest wait of the switch during the last change", registry=r
+        )
+
+    def plan_in_use(self, version: str) -> None:
+        """Calls are routed by this version."""
+        self.plan.clear()
+        self.plan.labels(version).set(1)
+        self.plan_rejected.set(0)
+
+    def plan_changed(self, version: str) -> None:
+        """A saved plan has replaced the one before."""
+        self.plan_in_use(version)
+        self.plan_changes.labels("in_use").inc()
+
+    def plan_refused(self) -> None:
+        """A saved plan cannot be used."""
+        self.plan_changes.labels("refused").inc()
+        self.plan_rejected.set(1)
+
     def saw(self, event: dict[str, Any]) -> None:
         """Count what a conversation event says."""
         if event.get("line") == "consultation":

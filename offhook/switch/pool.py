@@ -10,10 +10,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -25,6 +26,8 @@ from offhook.link import (
     Load,
     Message,
     Ping,
+    Rehearse,
+    Rehearsed,
     Stop,
     WorkerFailed,
     WorkerReady,
@@ -39,6 +42,7 @@ STOP_TIMEOUT_S = 5.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's own threads would take the clock's core
+REHEARSAL_TIMEOUT_S = 60.0  # MCP servers may be slow to come
 STABLE_AFTER_S = 10.0  # a worker that lived this long starts again without a pause
 QUIET_S = 2.5  # a worker that has not said its load for so long gets no calls if there is another
 FOREIGN_DEATHS = (
@@ -113,6 +117,10 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._noted = ""
+        self._rehearsals = 0
+        self._rehearsing: dict[
+            tuple[int, int], asyncio.Future[str]
+        ] = {}  # rehearsal and worker → what is wrong
         self._first_ready: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self) -> None:
@@ -157,6 +165,28 @@ class Pool:
         worker.ready = False
         worker.send(HandIn())
         return True
+
+    async def rehearse(self, agents: Mapping[str, Any]) -> str:
+        """Let every worker make the agents of a new plan once. Returns why one cannot, "" if all can."""
+        self._rehearsals += 1
+        number, asked = self._rehearsals, [worker for worker in self.workers if worker.ready]
+        answers = {(number, worker.number): self._loop.create_future() for worker in asked}
+        self._rehearsing |= answers
+        try:
+            for worker in asked:
+                worker.send(Rehearse(number=number, agents=dict(agents)))
+            async with asyncio.timeout(REHEARSAL_TIMEOUT_S):
+                reasons = await asyncio.gather(*answers.values())
+        except TimeoutError:
+            return f"a worker could not make its agents within {REHEARSAL_TIMEOUT_S:.0f} s"
+        finally:
+            for key in answers:
+                del self._rehearsing[key]
+        return next(filter(None, reasons), "")
+
+    def adopt(self, agents: Mapping[str, Any]) -> None:
+        """Workers that start from now on rehearse these."""
+        self._configure = self._configure.model_copy(update={"agents": dict(agents)})
 
     async def stop(self) -> None:
         """Ask all to leave, then see that they do."""
@@ -230,6 +260,9 @@ class Pool:
             if worker.link is not None:
                 worker.link.close()
                 worker.link = None
+            for (_, asked), answer in self._rehearsing.items():
+                if asked == worker.number and not answer.done():  # the next one starts with the plan in use
+                    answer.set_result("")
 
     def _lost(self, worker: Worker) -> None:
         """Once for each life: put a spare in its place, and have its calls taken over."""
@@ -261,6 +294,10 @@ class Pool:
                 self._failed(message.reason)
             case Load():
                 worker.load = message
+            case Rehearsed():
+                answer = self._rehearsing.get((message.number, worker.number))
+                if answer is not None and not answer.done():
+                    answer.set_result(message.reason)
             case _:
                 self._on_message(worker, message)
 

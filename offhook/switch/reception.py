@@ -81,8 +81,9 @@ class Reception:
     ) -> None:
         self.calls: dict[str, ActiveCall] = {}
         self.draining = False
+        self.wall: Callable[[], datetime] = _wall  # by which the plan's hours are kept
         self._settings, self._metrics = settings, metrics
-        self._routing = Routing(settings, store)
+        self._routing = Routing(settings, store, lambda: self.wall())
         self._queues = Queues()
         self._overflowing: set[str] = set()  # SIP Call-IDs, from `admit` to their redirection
         self._on_record = on_record

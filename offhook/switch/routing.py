@@ -4,8 +4,8 @@ Asks the plan, decides nothing itself. Driven by reception.py."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from offhook.settings import Settings
@@ -26,10 +26,10 @@ _PASSED = frozenset(name.lower() for name in HEADERS)
 
 
 class Routing:
-    """Asks the dial plan. traffic: what it may know of other calls."""
+    """Asks the dial plan. traffic: what it may know of other calls; wall: the clock on the wall."""
 
-    def __init__(self, settings: Settings, store: PlanStore) -> None:
-        self._settings, self._store = settings, store
+    def __init__(self, settings: Settings, store: PlanStore, wall: Callable[[], datetime]) -> None:
+        self._settings, self._store, self._wall = settings, store, wall
         self.traffic = Traffic()
 
     def decide(self, call: Call, live: int, workers: Sequence[Worker], now: float) -> Decision:
@@ -41,7 +41,7 @@ class Routing:
             parties.caller.shown,
             call.sender.trunk,
             headers(call.request),
-            datetime.now(UTC),
+            self._wall(),
             load,
             call.sip_call_id,
         )
@@ -53,7 +53,7 @@ class Routing:
             number, who = called(request), caller(request, trusted=bool(trunk)).shown
         except SipSyntaxError:
             return False
-        facts = CallFacts(number, who, trunk, headers(request), datetime.now(UTC), Load(share=1.0))
+        facts = CallFacts(number, who, trunk, headers(request), self._wall(), Load(share=1.0))
         return bool(self._store.decide(facts).overload)
 
     def answered_here(self, number: str) -> bool:

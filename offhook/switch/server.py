@@ -10,21 +10,25 @@ import signal
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from offhook.errors import OffhookError
 from offhook.link import Configure
-from offhook.settings import Settings
+from offhook.plans.versions import snapshot
+from offhook.settings import ACCESS_VARIABLE, Settings
 from offhook.switch.consulting import Consulting
 from offhook.switch.helpers import Helper
 from offhook.switch.http import open_http
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool
 from offhook.switch.reception import Reception
+from offhook.switch.reloading import Reloading
 from offhook.switch.trunks import Trunks
+from telephony.dialplan.load import load_plan
+from telephony.dialplan.parcel import without_numbers
 from telephony.dialplan.store import PlanStore
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
@@ -51,10 +55,11 @@ class Switch:
 
     def __init__(self, settings: Settings, on_ready: Callable[[Ready], None]) -> None:
         self._settings, self._on_ready = settings, on_ready
-        self._store = PlanStore.open(settings.dialplan)
+        self._store = _plan(settings.dialplan)
         self._metrics = Metrics()
         self._stopping = asyncio.Event()
-        self._console = Helper("console", "offhook.console", _console_arguments(settings))
+        access = {ACCESS_VARIABLE: json.dumps(settings.console.holders())}
+        self._console = Helper("console", "offhook.console", _console_arguments(settings), access)
         self._trunks = Trunks(settings, self._metrics)
         self._reception = Reception(settings, self._store, self._metrics, self._record_written)
         self._takers: set[asyncio.Task[None]] = set()
@@ -73,6 +78,14 @@ class Switch:
             pool = self._pool(str(models))
             running.append(tasks.create_task(pool.run(), name="workers"))
             running.append(tasks.create_task(self._reception.recovery.watch(), name="watch the workers"))
+            self._reloading = Reloading(
+                settings.dialplan,
+                settings.plan_versions,
+                settings.plan_watch_s,
+                self._store,
+                self._metrics,
+                pool,
+            )
             rtp = settings.rtp
             ports = [
                 PortPool(
@@ -126,8 +139,12 @@ class Switch:
                 self._on_ready(Ready(host, port, phone.tls_port, http_port, pool.size))
                 async with self._trunks.open(phone):
                     answering = asyncio.create_task(self._answer(phone), name="answer the phone")
+                    reloading = asyncio.create_task(self._reloading.run(), name="watch the dial plan")
+                    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reloading.now)
                     await self._stopping.wait()
                     answering.cancel()
+                    reloading.cancel()
+                    await asyncio.wait([reloading])
                 await self._say_goodbye()
 
     async def _workers_ready(self, pool: Pool) -> bool:
@@ -202,5 +219,14 @@ class Switch:
         self._console.tell(json.dumps({"type": "bundle", "path": bundle}).encode())
 
 
+def _plan(path: Path) -> PlanStore:
+    """The plan to begin with; its version is that of all its files, as the versions of later ones."""
+    plan = load_plan(path)
+    return PlanStore(replace(without_numbers(plan), version=snapshot(plan).version))
+
+
 def _console_arguments(settings: Settings) -> list[str]:
-    return ["--calls-dir", str(settings.calls_dir), "--database", str(settings.database)]
+    console = settings.console
+    listens = ["--host", console.host, "--port", str(console.port)]
+    plan = ["--dialplan", str(settings.dialplan), "--plan-versions", str(settings.plan_versions)]
+    return ["--calls-dir", str(settings.calls_dir), "--database", str(settings.database), *listens, *plan]

@@ -106,26 +106,53 @@ class Casting:
         """
         self.vad(NARROWBAND_HZ)
         self._turn_model()
+        for name in personas:
+            self._rehearse(personas, name)
+        self._rehearsed = True
+
+    def _rehearse(self, personas: Mapping[str, Persona], name: str) -> None:
+        persona = personas[name]
+        try:
+            check("turn_handling", TurnHandling, persona.turn_handling)
+            check("silence", Silence, persona.silence)
+            if persona.thinking_sound is not None:
+                check("thinking_sound", ThinkingSound, persona.thinking_sound)
+            agent = self.agent(personas, name)
+            check_file(agent.thinking_sound)
+            for intent in persona.script.intents if persona.script else ():
+                _ = intent.expects and Expectation.parse(intent.expects)
+            agent.pronounce.check(agent.voice.language)
+            numerals.warm(agent.voice.language)
+        except ConfigError as error:
+            raise ConfigError(f"agent {name!r}: {error}") from error
+
+    async def learn(self, personas: Mapping[str, Persona]) -> None:
+        """As `rehearse` and `open`, for a new plan while calls are talking: what takes long is loaded beside the
+        clock, then one agent is made in each turn of the loop. Raises ConfigError."""
+        await asyncio.to_thread(self._load, personas)
+        for name in personas:
+            self._rehearse(personas, name)
+            await asyncio.sleep(0)
+        await self.open()
+
+    def _load(self, personas: Mapping[str, Persona]) -> None:
+        """Import what these agents need and no agent needed before. Raises ConfigError."""
         for name, persona in personas.items():
             try:
-                check("turn_handling", TurnHandling, persona.turn_handling)
-                check("silence", Silence, persona.silence)
-                if persona.thinking_sound is not None:
-                    check("thinking_sound", ThinkingSound, persona.thinking_sound)
-                agent = self.agent(personas, name)
-                check_file(agent.thinking_sound)
-                for intent in persona.script.intents if persona.script else ():
-                    _ = intent.expects and Expectation.parse(intent.expects)
-                agent.pronounce.check(agent.voice.language)
-                numerals.warm(agent.voice.language)
+                for path in (*persona.tools, persona.python or ""):
+                    _ = imported(path) if ":" in path else None
+                for kind in registry.SPEAKING_KINDS:
+                    for choice in getattr(persona, kind) or ():
+                        registry.load(kind, choice.name)
+                numerals.warm(persona.language)
             except ConfigError as error:
                 raise ConfigError(f"agent {name!r}: {error}") from error
-        self._rehearsed = True
 
     async def open(self) -> None:
         """Connect the providers and MCP servers of the rehearsed agents, for as long as this worker lives."""
         warming = self._warmer.warm(*self._providers())
-        await asyncio.gather(warming, *[self._use(server) for server in self._mcp.values()])
+        new = [server for server in self._mcp.values() if server not in self._in_use]
+        await asyncio.gather(warming, *[self._use(server) for server in new])
 
     def _providers(self) -> list[object]:
         return [*self._stt.values(), *self._llm.values(), *self._tts.values()]

@@ -17,6 +17,7 @@ import time
 
 import structlog
 import uvloop
+from pydantic import ValidationError
 
 from offhook.link import (
     TO_WORKER,
@@ -39,6 +40,8 @@ from offhook.link import (
     Ping,
     PressKey,
     QueueReady,
+    Rehearse,
+    Rehearsed,
     StartCall,
     Stop,
     TransferDone,
@@ -52,7 +55,7 @@ from offhook.worker.agents import Casting
 from offhook.worker.blame import marking_tasks
 from offhook.worker.bridge import Bridge, close_fds
 from offhook.worker.notices import send_notices
-from pipeline.errors import PipelineError
+from pipeline.errors import ConfigError, PipelineError
 from telephony.dialplan.model import TEAM
 from telephony.media.clock import Clock, Ticking
 
@@ -74,6 +77,7 @@ class Worker:
         self._calls: dict[str, Bridge] = {}
         self._casting: Casting | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._rehearsals: set[asyncio.Task[None]] = set()
         self._media_timeout_s = 0.0
         self._hang_up_on: tuple[str, ...] = ()
         self._answers = 0.0
@@ -91,9 +95,11 @@ class Worker:
             self._link.close()
 
     async def _close(self) -> None:
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait([self._opening])
+        waiting = [*self._rehearsals, *([self._opening] if self._opening is not None else [])]
+        for task in waiting:
+            task.cancel()
+        if waiting:
+            await asyncio.wait(waiting)
         if self._casting is not None:
             await self._casting.aclose()
 
@@ -103,6 +109,10 @@ class Worker:
         match message:
             case Configure():
                 self._configure(message)
+            case Rehearse():
+                task = self._loop.create_task(self._rehearse(message), name="rehearse a new plan")
+                self._rehearsals.add(task)
+                task.add_done_callback(self._rehearsals.discard)
             case StartCall():
                 self._start_call(message, fds)
             case Ping():
@@ -198,6 +208,20 @@ class Worker:
         """It can never be ready. The switch says why, and stops waiting."""
         self._link.send(WorkerFailed(reason=reason))
         self._stop()
+
+    async def _rehearse(self, message: Rehearse) -> None:
+        """A new plan, while calls are talking: the switch uses it only if every worker can."""
+        reason = ""
+        try:
+            if self._casting is None:
+                raise ConfigError("the worker is not configured")
+            await self._casting.learn(TEAM.validate_python(message.agents))
+        except (PipelineError, ValidationError) as error:
+            reason = str(error)
+        except Exception as error:  # a user's class or provider may raise anything when it is made
+            log.exception("rehearsal_failed")
+            reason = f"{type(error).__name__}: {error}"
+        self._link.send(Rehearsed(number=message.number, reason=reason))
 
     def _start_call(self, message: StartCall, fds: list[int]) -> None:
         if self._casting is None or len(fds) != 3:

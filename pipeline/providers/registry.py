@@ -29,6 +29,7 @@ __all__ = ["BUILT_IN", "Entry", "Kind", "ProviderInfo", "create", "describe"]
 
 Factory = Callable[..., object]
 
+SPEAKING_KINDS: tuple[Kind, ...] = ("stt", "llm", "tts")
 GROUP, KEYS_GROUP = "offhook.providers", "offhook.provider_keys"
 LIVEKIT = "livekit/"  # names that begin so are classes of LiveKit's plugins
 
@@ -66,6 +67,11 @@ def create(kind: Kind, name: str, options: Mapping[str, Any] | None = None) -> o
 def takes(kind: Kind, name: str, option: str) -> bool:
     """Has this provider such an option? Raises ConfigError for an unknown name or a package that is missing."""
     return option in inspect.signature(_factory(kind, name)).parameters
+
+
+def load(kind: Kind, name: str) -> None:
+    """Import a provider without making one, so that making it is quick. Raises ConfigError."""
+    _factory(kind, name)
 
 
 def create_stt(name: str, options: Mapping[str, Any] | None = None) -> Stt:

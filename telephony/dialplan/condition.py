@@ -4,7 +4,7 @@ A call is described by its `CallFacts`; whoever asks passes the wall clock and t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from fnmatch import fnmatchcase
@@ -67,7 +67,23 @@ class Callers:
             if text.strip().lower() == ANONYMOUS:
                 self.anonymous = True
             else:
-                self._index.add(_Entry(parse_pattern(text)))
+                self.add(parse_pattern(text))
+
+    def add(self, pattern: Pattern) -> None:
+        """One more number, or several."""
+        self._index.add(_Entry(pattern))
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def patterns(self) -> Iterator[Pattern]:
+        """Those who are in it, but for those who hide their number."""
+        return (entry.pattern for entry in self._index.rules())
+
+    def dismantle(self) -> Iterator[Pattern]:
+        """Let go of one after the other."""
+        return (entry.pattern for entry in self._index.dismantle())
 
     def __contains__(self, caller: str) -> bool:
         return self.anonymous if not caller else self._index.find(caller) is not None

@@ -98,6 +98,32 @@ class Index(Generic[R]):
         """The pattern rules that share a number with `pattern`, itself included."""
         return list(self._root.meeting(pattern, 0))
 
+    def __len__(self) -> int:
+        return len(self.exact) + len(self.patterns) + (self.any is not None)
+
+    def rules(self) -> Iterator[R]:
+        """All of them, in no order that means anything."""
+        yield from self.exact.values()
+        yield from self.patterns
+        if self.any:
+            yield self.any
+
+    def dismantle(self) -> Iterator[R]:
+        """Let go of one rule after the other. At once it would take a large index a good part of a second."""
+        while self.exact:
+            yield self.exact.popitem()[1]
+        waiting, self._root = [self._root], _Node()
+        while waiting:
+            node = waiting.pop()
+            waiting.extend(child for _, child in node.ways)
+            node.ways.clear()
+            node.by_set.clear()
+            if self.patterns:
+                yield self.patterns.pop()
+        while self.patterns:
+            yield self.patterns.pop()
+        self.any = None
+
     def in_order(self) -> Iterator[R]:
         """Every rule but the exact ones, in the order in which they are considered."""
         yield from sorted(self.patterns, key=lambda rule: rule.pattern.order)

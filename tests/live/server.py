@@ -227,12 +227,17 @@ class Server:
 
 @asynccontextmanager
 async def running_server(
-    folder: Path, *, dialplan: Path = DIALPLAN, workers: int = 2, settings: str = ""
+    folder: Path,
+    *,
+    dialplan: Path = DIALPLAN,
+    workers: int = 2,
+    settings: str = "",
+    console: str = "{host: 127.0.0.1, port: 0}",
 ) -> AsyncIterator[Server]:
     """Start `offhook serve` on free ports; at the end stop it by SIGTERM and see that nothing stays behind.
 
     folder: for settings, calls and database. settings: more YAML lines. Raises ServerError."""
-    process = await _spawn(folder, dialplan, workers, settings)
+    process = await _spawn(folder, dialplan, workers, f"console: {console}\n{settings}")
     log: list[str] = []
     ready: asyncio.Future[tuple[int, int, int]] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(_follow(process, log, ready), name="the server's log")
@@ -285,6 +290,7 @@ def _settings(folder: Path, dialplan: Path, workers: int) -> str:
             # below what sipp's observer and the kernel's ephemeral ports use
             "rtp: {first_port: 16384, last_port: 19999}",
             "http: {host: 127.0.0.1, port: 0}",
+            f"plan_versions: {folder / 'plans'}",
             f"workers: {workers}",
             f"calls_dir: {folder / 'calls'}",
             f"database: sqlite:///{folder / 'offhook.db'}",

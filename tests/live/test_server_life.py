@@ -126,6 +126,8 @@ async def test_ctrl_c_is_an_orderly_goodbye_too(tmp_path: Path) -> None:
             **os.environ,
             "OFFHOOK_CALLS_DIR": str(tmp_path),
             "OFFHOOK_DATABASE": f"sqlite:///{tmp_path / 'db'}",
+            "OFFHOOK_PLAN_VERSIONS": str(tmp_path / "plans"),
+            "OFFHOOK_CONSOLE__PORT": "0",
         },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

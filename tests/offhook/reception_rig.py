@@ -42,7 +42,8 @@ class Rig:
         self.phone = phone
         self.metrics = Metrics()
         self.trunks = Trunks(settings, self.metrics)
-        self.reception = Reception(settings, PlanStore.open(plan), self.metrics, lambda bundle: None)
+        self.store = PlanStore.open(plan)
+        self.reception = Reception(settings, self.store, self.metrics, lambda bundle: None)
         self.descriptors = 0  # how many the worker was lent
         self.to_worker: asyncio.Queue[Any] = asyncio.Queue()
         phone.access, phone.admit = self.trunks.access, self.reception.admit
@@ -103,8 +104,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def a_reception(folder: Path, text: str, **environ: str) -> AsyncIterator[Rig]:
-    """text: the settings. The phone is open and its calls are taken."""
+async def a_reception(
+    folder: Path, text: str, *, longest_s: float = 15, **environ: str
+) -> AsyncIterator[Rig]:
+    """text: the settings. The phone is open and its calls are taken. longest_s: that the test may take."""
     (folder / "plan.yaml").write_text(PLAN)
     (folder / "offhook.yaml").write_text(f"calls_dir: {folder / 'calls'}\n{text}")
     settings = load_settings(folder / "offhook.yaml", environ=environ)
@@ -119,7 +122,7 @@ async def a_reception(folder: Path, text: str, **environ: str) -> AsyncIterator[
             takers.add(asyncio.create_task(rig.reception.take(call)))
 
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(longest_s):
             async with phone:
                 taking = asyncio.create_task(take())
                 yield rig

@@ -1,0 +1,86 @@
+"""A process that reads a dial plan for the switch: checks it, runs its tests, keeps its files, hands it over in pieces.
+
+    python -m offhook.plans PATH --versions FOLDER
+
+Its standard output is frames, four bytes of length before each: first a `Verdict` as JSON, then, if the plan is good,
+the pieces of telephony/dialplan/parcel.py, and an empty frame. It is nice to the processes that keep a clock."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import BaseModel, ConfigDict
+
+from offhook.plans.versions import Versions, VersionsError, snapshot
+from telephony.dialplan.document import FileProblems, Problem
+from telephony.dialplan.load import load_plan
+from telephony.dialplan.match import Plan
+from telephony.dialplan.parcel import pack
+from telephony.dialplan.trial import failed_tests
+
+LENGTH = struct.Struct("!I")
+NICE = 10
+
+
+class Verdict(BaseModel):
+    """What the reader found. problems: none if the plan is good; then agents: every persona and target as plain
+    values, for the workers. files: all that it was read from, or those that are wrong."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str = ""
+    problems: tuple[str, ...] = ()
+    agents: dict[str, Any] = {}
+    files: tuple[str, ...] = ()
+    tests: int = 0
+    numbers: int = 0
+
+
+def tried(path: Path, *, trunks: dict[str, int] | None = None) -> tuple[Plan, list[Problem]]:
+    """Read a plan and run its tests. Returns it with those that failed. Raises FileProblems."""
+    plan = load_plan(path, trunks=trunks)
+    return plan, failed_tests(plan)
+
+
+def read(path: Path, root: Path) -> tuple[Verdict, Plan | None]:
+    """Everything that must be good before a plan is used, and the plan with the version of its snapshot."""
+    try:
+        plan, failed = tried(path)
+        taken = snapshot(plan)
+        if failed:
+            return Verdict(version=taken.version, problems=tuple(map(str, failed))), None
+        Versions(root, path).keep(taken)
+    except FileProblems as error:
+        files = tuple(dict.fromkeys(problem.path for problem in error.problems))
+        return Verdict(problems=tuple(map(str, error.problems)), files=files), None
+    except VersionsError as error:
+        return Verdict(problems=(str(error),)), None
+    verdict = Verdict(
+        version=taken.version,
+        agents={name: team[name].model_dump(mode="json") for name, team in plan.teams.items()},
+        files=tuple(map(str, taken.files)),
+        tests=len(plan.spec.tests),
+        numbers=len(plan.spec.numbers),
+    )
+    return verdict, replace(plan, version=taken.version)
+
+
+def frames(verdict: Verdict, plan: Plan | None) -> Iterator[bytes]:
+    """What goes over the pipe."""
+    yield verdict.model_dump_json().encode()
+    if plan is not None:
+        yield from pack(plan)
+        yield b""
+
+
+def serve(path: Path, root: Path, out: BinaryIO) -> None:
+    """The whole life of the process."""
+    os.nice(NICE)
+    for frame in frames(*read(path, root)):
+        out.write(LENGTH.pack(len(frame)) + frame)
+    out.flush()
