@@ -469,6 +469,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A server that speaks ElevenLabs' protocols.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--first-byte-ms", type=float, default=80.0)
+    parser.add_argument("--chunk-ms", type=float, default=0.0, help="between two messages with 0.4 s of sound")
+    parser.add_argument("--ms-per-char", type=int, default=60, help="how slowly it speaks")
     parser.add_argument("--stt-ms", type=float, default=150.0)
     parser.add_argument(
         "--text", action="append", default=[], help="what Scribe understands, commit by commit"
@@ -476,6 +478,8 @@ def main() -> None:
     options = parser.parse_args()
     knobs = Knobs(
         first_byte_s=options.first_byte_ms / 1000,
+        chunk_s=options.chunk_ms / 1000,
+        ms_per_char=options.ms_per_char,
         stt_s=options.stt_ms / 1000,
         texts=options.text or ("hello",),
     )
