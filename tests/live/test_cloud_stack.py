@@ -25,6 +25,7 @@ from tests.live.server import Server
 
 pytestmark = pytest.mark.timeout(240)  # speech takes the time it takes
 
+USUAL_S = 0.7  # to an answer of the healthy stack, `python -m tests.bench.cloud`
 UNUSUAL_S = 4.0  # far beyond any answer of a healthy stack, also on a busy machine
 SWITCHING_S = 2.0  # of silence at most may a dead provider cost
 HASTY_MS = 30  # a character: half as long as people take
@@ -61,32 +62,31 @@ async def test_recogniser_model_and_voice_die_in_mid_call_one_after_the_other_an
     """Each is killed at the worst moment: the recogniser while the caller speaks, the model before it has answered, the
     voice in the middle of a sentence. Nobody hangs up, every turn is answered, and each costs less than 2 s."""
     heard = tmp_path / "heard.wav"
-    lines = [
-        says("what are your opening hours"),  # all is well
-        says("i would like to make an appointment"),
-        says("on friday"),
-        says("what are your opening hours"),
-        says("i have a question about my bill"),
-        says("four two seven one"),
-        says("no thank you"),
-        says("that is all goodbye"),
+    words = [
+        "i would like to make an appointment",
+        "on friday",
+        "what are your opening hours",
+        "i have a question about my bill",
+        "that is all goodbye",
     ]
     async with running_cloud(ms_per_char=HASTY_MS) as cloud, running_clinic(tmp_path, cloud) as server:
         killing = _Killing(cloud, server)
-        await phone(server, lines, heard, on_line=killing.begins)
+        await phone(server, [says(one) for one in words], heard, on_line=killing.begins)
         await killing.done()
         call = await server.last_call()
         facts = await server.finished(call)
     story = call.story()
-    assert facts["ended_by"] == "agent" and call.of("CallEnded")[-1]["reason"] == "agent_hung_up", story
-    said = [event["text"].lower() for event in call.of("UserTurnCommitted")]
-    assert said == [line.name for line in lines], story
-    switched = [(event["kind"], event["provider"]) for event in call.of("ProviderSwitched")]
-    assert switched == [], story
-    assert not call.of("ProviderFailed"), story
+    assert call.of("CallEnded")[-1]["reason"] == "agent_hung_up", story
+    assert [event["text"].lower() for event in call.of("UserTurnCommitted")] == words, story
+    assert [event["agent"] for event in call.of("AgentEntered")] == ["reception", "billing"], story
+    switched = [(event["kind"], event["old"], event["new"]) for event in call.of("ProviderSwitched")]
+    stand_ins = [("stt", "groq", "pocketsphinx"), ("llm", "groq", "scripted"), ("tts", "elevenlabs", "espeak")]
+    assert switched[:3] == stand_ins and set(switched) == set(stand_ins), story
+    assert not call.of("ProviderFailed"), "nobody had to apologise"
     gaps = silences_s(heard)
-    print("silences", gaps, longest_pause_s(heard), story)
-    assert 0
+    assert len(gaps) == len(words) and max(gaps) < SWITCHING_S + USUAL_S, f"{gaps}\n{story}"
+    assert longest_pause_s(heard) < SWITCHING_S + PAUSES_S, story
+    assert set(facts["usage"]["voices"]) == {"elevenlabs", "espeak"}, story
 
 
 class _Killing:
@@ -100,12 +100,12 @@ class _Killing:
     def begins(self, _: Line) -> None:
         """The caller begins to say the next line."""
         self._lines += 1
-        kill = {2: self._cloud.stt.kill, 3: self._cloud.llm.kill, 4: self._voice}.get(self._lines)
+        kill = {1: self._cloud.stt.kill, 2: self._cloud.llm.kill, 3: self._voice}.get(self._lines)
         if kill is not None:
             self._tasks.append(asyncio.create_task(kill()))
 
     async def _voice(self) -> None:
-        """Once it answers the fourth line: 0.3 s into its first sentence."""
+        """Once it answers the third line: 0.3 s into its first sentence."""
         call = await self._server.last_call()
         answers = len(call.of("AgentStartedSpeaking"))
         await self._server.until(lambda: len(call.of("AgentStartedSpeaking")) > answers, "an answer", 20)
