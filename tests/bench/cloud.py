@@ -117,7 +117,7 @@ def _bill(way: Measured) -> str:
 
     def mean(kind: str, provider: str, unit: str = "") -> float:
         values = [used[kind].get(provider, 0) for used in way.used]
-        return sum(value[unit] if unit else value for value in values) / max(1, len(values))
+        return float(sum(value[unit] if unit else value for value in values)) / max(1, len(values))
 
     seconds, letters = mean("recognisers", "groq"), mean("voices", "elevenlabs")
     tokens = mean("models", "groq", "output_tokens")

@@ -60,7 +60,8 @@ def _levels(sound: Sound, rate_hz: int) -> Levels:
     """Loudness of each 20 ms, in dB over 1."""
     size = round(rate_hz * FRAME_S)
     frames = sound[: len(sound) // size * size].reshape(-1, size).astype(np.float64)
-    return np.maximum(10 * np.log10((frames**2).mean(axis=1) + 1.0), FLOOR_DB)
+    levels: Levels = np.maximum(10 * np.log10((frames**2).mean(axis=1) + 1.0), FLOOR_DB)
+    return levels
 
 
 def _trimmed(levels: Levels) -> Levels:
