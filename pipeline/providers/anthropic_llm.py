@@ -87,7 +87,7 @@ class AnthropicLlm:
             finally:
                 await stream.close()
         except anthropic.AnthropicError as error:
-            raise _blamed(self.name, error) from error
+            raise _blamed(self.name, error) from blame.origin(error)
         except HTTP_ERRORS as error:
             raise transport_error(self.name, error) from error
         except ValueError as error:

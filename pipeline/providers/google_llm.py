@@ -107,7 +107,7 @@ class GoogleLlm:
             async for chunk in await self._connected().aio.models.generate_content_stream(**request):
                 chunks.put_nowait(chunk)
         except errors.APIError as error:
-            raise _blamed(self.name, error) from error
+            raise _blamed(self.name, error) from blame.origin(error)
         except HTTP_ERRORS as error:
             raise transport_error(self.name, error) from error
         except (errors.UnknownApiResponseError, ValueError) as error:

@@ -121,9 +121,7 @@ def _bill(way: Measured) -> str:
 
     seconds, letters = mean("recognisers", "groq"), mean("voices", "elevenlabs")
     tokens = mean("models", "groq", "output_tokens")
-    return (
-        f"a call uses {seconds:.0f} s of transcription, {tokens:.0f} tokens of answers, {letters:.0f} characters"
-    )
+    return f"a call uses {seconds:.0f} s of transcription, {tokens:.0f} tokens of answers, {letters:.0f} characters"
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -81,7 +81,12 @@ async def running_cloud(*, ms_per_char: int = MS_PER_CHAR) -> AsyncIterator[Clou
             for command in (
                 ("openai_like", *delays, *clips),
                 ("openai_like", *delays, f"--rules={RULES}"),
-                ("elevenlabs", f"--first-byte-ms={TTS_MS}", f"--chunk-ms={CHUNK_MS}", f"--ms-per-char={ms_per_char}"),
+                (
+                    "elevenlabs",
+                    f"--first-byte-ms={TTS_MS}",
+                    f"--chunk-ms={CHUNK_MS}",
+                    f"--ms-per-char={ms_per_char}",
+                ),
             )
         ]
         yield Cloud(*vendors)
@@ -90,7 +95,12 @@ async def running_cloud(*, ms_per_char: int = MS_PER_CHAR) -> AsyncIterator[Clou
 @asynccontextmanager
 async def _vendor(module: str, *arguments: str) -> AsyncIterator[Vendor]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"{SERVERS}.{module}", *arguments, cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        f"{SERVERS}.{module}",
+        *arguments,
+        cwd=REPOSITORY,
+        stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     vendor = Vendor(process, (await process.stdout.readline()).decode().strip())
@@ -102,7 +112,7 @@ async def _vendor(module: str, *arguments: str) -> AsyncIterator[Vendor]:
 
 @asynccontextmanager
 async def running_clinic(folder: Path, cloud: Cloud, *, speculative: bool = True) -> AsyncIterator[Server]:
-    """`offhook serve` with the shipped dial plan on these servers. The keys must be in the environment (`with_keys`)."""
+    """`offhook serve` with the shipped dial plan on these servers. `with_keys` has set the keys."""
     plan = DIALPLAN if speculative else await asyncio.to_thread(_without_speculation, folder)
     settings = cloud.settings(speculative=speculative)
     async with running_server(folder, dialplan=plan, workers=1, settings=settings) as server:

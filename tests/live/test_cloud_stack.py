@@ -39,7 +39,9 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     with_keys(os.environ)
 
 
-async def test_the_demo_conversation_runs_on_groq_and_elevenlabs_with_the_shipped_plan(tmp_path: Path) -> None:
+async def test_the_demo_conversation_runs_on_groq_and_elevenlabs_with_the_shipped_plan(
+    tmp_path: Path,
+) -> None:
     heard = tmp_path / "heard.wav"
     async with running_cloud(ms_per_char=HASTY_MS) as cloud, running_clinic(tmp_path, cloud) as server:
         await phone(server, caller_lines(RECORDINGS), heard)
@@ -52,7 +54,9 @@ async def test_the_demo_conversation_runs_on_groq_and_elevenlabs_with_the_shippe
     assert set(usage["recognisers"]) == set(usage["models"]) == {"groq"}, usage
     assert set(usage["voices"]) == {"elevenlabs"}, usage
     answers = [event for event in call.of("AgentStartedSpeaking") if event["response_delay_ms"] is not None]
-    assert len(answers) >= 4 and all(event["response_delay_ms"] < 1000 * UNUSUAL_S for event in answers), story
+    assert len(answers) >= 4 and all(event["response_delay_ms"] < 1000 * UNUSUAL_S for event in answers), (
+        story
+    )
     assert max(silences_s(heard)) < UNUSUAL_S, story
 
 
@@ -80,7 +84,11 @@ async def test_recogniser_model_and_voice_die_in_mid_call_one_after_the_other_an
     assert [event["text"].lower() for event in call.of("UserTurnCommitted")] == words, story
     assert [event["agent"] for event in call.of("AgentEntered")] == ["reception", "billing"], story
     switched = [(event["kind"], event["old"], event["new"]) for event in call.of("ProviderSwitched")]
-    stand_ins = [("stt", "groq", "pocketsphinx"), ("llm", "groq", "scripted"), ("tts", "elevenlabs", "espeak")]
+    stand_ins = [
+        ("stt", "groq", "pocketsphinx"),
+        ("llm", "groq", "scripted"),
+        ("tts", "elevenlabs", "espeak"),
+    ]
     assert switched[:3] == stand_ins and set(switched) == set(stand_ins), story
     assert not call.of("ProviderFailed"), "nobody had to apologise"
     gaps = silences_s(heard)

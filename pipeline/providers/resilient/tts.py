@@ -262,7 +262,7 @@ class FallbackTtsStream:
 
 
 class _Speaker:
-    """One voice for the pieces from `first` on, of which it says only `rest`. said(voice, characters): what it was given."""
+    """One voice for the pieces from `first` on, of which it says only `rest`. said(voice, characters): it was given."""
 
     def __init__(
         self,

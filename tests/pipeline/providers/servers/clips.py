@@ -71,7 +71,7 @@ def _trimmed(levels: Levels) -> Levels:
 
 
 def _distance(heard: Levels, known: Levels) -> float:
-    """Mean difference in dB where they lie over each other best; what is said beyond the recording's end counts full."""
+    """Mean difference in dB where they lie over each other best; what is beyond the recording's end counts full."""
     apart = []
     for shift in range(-SHIFT, SHIFT + 1):
         one, other = heard[max(0, shift) :], known[max(0, -shift) :]
