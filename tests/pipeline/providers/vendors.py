@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.providers.registry import Kind, create
+from pipeline.providers.registry import Kind, create, takes
 from pipeline.testing.conformance import Subject, Trouble
 from tests.pipeline.providers.servers.anthropic import Anthropic
 from tests.pipeline.providers.servers.cartesia import Cartesia
@@ -88,6 +88,7 @@ def openai_like(
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Subject]:
+        takes(kind, name, "base_url")  # loads its SDK, which is not what is examined
         difficult, server = Difficult(openai_refusal), OpenAiLike()
 
         def make(text: str) -> object:
@@ -116,6 +117,7 @@ def served(
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Subject]:
+        takes(kind, name, "base_url")  # loads its SDK, which is not what is examined
         difficult, server = Difficult(refusal, troubles), double()
 
         def make(text: str) -> object:
