@@ -16,7 +16,7 @@ FRAME_S = 0.02
 FLOOR_DB = 30.0  # silence; quieter makes no difference
 LOUD_DB = 50.0  # of int16: where speech begins and ends
 SHIFT = 8  # frames that two beginnings may lie apart
-STRANGE_DB = 5.0  # so far from every recording it is none of them
+STRANGE_DB = 9.0  # so far from every recording it is none of them; packets lost on the way make it 5 and more
 WHOLE = 0.9  # of a recording's length, from which on all its words were said
 
 Sound = NDArray[np.int16]
