@@ -31,6 +31,8 @@ EXIT_CODES: Mapping[Cause, int] = {
     "server": 16,
 }
 
+_AS_YAML = {"True": "yes", "False": "no"}
+
 app = typer.Typer(add_completion=False)
 
 
@@ -50,7 +52,7 @@ def providers(
     for title in ("kind", "name", "installed", "key", "options and their defaults"):
         table.add_column(title, no_wrap=title != "options and their defaults")
     for row in rows:
-        options = ", ".join(f"{name}={value}" for name, value in row.defaults.items())
+        options = ", ".join(_default(name, value) for name, value in row.defaults.items())
         table.add_row(row.kind, row.name, _installed(row), _key(row), escape(options))
     out = Console(highlight=False)
     Console(width=max(WIDTH, out.width), highlight=False).print(table)
@@ -138,6 +140,13 @@ def _key(row: ProviderInfo) -> str:
     if row.key_present is None:
         return "none needed"
     return f"{' or '.join(row.keys)} {'is set' if row.key_present else 'is missing'}"
+
+
+def _default(name: str, value: str) -> str:
+    """As `--option` takes it; an option that is not set by itself is only named."""
+    if value in ("None", "''", "()"):
+        return name
+    return f"{name}={_AS_YAML.get(value) or value.strip(chr(39))}"
 
 
 def _ms(value: float | None) -> str:

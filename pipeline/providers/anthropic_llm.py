@@ -15,9 +15,9 @@ from pipeline.agent.history import Message
 from pipeline.errors import ProviderError
 from pipeline.ports import LlmDelta, TextDelta, ToolCall, ToolSpec, Usage
 from pipeline.providers import blame, keys
+from pipeline.providers.sdk_client import SdkClient, SdkProvider
 from pipeline.providers.transport import HTTP_ERRORS, transport_error
 
-CONNECT_S = 3.0
 NOBODY_SPOKE = "(The call begins.)"  # a conversation must begin and end with the user
 NOTHING_SAID = "(The caller says nothing.)"
 _FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")  # in the ids of tool calls that another model made
@@ -37,7 +37,7 @@ _STATUS = {
 }
 
 
-class AnthropicLlm:
+class AnthropicLlm(SdkProvider):
     """model: its name at Anthropic. max_tokens: longest reply, in tokens. temperature: 0.0 to 1.0, empty: the model's.
     cache: mark tools and instructions, which every turn repeats, for the vendor's cache (5 minutes). timeout_s: longest
     silence within an answer. base_url: another server; empty: the vendor's. Key: ANTHROPIC_API_KEY."""
@@ -53,20 +53,20 @@ class AnthropicLlm:
         timeout_s: float = 10.0,
         base_url: str = "",
     ) -> None:
-        self._key = keys.api_key(self.name, "ANTHROPIC_API_KEY")
+        key = keys.api_key(self.name, "ANTHROPIC_API_KEY")
         self._fixed: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "stream": True}
         if temperature is not None:
             self._fixed["extra_body"] = {
                 "temperature": temperature
             }  # newer models have none, so nor has the SDK
-        self._cache, self._timeout_s, self._base_url = cache, timeout_s, base_url
-        self._client: anthropic.AsyncAnthropic | None = None
+        self._cache = cache
 
-    async def aclose(self) -> None:
-        """Close the connections. The next request opens new ones."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        def make(http: Any) -> anthropic.AsyncAnthropic:
+            return anthropic.AsyncAnthropic(
+                api_key=key, base_url=base_url or None, max_retries=0, http_client=http
+            )
+
+        super().__init__(SdkClient(self.name, anthropic, anthropic.AnthropicError, make, timeout_s))
 
     async def chat(
         self,
@@ -77,7 +77,7 @@ class AnthropicLlm:
     ) -> AsyncGenerator[LlmDelta, None]:
         request = {**self._fixed, **_request(messages, tools, tool_choice, self._cache)}
         try:
-            stream = await self._connected().messages.create(**request)
+            stream = await self._sdk.client.messages.create(**request)
             try:
                 reply = _Reply(self.name)
                 async for event in stream:
@@ -87,19 +87,11 @@ class AnthropicLlm:
             finally:
                 await stream.close()
         except anthropic.AnthropicError as error:
-            raise _blamed(self.name, error) from error
+            raise _blamed(self.name, error) from blame.origin(error)
         except HTTP_ERRORS as error:
             raise transport_error(self.name, error) from error
         except ValueError as error:
             raise blame.failed(self.name, "server", f"its answer makes no sense ({error})") from error
-
-    def _connected(self) -> anthropic.AsyncAnthropic:
-        if self._client is None:
-            timeout = anthropic.Timeout(self._timeout_s, connect=min(CONNECT_S, self._timeout_s))
-            self._client = anthropic.AsyncAnthropic(
-                api_key=self._key, base_url=self._base_url or None, max_retries=0, timeout=timeout
-            )
-        return self._client
 
 
 class _Reply:

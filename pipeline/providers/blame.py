@@ -5,6 +5,7 @@ Used by every provider that speaks to a server. Pure but for the key mask. Statu
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,6 +62,12 @@ def refused(provider: str, status: int, text: str, headers: Mapping[str, str] | 
 def failed(provider: str, cause: Cause, fact: str) -> ProviderError:
     """A failure without a status: a connection that was cut, an answer that makes no sense."""
     return ProviderError(provider, cause, f"{redacted(fact)[:LONGEST].rstrip('.')}. {REMEDY[cause]}")
+
+
+def origin(error: BaseException) -> BaseException | None:
+    """What a ProviderError may come `from`: the SDK's exception, unless a traceback of it would show a key."""
+    shown = "".join(traceback.format_exception(error))
+    return error if redacted(shown) == shown else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from pipeline.ports import LlmDelta, TextDelta, ToolCall, ToolSpec, Usage
 from pipeline.providers import blame, keys
 from pipeline.providers.transport import HTTP_ERRORS, transport_error
 
+SERVER = "https://generativelanguage.googleapis.com"  # as the SDK has it
 NOBODY_SPOKE = "(The call begins.)"
 NOTHING_SAID = "(The caller says nothing.)"
 REMEMBERED_CALLS = 1000  # of tools, for all calls of the worker
@@ -60,6 +62,14 @@ class GoogleLlm:
         self._session: aiohttp.ClientSession | None = None
         self._ids = count(1)
         self._signatures: OrderedDict[str, bytes] = OrderedDict()  # Gemini 3 wants them back with the answer
+
+    async def warm(self) -> None:
+        """Open a connection ahead of the first request. A server that is away is found out by that request."""
+        self._connected()
+        assert self._session is not None
+        with suppress(aiohttp.ClientError, OSError):
+            async with self._session.get(self._base_url or SERVER):
+                pass
 
     async def aclose(self) -> None:
         """Close the connections. The next request opens new ones."""
@@ -107,7 +117,7 @@ class GoogleLlm:
             async for chunk in await self._connected().aio.models.generate_content_stream(**request):
                 chunks.put_nowait(chunk)
         except errors.APIError as error:
-            raise _blamed(self.name, error) from error
+            raise _blamed(self.name, error) from blame.origin(error)
         except HTTP_ERRORS as error:
             raise transport_error(self.name, error) from error
         except (errors.UnknownApiResponseError, ValueError) as error:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from pipeline.errors import ConfigError, ProviderError
 from pipeline.hearing.mailbox import SttMailbox
@@ -73,6 +73,7 @@ class RequestStt:
     """Base of recognisers that answer requests. A vendor's class adds `name` and `recognise`."""
 
     name: str
+    LEAST_BILLED_S: ClassVar[float] = 0.0  # a shorter request is paid for as if it were so long
 
     def __init__(self, *, silence_ms: int, every_ms: int, concurrency: int) -> None:
         """silence_ms: so much silence makes a request leave before the turn is over; every_ms: so much speech makes one
@@ -93,6 +94,7 @@ class RequestStt:
             gate=self._gate,
             usage=self.usage,
             may_guess=self.may_guess,
+            least_s=self.LEAST_BILLED_S,
         )
 
     def recognise(self, pcm: bytes, rate_hz: int, hints: Hints) -> AsyncGenerator[SttEvent, None]:
@@ -118,8 +120,10 @@ class RequestSttStream:
         gate: Gate,
         usage: SttUsage,
         may_guess: Callable[[], bool],
+        least_s: float = 0.0,
     ) -> None:
-        self._name = name
+        self._name, self._least_s = name, least_s
+        self._billed_s = 0.0  # since `used`
         self._recognise, self._rate_hz, self._hints, self._policy = recognise, rate_hz, hints, policy
         self._gate, self._usage, self._may_guess = gate, usage, may_guess
         self._preroll, self._loudness, self._mailbox = Preroll(), Loudness(), SttMailbox()
@@ -151,6 +155,11 @@ class RequestSttStream:
     def expect(self, hints: Hints) -> None:
         self._hints = hints
 
+    def used(self) -> dict[str, float]:
+        """Seconds that are paid for: all requests but those that failed, guesses that were given up included."""
+        billed, self._billed_s = self._billed_s, 0.0
+        return {self._name: billed}
+
     def __aiter__(self) -> AsyncIterator[SttEvent]:
         return aiter(self._mailbox)
 
@@ -179,9 +188,12 @@ class RequestSttStream:
         task.add_done_callback(self._asked)
 
     async def _ask(self, turn: _Turn, ask: Ask) -> None:
+        billed_s = 0.0
         try:
             async with self._gate, aclosing(self._recognise(ask.pcm, self._rate_hz, turn.hints)) as events:
                 final = False
+                billed_s = max(len(ask.pcm) / 2 / self._rate_hz, self._least_s)
+                self._billed_s += billed_s
                 async for event in events:
                     final = final or isinstance(event, Final)
                     partial = turn.speech.answered(ask, event)
@@ -193,6 +205,7 @@ class RequestSttStream:
                     self._name, "server", "an answer without an end. Another request is made."
                 )
         except ProviderError as error:
+            self._billed_s -= billed_s
             again = turn.speech.failed(ask)
             if again is not None:
                 turn.asking = None

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from pipeline.errors import ProviderError
-from pipeline.providers.blame import from_sdk, refused
+from pipeline.providers.blame import from_sdk, origin, refused
 from pipeline.providers.rate_limits import RateLimits
 
 CONNECT_S = 3.0
@@ -117,7 +117,7 @@ class SdkClient(Generic[C]):
             if response is not None:
                 self.note(response.headers)
             self.limits.refused(blamed, asyncio.get_running_loop().time())
-            raise blamed from error
+            raise blamed from origin(error)
 
 
 class SdkProvider:

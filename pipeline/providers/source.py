@@ -25,8 +25,11 @@ def defaults(target: str) -> Mapping[str, str]:
         if isinstance(node, ast.ImportFrom) and node.module and any(a.name == name for a in node.names):
             return defaults(f"{node.module}:{name}")  # a package that shows what its modules make
         if isinstance(node, ast.ClassDef) and node.name == name:
-            makers = [part for part in node.body if isinstance(part, ast.FunctionDef)]
-            return dict(_options([part for part in makers if part.name == "__init__"], constants))
+            parts = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+            makers = [part for part in parts if part.name == "__init__"]
+            if not makers and node.bases and isinstance(base := node.bases[0], ast.Name):
+                return defaults(f"{module}:{base.id}")
+            return dict(_options(makers, constants))
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return dict(_options([node], constants))
     return {}

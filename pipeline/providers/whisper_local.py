@@ -7,12 +7,11 @@ Nothing is downloaded unless the configuration says so. Not speculative: the tur
 from __future__ import annotations
 
 import asyncio
-import math
 import os
-import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,12 @@ from pipeline.errors import ConfigError, ProviderError
 from pipeline.hearing.mailbox import SttMailbox
 from pipeline.hearing.preroll import Preroll
 from pipeline.ports import Final, Frame, Hints, SttEvent
+from pipeline.providers.whisper import judged, language_code, prompt_of
 
 NAME = "whisper"
 MODEL_HZ = 16_000
 MAX_TURN_S = 30  # Whisper's window: of a longer turn, its end
 MIN_TURN_S = 0.1  # less is a click
-NO_SPEECH, UNLIKELY, REPETITIVE = 0.6, -1.0, 2.4  # Whisper's own thresholds: openai/whisper, transcribe.py
-LONGEST_PROMPT = 600  # letters, of the 224 tokens that Whisper reads
-_SLOT = re.compile(r"\{[^}]*\}")
 
 
 class WhisperStt:
@@ -102,22 +99,24 @@ class WhisperStt:
         pcm = pcm[-MAX_TURN_S * rate_hz * 2 :]
         if len(pcm) < MIN_TURN_S * rate_hz * 2:
             return Final("", 0.0, ends_turn=True)
-        model = self._loaded()
+        model, prompt = self._loaded(), prompt_of(hints)
         try:
             segments, _ = model.transcribe(
                 _at_model_rate(pcm, rate_hz),
-                language=(self._language or hints.language).partition("-")[0].lower() or None,
+                language=language_code(self._language or hints.language) or None,
                 beam_size=self._beam_size,
                 temperature=0.0,
                 condition_on_previous_text=False,
                 without_timestamps=True,
-                initial_prompt=_prompt(hints.phrases) or None,
+                initial_prompt=prompt or None,
             )
-            return _judged(list(segments))
+            said = [asdict(segment) for segment in segments]
         except (RuntimeError, ValueError) as error:  # what CTranslate2 and faster-whisper raise
             raise ProviderError(
                 NAME, "server", f"transcribing failed: {error}. Open a new stream."
             ) from error
+        text = " ".join(str(segment["text"]).strip() for segment in said)
+        return replace(judged({"text": text, "segments": said}, prompt), ends_turn=True)
 
 
 class WhisperEar:
@@ -264,22 +263,3 @@ def _at_model_rate(pcm: bytes, rate_hz: int) -> NDArray[np.float32]:
         ]
         sound = np.concatenate(parts)
     return sound.astype(np.float32) / np.float32(32768)
-
-
-def _prompt(phrases: tuple[str, ...]) -> str:
-    """What the agent expects to hear: Whisper takes its spelling from there."""
-    words = dict.fromkeys(" ".join(_SLOT.sub(" ", phrase).split()) for phrase in phrases)
-    return ", ".join(word for word in words if word)[:LONGEST_PROMPT]
-
-
-def _judged(segments: list[Any]) -> Final:
-    """Empty where Whisper believes neither in speech nor in its words; not understood where it only guesses."""
-    said = [
-        part for part in segments if not (part.no_speech_prob > NO_SPEECH and part.avg_logprob < UNLIKELY)
-    ]
-    text = " ".join(part.text.strip() for part in said).strip()
-    if not any(map(str.isalnum, text)):
-        return Final("", 0.0, ends_turn=True)
-    likely = sum(part.avg_logprob for part in said) / len(said)
-    understood = likely > UNLIKELY and max(part.compression_ratio for part in said) <= REPETITIVE
-    return Final(text, min(1.0, math.exp(likely)), understood, ends_turn=True)

@@ -180,6 +180,7 @@ class ElevenLabsTtsStream:
         self._pool, self._settings, self._rate_hz, self._encoding = pool, settings, rate_hz, encoding
         self._loop = asyncio.get_running_loop()
         self._said = 0
+        self._characters = 0  # that a server was asked to speak, since `used`
         self._texts: deque[tuple[int, str]] = deque()  # not asked for yet
         self._making: deque[tuple[Context, Socket | None]] = deque()  # in order
         self._finished = self._closed = self._again = False
@@ -196,6 +197,11 @@ class ElevenLabsTtsStream:
     def finish(self) -> None:
         self._finished = True
         self._wake()
+
+    def used(self) -> dict[str, float]:
+        """Characters that a server was given. What the caller interrupted before it was asked for costs nothing."""
+        characters, self._characters = self._characters, 0
+        return {NAME: characters}
 
     def __aiter__(self) -> AsyncIterator[SpeechChunk]:
         return self
@@ -244,6 +250,7 @@ class ElevenLabsTtsStream:
                 context.end()
             else:
                 socket.speak(context, self._settings)
+                self._characters += len(text)
 
     def _next(self) -> SpeechChunk | None:
         """What can be delivered now. Raises ProviderError where the sound of a piece failed."""

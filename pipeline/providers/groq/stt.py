@@ -17,7 +17,6 @@ from pipeline.providers.upload import Format, as_file
 from pipeline.providers.whisper import judged, language_code, prompt_of
 
 MODEL = "whisper-large-v3-turbo"
-LEAST_BILLED_S = 10.0
 
 
 class GroqStt(RequestStt, SdkProvider):
@@ -32,6 +31,7 @@ class GroqStt(RequestStt, SdkProvider):
     """
 
     name = "groq"
+    LEAST_BILLED_S = 10.0
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class GroqStt(RequestStt, SdkProvider):
         file = await as_file(pcm, rate_hz, self._upload)
         prompt, language = prompt_of(hints, self._prompt), language_code(hints.language)
         options: dict[str, Any] = {"prompt": prompt, "language": language}
-        self.usage.sent(len(pcm) / 2 / rate_hz, LEAST_BILLED_S)
+        self.usage.sent(len(pcm) / 2 / rate_hz, self.LEAST_BILLED_S)
         with self._sdk.blamed():
             raw = await self._sdk.client.audio.transcriptions.with_raw_response.create(
                 model=self._model,

@@ -27,7 +27,7 @@ def translated(provider: str) -> Iterator[None]:
     except ProviderError:
         raise
     except Exception as error:  # third parties' code
-        raise provider_error(provider, error) from error
+        raise provider_error(provider, error) from blame.origin(error)
 
 
 def provider_error(provider: str, error: Exception) -> ProviderError:

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.errors import ProviderError
 from pipeline.events import Event
 from pipeline.hearing.mailbox import SttMailbox
-from pipeline.ports import FRAME_MS, Final, Frame, Hints, Partial, Stt, SttEvent, SttStream
+from pipeline.ports import FRAME_MS, Final, Frame, Hints, Metered, Partial, Stt, SttEvent, SttStream
 from pipeline.providers.resilient.attempt import Attempt, End
 from pipeline.providers.resilient.member import Member
 from pipeline.providers.resilient.policy import Routing
@@ -116,16 +116,19 @@ class FallbackSttStream:
             self._stream.expect(hints)
 
     def used(self) -> dict[str, float]:
-        """Seconds of sound, by recogniser; a stand-in's with what it was told again."""
+        """Seconds of sound, by recogniser; a stand-in's with what it was told again. Its own figure, if it has one."""
         self._count()
         used, self._used = self._used, {}
         return used
 
     def _count(self) -> None:
         pushed, self._pushed = self._pushed, 0
-        if self._attempt is not None and pushed:
-            name = self._attempt.member.name
-            self._used[name] = self._used.get(name, 0.0) + pushed * FRAME_MS / 1000
+        if self._attempt is not None:
+            name, stream = self._attempt.member.name, self._stream
+            own = stream.used().values() if isinstance(stream, Metered) else None
+            seconds = pushed * FRAME_MS / 1000 if own is None else sum(own)
+            if seconds:
+                self._used[name] = self._used.get(name, 0.0) + seconds
 
     # ------------------------------------------------------------ for the reader
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.errors import ProviderError
 from pipeline.events import Event
-from pipeline.ports import SpeechChunk, Tts, TtsStream, Voice, WordTiming
+from pipeline.ports import Metered, SpeechChunk, Tts, TtsStream, Voice, WordTiming
 from pipeline.providers.resilient.attempt import END, Attempt, End
 from pipeline.providers.resilient.member import Member
 from pipeline.providers.resilient.policy import Routing
@@ -126,7 +126,9 @@ class FallbackTtsStream:
         self._tell()
 
     def used(self) -> Mapping[str, float]:
-        """Characters, by voice; of all that were asked."""
+        """Characters, by voice; of all that were asked. Its own figure, if it has one."""
+        for speaker in self._speakers:
+            speaker.count()
         used, self._used = self._used, Counter()
         return used
 
@@ -154,8 +156,8 @@ class FallbackTtsStream:
         for speaker in self._speakers:
             speaker.catch_up([piece.text for piece in self._pieces], finished=self._finished)
 
-    def _count(self, voice: str, text: str) -> None:
-        self._used[voice] += len(text)
+    def _count(self, voice: str, characters: int) -> None:
+        self._used[voice] += characters
 
     def _owed(self) -> int | None:
         """The first piece that is not spoken to its end, None if there is none."""
@@ -260,7 +262,7 @@ class FallbackTtsStream:
 
 
 class _Speaker:
-    """One voice for the pieces from `first` on, of which it says only `rest`. said(voice, text): what it was given."""
+    """One voice for the pieces from `first` on, of which it says only `rest`. said(voice, characters): it was given."""
 
     def __init__(
         self,
@@ -270,7 +272,7 @@ class _Speaker:
         first: int,
         rest: _Rest,
         rate_hz: int,
-        said: Callable[[str, str], None],
+        said: Callable[[str, int], None],
     ) -> None:
         self._tts, self._voice = member.provider, voice
         self._name, self._said = member.name, said
@@ -290,7 +292,8 @@ class _Speaker:
         for number in range(self._told, len(texts)):
             text = self._rest.text if number == self._first else texts[number]
             self._stream.say(text)
-            self._said(self._name, text)
+            if not isinstance(self._stream, Metered):
+                self._said(self._name, len(text))
         self._told = len(texts)
         if finished:
             self._told_end = True
@@ -304,8 +307,14 @@ class _Speaker:
             async for chunk in stream:
                 yield self._placed(chunk)
         finally:
+            self.count()
             self._stream = None
             await stream.aclose()
+
+    def count(self) -> None:
+        """Tell what its stream knows better than we do."""
+        if isinstance(self._stream, Metered):
+            self._said(self._name, round(sum(self._stream.used().values())))
 
     def _placed(self, chunk: SpeechChunk) -> SpeechChunk:
         pcm = self._resampler.feed(chunk.pcm)

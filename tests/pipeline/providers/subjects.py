@@ -12,6 +12,7 @@ from pipeline.providers.registry import Kind, create
 from pipeline.providers.resilient import FallbackLlm, FallbackStt, FallbackTts
 from pipeline.testing.conformance import Difficulties, Subject, checks_for
 from tests.pipeline.providers.troubled import TroubledLlm, TroubledServer, TroubledStt, TroubledTts
+from tests.pipeline.providers.vendors import VENDORS
 
 Opened: TypeAlias = Callable[[], AbstractAsyncContextManager[Subject]]
 
@@ -97,4 +98,5 @@ SUBJECTS: dict[tuple[Kind, str], Opened] = {
     ("vad", "fake"): plain("vad", lambda rate_hz: create("vad", "fake", {"rate_hz": rate_hz})),
     ("vad", "silero"): plain("vad", lambda rate_hz: create("vad", "silero", {"rate_hz": rate_hz})),
     ("vad", "webrtcvad"): plain("vad", lambda rate_hz: create("vad", "webrtcvad", {"rate_hz": rate_hz})),
+    **VENDORS,
 }

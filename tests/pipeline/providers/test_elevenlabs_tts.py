@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import Cause, ConfigError, ProviderError
-from pipeline.ports import SpeechChunk, TtsStream, Voice
+from pipeline.ports import Metered, SpeechChunk, TtsStream, Voice
 from pipeline.providers import registry
 from pipeline.providers.elevenlabs.tts import ElevenLabsTts
 from pipeline.providers.fake import FakeTts
@@ -462,6 +462,7 @@ async def test_a_reply_given_up_while_it_connects_asks_for_nothing(
     stream = await tts.open(Voice())
     stream.say(LINES[0])
     await stream.aclose()
+    assert isinstance(stream, Metered) and stream.used() == {"elevenlabs": 0}, "and costs nothing"
     assert _said(await _speak(tts, LINES[1])) == {0: LINES[1]}
     assert [context.text.strip() for context in server.contexts] == [LINES[1]]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ConfigError, ProviderError
-from pipeline.ports import Final, Hints, Partial, Stt, SttEvent
+from pipeline.ports import Final, Hints, Metered, Partial, Stt, SttEvent
 from pipeline.providers import registry
 from pipeline.providers.fake import FakeStt
 from pipeline.providers.groq.stt import GroqStt
@@ -84,6 +84,7 @@ class Caller:
         self.closing_took_s = -loop.time()
         await stream.aclose()
         self.closing_took_s += loop.time()
+        self.paid_s = dict(stream.used()) if isinstance(stream, Metered) else {}
         await reading
         self.began = began
         return self
@@ -119,6 +120,8 @@ async def test_the_request_left_before_the_turn_was_over_and_the_final_came_from
         assert "hello I would like" in caller.partials
         assert 0.8 < caller.finals[0].confidence < 1.0
         assert (stt.usage.requests, stt.usage.finals, stt.usage.reused) == (1, 1, 1)
+        least_s = 10.0 if stt.name == "groq" else round(request.seconds, 2)
+        assert caller.paid_s == {stt.name: pytest.approx(least_s, abs=0.01)}, "as the vendor bills it"
         await stt.aclose()
 
 
@@ -343,6 +346,8 @@ async def test_the_next_recogniser_takes_over_a_turn_that_groq_refuses() -> None
         caller = await Caller(team, [(1.0, 2.4)]).talk(5.0)
         assert [final.text for final in caller.finals] == ["from the other one"]
         assert caller.final_after(3.0) < 0.5
+        assert caller.paid_s.get("groq", 0.0) == 0.0, "what is refused costs nothing"
+        assert caller.paid_s["fake"] > 2.0
         await stt.aclose()
 
 

@@ -83,7 +83,7 @@ async def test_sound_reaches_the_model_at_its_rate(stt: Any, monkeypatch: pytest
     await heard(stream, 1)
     await stream.aclose()
     assert seen[0][0] == pytest.approx((20 + 40) * 320, abs=64)
-    assert (seen[0][1]["language"], seen[0][1]["initial_prompt"]) == ("de", "Margherita, my number is")
+    assert (seen[0][1]["language"], seen[0][1]["initial_prompt"]) == ("de", "Margherita, my number is.")
 
 
 @pytest.mark.parametrize(

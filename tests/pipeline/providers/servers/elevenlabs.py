@@ -35,9 +35,10 @@ class Knobs:
     front of the piece, with every second message fuller) or none. refuse: status and body instead of a handshake.
     error: name, words and close code instead of the first sound. drop_after: messages with sound before the
     connection is cut, drops: how many connections are cut so. garbage: nonsense, list, or audio, instead of the first
-    sound. hold: contexts wait for the next one's sound. silent: nothing is ever answered. inactivity_s: instead of the
-    query's. final: are contexts ended? texts, stt_s, stt_error, stt_drop_at: Scribe's words, delay to them, error
-    instead of the nth answer, and the commit at which it hangs up.
+    sound. hold: contexts wait for the next one's sound. silent: nothing is ever answered; deaf: no commit is.
+    imagines: digital silence has a text as well. inactivity_s: instead of the query's. final: are contexts ended?
+    texts, stt_s, stt_error, stt_drop_at: Scribe's words, delay to them, error instead of the nth answer, and the
+    commit at which it hangs up.
     """
 
     first_byte_s: float = 0.0
@@ -52,6 +53,8 @@ class Knobs:
     garbage: str = ""
     hold: bool = False
     silent: bool = False
+    deaf: bool = False
+    imagines: bool = True
     inactivity_s: float | None = None
     final: bool = True
     texts: Sequence[str] = ("hello",)
@@ -382,7 +385,7 @@ class _Ears:
             return
         call.commits.append(len(call.pcm))
         number, self._partial = len(call.commits), 0
-        if knobs.silent:
+        if knobs.silent or knobs.deaf:
             return
         await asyncio.sleep(knobs.stt_s)
         if knobs.stt_drop_at == number:
@@ -392,7 +395,10 @@ class _Ears:
         elif knobs.stt_error is not None and knobs.stt_error[0] == number:
             await call.socket.send_json({"message_type": knobs.stt_error[1], "error": knobs.stt_error[2]})
         else:
-            await self._tell(self._texts.popleft() if self._texts else "")
+            segment = call.pcm[-since:]
+            await self._tell(
+                self._texts.popleft() if self._texts and (knobs.imagines or any(segment)) else ""
+            )
 
     async def _guess(self) -> None:
         """A word more for each 200 ms."""
@@ -469,6 +475,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A server that speaks ElevenLabs' protocols.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--first-byte-ms", type=float, default=80.0)
+    parser.add_argument(
+        "--chunk-ms", type=float, default=0.0, help="between two messages with 0.4 s of sound"
+    )
+    parser.add_argument("--ms-per-char", type=int, default=60, help="how slowly it speaks")
     parser.add_argument("--stt-ms", type=float, default=150.0)
     parser.add_argument(
         "--text", action="append", default=[], help="what Scribe understands, commit by commit"
@@ -476,6 +486,8 @@ def main() -> None:
     options = parser.parse_args()
     knobs = Knobs(
         first_byte_s=options.first_byte_ms / 1000,
+        chunk_s=options.chunk_ms / 1000,
+        ms_per_char=options.ms_per_char,
         stt_s=options.stt_ms / 1000,
         texts=options.text or ("hello",),
     )

@@ -13,16 +13,20 @@ import io
 import json
 import wave
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Literal, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
 
 import av
 import numpy as np
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 from numpy.typing import NDArray
+
+from tests.pipeline.providers.servers.clips import ClipEars
+from tests.pipeline.providers.servers.rules import Rule, answer, read_rules
 
 WORD_S = 0.35  # of loud sound
 LOUD = 300.0  # of 32768, mean of 20 ms
@@ -31,6 +35,12 @@ TONE_HZ, TONE_PEAK = 440, 4600
 
 Kind = Literal["chat", "transcriptions", "speech"]
 Fate: TypeAlias = Literal["", "drop", "garbage", "truncate", "hang", "no_end", "nonsense", "empty"]
+
+
+class Ears(Protocol):
+    """What understands callers."""
+
+    def heard(self, sound: NDArray[np.int16], rate_hz: int) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,9 @@ class OpenAiLike:
         self.headers: dict[str, str] = {}
         self.replies: deque[Reply] = deque()
         self.otherwise = Reply("Certainly. How can I help you?")
+        self.rules: Sequence[Rule] = ()  # instead of `otherwise`
         self.sentences = ["hello I would like to book a table for two people please"]
+        self.ears: Ears | None = None  # instead of sentences
         self.transcripts: deque[str] = deque()  # instead of sentences, in this order
         self.figures: dict[str, float] = {}  # of every segment: no_speech_prob and the like
         self.groq_usage = True  # in x_groq, as Groq does, besides stream_options as OpenAI does
@@ -111,9 +123,12 @@ class OpenAiLike:
         return [request for request in self.requests if request.kind == kind]
 
     @asynccontextmanager
-    async def running(self, port: int = 0) -> AsyncIterator[OpenAiLike]:
-        """Listen on 127.0.0.1; `url` is known then."""
+    async def running(
+        self, port: int = 0, attach: Callable[[web.Application], None] = lambda _: None
+    ) -> AsyncIterator[OpenAiLike]:
+        """Listen on 127.0.0.1; `url` is known then. attach: given the application before it is set up."""
         app = web.Application(client_max_size=64 << 20)
+        attach(app)
         app.on_response_prepare.append(self._connected)
         app.router.add_post("/{prefix:.*}chat/completions", self._chat)
         app.router.add_post("/{prefix:.*}audio/transcriptions", self._transcriptions)
@@ -134,7 +149,7 @@ class OpenAiLike:
         return await self._answer(known, request, self._chat_answer)
 
     async def _chat_answer(self, known: Request, request: web.Request, fate: Fate) -> web.StreamResponse:
-        reply = self.replies.popleft() if self.replies else self.otherwise
+        reply = self._reply(known.body["messages"])
         answer_id = f"chatcmpl-{next(self._ids)}"
         usage = {
             "prompt_tokens": sum(len(str(m.get("content") or "").split()) for m in known.body["messages"]),
@@ -171,17 +186,27 @@ class OpenAiLike:
         await stream.write(b"data: [DONE]\n\n")
         return stream
 
+    def _reply(self, messages: Sequence[Mapping[str, Any]]) -> Reply:
+        if self.replies:
+            return self.replies.popleft()
+        return Reply(*answer(self.rules, messages)) if self.rules else self.otherwise
+
     # ------------------------------------------------------------ sound
 
     async def _transcriptions(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        body: dict[str, Any] = {key: value for key, value in form.items() if isinstance(value, str)}
+        body: dict[str, Any] = {}
+        file = b""
+        async for (
+            part
+        ) in await request.multipart():  # not post(): it leaves a file behind when a client goes away
+            assert isinstance(part, BodyPartReader)
+            data = bytes(await part.read())
+            if part.filename is None:
+                body[str(part.name)] = data.decode()
+            else:
+                file, body["filename"], body["type"] = data, part.filename, part.headers["Content-Type"]
         known = self._note("transcriptions", request, body)
-        file = form["file"]
-        assert isinstance(file, web.FileField)
-        body["filename"], body["type"] = file.filename, file.content_type
-        with file.file:
-            known.sound = _decoded(file.file.read())
+        known.sound = _decoded(file)
         return await self._answer(known, request, self._transcript)
 
     async def _transcript(self, known: Request, request: web.Request, fate: Fate) -> web.StreamResponse:
@@ -219,6 +244,8 @@ class OpenAiLike:
 
     def heard(self, sound: NDArray[np.int16]) -> str:
         """As many words as the sound has time for: of the sentence that is just as long, else of a longer one."""
+        if self.ears is not None:
+            return self.ears.heard(sound, 16000)
         frames = sound[: len(sound) // 320 * 320].reshape(-1, 320).astype(np.float64)
         words = round(float((np.abs(frames).mean(axis=1) > LOUD).sum()) * 0.02 / WORD_S) if len(frames) else 0
         for sentence in sorted(self.sentences, key=lambda sentence: len(sentence.split())):
@@ -368,6 +395,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
     server.tokens_per_s = arguments.tokens_per_s
     server.otherwise = Reply(arguments.reply)
     server.sentences = arguments.sentence or server.sentences
+    server.rules = read_rules(arguments.rules) if arguments.rules else ()
+    if arguments.clip:
+        pairs = [clip.rpartition("=") for clip in arguments.clip]
+        server.ears = ClipEars.of_files({words: Path(file) for words, _, file in pairs})
     async with server.running(arguments.port):
         print(server.url, flush=True)
         await asyncio.Event().wait()
@@ -382,4 +413,6 @@ if __name__ == "__main__":
     parser.add_argument("--tts-delay", type=float, default=0.08, help="s to the first sound")
     parser.add_argument("--reply", default="Certainly. How can I help you?")
     parser.add_argument("--sentence", action="append", help="what callers say; picked by its length")
+    parser.add_argument("--clip", action="append", metavar="WORDS=WAV", help="a recording that callers play")
+    parser.add_argument("--rules", type=Path, help="YAML with what the model says to what (rules.py)")
     asyncio.run(_serve(parser.parse_args()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -47,8 +47,13 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     @asynccontextmanager
-    async def serve(self, port: int = 0) -> AsyncIterator[None]:
-        runner = web.AppRunner(self.application(), shutdown_timeout=0.2)
+    async def serve(
+        self, port: int = 0, attach: Callable[[web.Application], None] = lambda _: None
+    ) -> AsyncIterator[None]:
+        """attach: given the application before it is set up."""
+        app = self.application()
+        attach(app)
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
