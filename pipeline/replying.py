@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History, Memory, Message, ToolRequest
-from pipeline.errors import PipelineError, ProviderError
+from pipeline.errors import ConfigError, PipelineError, ProviderError
 from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, ModelUsed, VoiceUsed
 from pipeline.hearing.expectation import Expectation
 from pipeline.mouth import NORMAL
@@ -25,7 +25,10 @@ from pipeline.ports import (
     Llm,
     LlmDelta,
     Metered,
+    OwnVoice,
+    SpeakingLlm,
     SpeechChunk,
+    SpokenDelta,
     TextDelta,
     ToolCall,
     Tts,
@@ -37,6 +40,7 @@ from pipeline.speaking.normalise import speak
 from pipeline.speaking.pace import Pace
 from pipeline.speaking.resample import Resampler
 from pipeline.speaking.sentence import Sentences
+from pipeline.speaking.traced import verbatim
 from pipeline.tooling import ToolRunner
 
 MAX_TOOL_STEPS = 3  # then the model must answer in words
@@ -285,6 +289,8 @@ class Reply:
     def cut(self, position: int) -> None:
         """The caller took the floor. The history keeps what was heard up to `position`."""
         self.interrupted = True
+        if isinstance(self._voice, OwnVoice) and not self.done():
+            self._voice.heard(self.heard_ms(position))
         for step in self._steps:
             heard = self._ledger.heard(position, step.first, step.end)
             if heard != self._ledger.text(step.first, step.end):
@@ -354,6 +360,10 @@ class Reply:
                     for piece in sentences.feed(delta.text, self._means.now()):
                         self._working = False
                         await self._speak(piece)
+                elif isinstance(delta, SpokenDelta):
+                    self._working = False
+                    await self._say_itself(delta, goes_on=bool(text))
+                    text += delta.text
                 elif isinstance(delta, ToolCall):
                     calls.append(delta)
                 elif isinstance(delta, Expecting):
@@ -396,7 +406,9 @@ class Reply:
         if self._instructions:
             history.append(Message("system", self._instructions))
         tools = [tool.spec for tool in self.agent.tools.values()]
-        return self.agent.llm_node(self._means.llm, history, tools, tool_choice="none" if final else "auto")
+        llm = self._means.llm
+        llm = llm.aloud if isinstance(llm, SpeakingLlm) else llm
+        return self.agent.llm_node(llm, history, tools, tool_choice="none" if final else "auto")
 
     def _note(self, text: str, first: int, calls: tuple[ToolRequest, ...]) -> None:
         message = Message("assistant", text, self._means.now(), agent=self.agent.name, tool_calls=calls)
@@ -412,6 +424,28 @@ class Reply:
         if not spoken.text:
             self._ledger.silent(piece)
             return
+        voice = await self._opened()
+        self._ledger.said(spoken)
+        voice.say(spoken.text)
+        self._means.saved()
+        self._characters += len(spoken.text)
+
+    async def _say_itself(self, delta: SpokenDelta, *, goes_on: bool) -> None:
+        """The model says this; there is nothing to prepare in its words."""
+        if goes_on:
+            self._ledger.grow(delta.text)
+            return
+        voice = await self._opened()
+        if not isinstance(voice, OwnVoice):
+            raise ConfigError(
+                f"agent {self.agent.name!r} has a voice that its realtime model cannot speak with. Take out its tts_node."
+            )
+        self._ledger.said(verbatim(delta.text))
+        voice.join(delta.sound)
+        self._means.saved()
+
+    async def _opened(self) -> TtsStream:
+        """The voice; a piece for it is there."""
         if not self._sound_ahead:
             await self._adopted.wait()
         if self._voice is None:
@@ -420,10 +454,7 @@ class Reply:
             self._pump.add_done_callback(lambda _: self._resolve_quiet())
         if not self._stages.first_piece:
             self._stages.first_piece = self._means.now()
-        self._ledger.said(spoken)
-        self._voice.say(spoken.text)
-        self._means.saved()
-        self._characters += len(spoken.text)
+        return self._voice
 
     async def _play(self, voice: TtsStream) -> None:
         """Synthesised speech into the playout, as it comes."""
