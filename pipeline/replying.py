@@ -438,7 +438,7 @@ class Reply:
         voice = await self._opened()
         if not isinstance(voice, OwnVoice):
             raise ConfigError(
-                f"agent {self.agent.name!r} has a voice that its realtime model cannot speak with. Take out its tts_node."
+                f"agent {self.agent.name!r} has a voice that its model cannot speak with. Take out its tts_node."
             )
         self._ledger.said(verbatim(delta.text))
         voice.join(delta.sound)

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, TypeAlias, TypeVar, cast
@@ -22,6 +23,7 @@ from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers
 from offhook.worker.desks import Places, desk
+from offhook.worker.realtime import RealtimeCasting, law_of, voice_at
 from offhook.worker.routing import Choice, alone, member_name, routing
 from offhook.worker.warming import Warmer
 from pipeline.agent.agent import Agent
@@ -46,6 +48,7 @@ from pipeline.providers.resilient import (
     probe_tts,
 )
 from pipeline.providers.script_model import phrases_of
+from pipeline.realtime.model import RealtimeModel
 from pipeline.resuming import Before
 from pipeline.session import Services, Session
 from pipeline.speaking import numerals
@@ -83,6 +86,7 @@ class Casting:
         self._missed: dict[
             tuple[str, str], tuple[str, str]
         ] = {}  # kind, provider → variable, who serves instead
+        self._realtime = RealtimeCasting(self._missed)
         self._rehearsed = False
 
     @property
@@ -126,7 +130,7 @@ class Casting:
         await asyncio.gather(warming, *[self._use(server) for server in self._mcp.values()])
 
     def _providers(self) -> list[object]:
-        return [*self._stt.values(), *self._llm.values(), *self._tts.values()]
+        return [*self._stt.values(), *self._llm.values(), *self._tts.values(), *self._realtime.models]
 
     async def _use(self, server: McpServer) -> None:
         await server.acquire()
@@ -155,7 +159,8 @@ class Casting:
         route = Route.load(start.route)
         state = json.loads(start.state) if start.state else {}
         name = str(state.get("agent", route.agent))
-        agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz, places))
+        law = law_of(start.media)
+        agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz, places, law))
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[agent.name]
         before = Before(state, gap_ms) if start.confirmed else None
@@ -188,6 +193,7 @@ class Casting:
         call_id: str = "",
         rate_hz: int = NARROWBAND_HZ,
         places: Places | None = None,
+        law: str = "ulaw",
     ) -> Agent:
         """A new agent. personas: it and everyone it can hand over to. emit, call_id, rate_hz, places: its call's.
 
@@ -195,7 +201,9 @@ class Casting:
         persona = personas[name]
         if isinstance(persona, Desk):
             return self._desk(personas, name, persona, emit, call_id, rate_hz, places)
-        agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
+        model = self._realtime.model(persona)
+        speaks = model.name if model is not None else ""
+        agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona, speaks)
         agent.name = name
         agent.turn_handling = {**persona.turn_handling, **agent.turn_handling}
         agent.silence = {**persona.silence, **agent.silence}
@@ -212,6 +220,8 @@ class Casting:
             agent.tools.add(self._server(server, choice))
         if steps := _collected(persona):
             agent.tools["collect"] = collect_tool(steps)
+        if model is not None and agent.stt is None and agent.llm is None:
+            self._play(agent, model, persona, emit, call_id, rate_hz, law)
         agent.stt = agent.stt or self._persona_stt(persona, emit, call_id)
         agent.llm = agent.llm or self._persona_llm(persona, emit, call_id)
         agent.tts = agent.tts or self._persona_tts(persona, emit, call_id, rate_hz)
@@ -224,6 +234,29 @@ class Casting:
             phone=persona.tools,
         )
         return agent
+
+    def _play(
+        self,
+        agent: Agent,
+        model: RealtimeModel,
+        persona: Persona,
+        emit: Emit,
+        call_id: str,
+        rate_hz: int,
+        law: str,
+    ) -> None:
+        """The model hears, thinks and speaks; fixed texts are the plan's `tts`, and ours stands by for them."""
+        lines = agent.tts or (self._persona_tts(persona, emit, call_id, rate_hz) if persona.tts else None)
+        standby = None
+        if lines is None:
+            with suppress(MissingKey):
+                others = persona.model_copy(update={"tts": None})
+                standby = self._persona_tts(others, emit, call_id, rate_hz)
+        voice = voice_at(persona, lines.name if lines is not None else "")
+        self._realtime.seat(
+            agent, model, call_id=call_id, rate_hz=rate_hz, law=law,
+            lines=lines, lines_voice=voice, standby=standby,
+        )  # fmt: skip
 
     def _maker(
         self,
@@ -266,16 +299,20 @@ class Casting:
         agent.turn_handling = dict(persona.turn_handling)
         return agent
 
-    def _from_plan(self, name: str, persona: Persona) -> Agent:
-        declared = persona.tts or self._defaults.tts
-        speaks = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
+    def _from_plan(self, name: str, persona: Persona, realtime: str = "") -> Agent:
+        """realtime: the name of the speech-to-speech model that plays it, "" for none."""
+        speaks, own = realtime, True
+        if not realtime:
+            declared = persona.tts or self._defaults.tts
+            choice = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
+            speaks, own = choice.name, choice is declared[0]
         scripted = phrases_of(_script(persona)) if persona.script else ()
         return Agent(
             name=name,
             instructions=persona.instructions,
             greeting=persona.greeting,
             language=persona.language,
-            voice=_voice(persona, speaks.name, own=speaks is declared[0]),
+            voice=_voice(persona, speaks, own=own),
             phrases=(*scripted, *persona.phrases),
             tools=[_tool(path) for path in persona.tools if ":" in path],
         )

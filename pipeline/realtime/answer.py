@@ -4,6 +4,7 @@ Filled by call.py from the connection; read by mind.py (words) and mouth.py (sou
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ class Answer:
         self.tag = tag
         self.items: list[str] = []
         self.done = False
+        self.over = asyncio.Event()
         self.usage = Usage()
         self._cut = cut
         self._stretches: list[_Stretch] = []
@@ -65,6 +67,7 @@ class Answer:
         self._end(error)
 
     def _end(self, error: ProviderError | None) -> None:
+        self.over.set()
         self._words.end(error)
         self._sound.end(error)
 

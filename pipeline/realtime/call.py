@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Literal, Protocol
 
 from pipeline.agent.history import Message
@@ -17,6 +18,7 @@ from pipeline.ports import Frame, Hints, Known, ToolSpec, Voice
 from pipeline.realtime.answer import Answer
 from pipeline.realtime.mirror import Add, Item, Mirror
 from pipeline.realtime.model import (
+    UNWRITTEN,
     Ask,
     Committed,
     Done,
@@ -27,6 +29,7 @@ from pipeline.realtime.model import (
     Words,
 )
 
+CANCEL_S = 1.0  # how long the server may take to end a cancelled answer
 MAX_LOSSES = 3  # connections in a row that broke before they had answered anything
 AGED_CHECK_S = 1.0  # how often is looked for a moment to renew a connection that is too old
 
@@ -66,6 +69,7 @@ class RealtimeCall:
         self._answers: dict[str, Answer] = {}
         self._ahead: Answer | None = None
         self._discarded: set[str] = set()
+        self._asides: set[str] = set()  # answers outside the conversation
         self._asked = 0
         self._holders = 0
         self._losses = 0
@@ -200,7 +204,7 @@ class RealtimeCall:
         if self._stream is None:
             return
         self._stream.commit()
-        if think and not self.talking and not self._answers:
+        if think and not self.talking and not any(self._main()):
             self._tell(*self._known(), pending=True)
             self._ahead = self._ask(Ask(self._tag()))
 
@@ -219,6 +223,11 @@ class RealtimeCall:
             self._ahead = None
             return ahead
         self.discard_ahead()
+        for one in self._main():  # the server answers one thing at a time
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CANCEL_S):
+                    await one.over.wait()
+        await self.ready(voice)
         return self._ask(Ask(self._tag(), tool_choice))
 
     async def aside(self, voice: Voice | None, ask: Callable[[str], Ask]) -> Answer:
@@ -244,6 +253,10 @@ class RealtimeCall:
         for item in ahead.items:
             self._remove(item)
 
+    def _main(self) -> list[Answer]:
+        """Answers in the conversation that are not over."""
+        return [answer for tag, answer in self._answers.items() if tag not in self._asides]
+
     def _tag(self) -> str:
         self._asked += 1
         return f"answer_{self._asked}"
@@ -251,6 +264,8 @@ class RealtimeCall:
     def _ask(self, ask: Ask) -> Answer:
         assert self._stream is not None
         answer = self._answers[ask.tag] = Answer(ask.tag, self._cut)
+        if ask.aside:
+            self._asides.add(ask.tag)
         self._stream.ask(ask)
         return answer
 
@@ -308,7 +323,7 @@ class RealtimeCall:
         elif isinstance(event, Words):
             item_ = self._mirror.find(event.item)
             if item_ is not None and event.last:
-                item_.text = event.text
+                item_.text = UNWRITTEN if event.failed else event.text
             if self.ears is not None:
                 self.ears.words(event)
         elif event.what == "add":
@@ -334,6 +349,7 @@ class RealtimeCall:
 
     def _done(self, event: Done) -> None:
         answer = self._answers.pop(event.tag, None)
+        self._asides.discard(event.tag)
         if event.error is None:
             self._losses = 0
         used = event.usage

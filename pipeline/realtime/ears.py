@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from pipeline.errors import ProviderError
 from pipeline.ports import FRAME_MS, Final, Frame, Hints, Partial, SttEvent
 from pipeline.realtime.call import RealtimeCall
-from pipeline.realtime.model import Words
+from pipeline.realtime.model import UNWRITTEN, Words
 from pipeline.realtime.pipe import Pipe
 
 BEFORE = 600 // FRAME_MS  # frames sent from before a turn was noticed, which takes about 300 ms
 LEAST = 120 // FRAME_MS  # a turn shorter than 100 ms is refused (OpenAI: input_audio_buffer_commit_empty)
-UNWRITTEN = "…"  # stands for words that the model heard and nobody could write down
 
 
 class RealtimeStt:
@@ -26,10 +25,10 @@ class RealtimeStt:
 
     def __init__(self, call: RealtimeCall) -> None:
         self.name = call.model.name
-        self._call = call
+        self.call = call
 
     async def open(self, *, rate_hz: int, hints: Hints) -> RealtimeEars:
-        call = self._call
+        call = self.call
         ears = call.ears = RealtimeEars(call, hints)
         call.hold()
         try:

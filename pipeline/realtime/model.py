@@ -76,6 +76,8 @@ class Refused:
     error: ProviderError
 
 
+UNWRITTEN = "…"  # stands for words that the model heard and nobody could write down
+
 RealtimeEvent: TypeAlias = Committed | Words | Piece | Done | Refused
 
 

@@ -1,8 +1,8 @@
 """The speech-to-speech model as a call's voice: plays what it says itself, and has fixed texts said.
 
 A greeting, a legal notice, a filler: said by another voice where one is named for it, else the model is asked to read
-them out, outside the conversation. If it does not begin in time, a voice that stands by says them: callers are never left
-in silence because a model is away."""
+them out, outside the conversation. If it does not begin in time, a voice that stands by says them: callers are never
+left in silence because a model is away."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline.errors import ProviderError
 from pipeline.ports import Frame, OwnSound, SpeechChunk, Tts, TtsStream, Voice
@@ -27,15 +28,23 @@ READ = (
 
 
 class RealtimeTts:
-    """One agent's. lines: says fixed texts instead of the model. standby: says them if the model does not."""
+    """One agent's. lines: says fixed texts instead of the model, in lines_voice. standby: says them if the model does
+    not."""
 
-    def __init__(self, call: RealtimeCall, *, lines: Tts | None = None, standby: Tts | None = None) -> None:
+    def __init__(
+        self,
+        call: RealtimeCall,
+        *,
+        lines: Tts | None = None,
+        lines_voice: Voice | None = None,
+        standby: Tts | None = None,
+    ) -> None:
         self.name = call.model.name
         self.rate_hz = call.sound_hz
-        self._call, self._lines, self._standby = call, lines, standby
+        self._call, self._lines, self._lines_voice, self._standby = call, lines, lines_voice, standby
 
     async def open(self, voice: Voice) -> RealtimeMouth:
-        return RealtimeMouth(self._call, voice, self._lines, self._standby)
+        return RealtimeMouth(self._call, voice, self._lines, self._lines_voice, self._standby)
 
 
 @dataclass(slots=True, eq=False)
@@ -50,8 +59,16 @@ class _Piece:
 class RealtimeMouth:
     """A TtsStream, and an OwnVoice."""
 
-    def __init__(self, call: RealtimeCall, voice: Voice, lines: Tts | None, standby: Tts | None) -> None:
+    def __init__(
+        self,
+        call: RealtimeCall,
+        voice: Voice,
+        lines: Tts | None,
+        lines_voice: Voice | None,
+        standby: Tts | None,
+    ) -> None:
         self._call, self._voice, self._lines, self._standby = call, voice, lines, standby
+        self._other = lines_voice or Voice(language=voice.language, speed=voice.speed)
         self._coming: Pipe[_Piece] = Pipe()
         self._pieces: list[_Piece] = []
         self._characters: dict[str, float] = {}
@@ -114,7 +131,7 @@ class RealtimeMouth:
 
     async def _read(self, text: str) -> AsyncIterator[Frame]:
         if self._lines is not None:
-            async for pcm in self._by(self._lines, self._voice, text):
+            async for pcm in self._by(self._lines, self._other, text):
                 yield pcm
             return
         began = False
@@ -136,8 +153,7 @@ class RealtimeMouth:
         limit = BEGINS_S if self._standby is not None else None
         try:
             async with asyncio.timeout(limit):
-                ask = lambda tag: Ask(tag, "none", aside=True, instructions=READ + text)
-                self._reading = answer = await self._call.aside(self._voice, ask)
+                self._reading = answer = await self._call.aside(self._voice, partial(_reading, text))
                 sound = aiter(answer)
                 first = await anext(sound, None)
         except TimeoutError as error:
@@ -164,3 +180,7 @@ class RealtimeMouth:
         finally:
             self._open = None
             await stream.aclose()
+
+
+def _reading(text: str, tag: str) -> Ask:
+    return Ask(tag, "none", aside=True, instructions=READ + text)

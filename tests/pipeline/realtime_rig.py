@@ -6,11 +6,31 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.agent.agent import Agent
-from pipeline.ports import Voice
+from pipeline.ports import Frame
 from pipeline.providers.openai.realtime import OpenAiRealtime
-from pipeline.realtime.parts import RealtimeParts
+from pipeline.realtime.call import RealtimeCall
+from pipeline.realtime.ears import RealtimeStt
+from pipeline.realtime.mind import RealtimeLlm
+from pipeline.realtime.mouth import RealtimeTts
 from tests.pipeline.providers.servers.openai_realtime import OpenAiRealtimeServer
 from tests.pipeline.rig import Rig
+
+
+class RealtimeRig(Rig):
+    """sent: what the caller's phone sent; got: what it was given, in frames."""
+
+    def __init__(self, *args: Any, **how: Any) -> None:
+        super().__init__(*args, **how)
+        self.sent: list[Frame] = []
+        self.got: list[Frame] = []
+
+    def sends(self, frame: Frame, now: float) -> Frame:
+        self.sent.append(frame.copy())
+        return frame
+
+    def gets(self, frame: Frame | None) -> None:
+        if frame is not None:
+            self.got.append(frame.copy())
 
 
 def model_of(server: OpenAiRealtimeServer, **options: Any) -> OpenAiRealtime:
@@ -25,13 +45,12 @@ def rig_on(
     model: OpenAiRealtime | None = None,
     colleagues: Sequence[Agent] = (),
     tts: dict[str, Any] | None = None,
+    law: str = "ulaw",
     **how: Any,
-) -> Rig:
+) -> RealtimeRig:
     """Everybody of the call shares its connection."""
-    parts = RealtimeParts(model or model_of(server), voice=agent.voice)
+    ears = RealtimeStt(RealtimeCall(model or model_of(server), rate_hz=8000, voice=agent.voice, law=law))
     for one in (agent, *colleagues):
-        one.stt, one.llm, one.tts = parts.stt, parts.llm(one.voice), parts.tts(**(tts or {}))
-    return Rig(agent, speech=speech, stt=parts.stt, llm=agent.llm, tts=agent.tts, **how)
-
-
-VOICE = Voice("marin")
+        one.stt, one.llm = ears, RealtimeLlm(ears.call, one.voice)
+        one.tts = RealtimeTts(ears.call, **(tts or {}))
+    return RealtimeRig(agent, speech=speech, stt=ears, llm=agent.llm, tts=agent.tts, **how)

@@ -14,11 +14,9 @@ from pipeline.events import AgentSpoke, AgentStartedSpeaking, ModelUsed, Provide
 from pipeline.ports import Voice
 from pipeline.providers.fake import FakeTts
 from pipeline.providers.openai.g711 import Law, encode
-from pipeline.realtime.parts import RealtimeParts
 from tests.pipeline.providers.servers.openai_realtime import OpenAiRealtimeServer, Says
 from tests.pipeline.providers.servers.patient_virtual_clock import on_patient_clock
 from tests.pipeline.realtime_rig import model_of, rig_on
-from tests.pipeline.rig import Rig
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +130,7 @@ def test_another_agent_takes_over_with_its_own_instructions_and_voice(voice: str
     async def call() -> None:
         server = OpenAiRealtimeServer(first_s=0.1)
         server.said.extend(["my bill please", "thanks"])
-        server.replies.extend([Says(tools=[("hand_over", '{"to": "bills"}')]), Says("You are welcome.")])
+        server.replies.extend([Says(tools=[("hand_over", '{"agent": "bills"}')]), Says("You are welcome.")])
         async with server.serve():
             other = Agent(
                 name="bills", instructions="You know bills.", greeting="Bills here.", voice=Voice(voice)
@@ -216,7 +214,7 @@ async def test_an_answer_that_never_comes_is_not_silence() -> None:
     said = " ".join(spoke.text for spoke in rig.of(AgentSpoke))
     assert "One moment." in said
     assert rig.of(ProviderFailed)[0].cause == "timeout"
-    heard = [at for at, frame in enumerate(rig.heard) if frame is not None and frame.any()]
+    heard = [at for at, sound in enumerate(rig.heard) if sound]
     gaps = [after - before for before, after in pairwise(heard)]
     assert max(gaps) * 0.02 < 10.0
 
@@ -259,15 +257,12 @@ def test_g711_goes_through_untouched(kind: Law) -> None:
         server = OpenAiRealtimeServer()
         server.said.append("hello")
         async with server.serve():
-            parts = RealtimeParts(model_of(server), law=kind)
-            agent = desk()
-            agent.stt, agent.llm, agent.tts = parts.stt, parts.llm(agent.voice), parts.tts()
-            rig = Rig(agent, speech=[(0.5, 1.5)], stt=parts.stt, llm=agent.llm, tts=agent.tts)
+            rig = rig_on(server, desk(), [(0.5, 1.5)], law=kind)
             await rig.run(5.0)
             line = server.line
-            sent = b"".join(encode(frame, kind) for frame in rig.call.sent)
+            sent = b"".join(encode(frame, kind) for frame in rig.sent)
             assert bytes(line.heard) in sent and len(line.heard) > 8000
-            got = b"".join(encode(frame, kind) for frame in rig.heard if frame is not None)
+            got = b"".join(encode(frame, kind) for frame in rig.got)
             assert bytes(line.spoken) in got and len(line.spoken) > 1000
             name = "audio/pcmu" if kind == "ulaw" else "audio/pcma"
             assert line.session["audio"]["input"]["format"] == {"type": name}

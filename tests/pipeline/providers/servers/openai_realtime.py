@@ -1,8 +1,8 @@
-"""OpenAI's Realtime API as a double: /v1/realtime, GA events (OpenAI's API reference, Realtime client and server events).
+"""OpenAI's Realtime API as a double: /v1/realtime, GA events (its API reference, Realtime client and server events).
 
-It says what `replies` tell it to, and reads out what it is told to; `said` are the words of the caller's turns. It keeps a
-conversation as the real one does and refuses what that refuses: two answers at once, a voice changed after sound, a turn
-shorter than 100 ms, an item cut behind its end, an unknown item."""
+It says what `replies` tell it to, and reads out what it is told to; `said` are the words of the caller's turns. It
+keeps a conversation as the real one does and refuses what that refuses: two answers at once, a voice changed after
+sound, a turn shorter than 100 ms, an item cut behind its end, an unknown item."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Line:
 
 @dataclass
 class OpenAiRealtimeServer(Server):
-    """first_s: before an answer's first sound. words_s: before the words of a turn. pace: times real time. mute: answers
-    are begun and never come. failing: the transcription does. lines: the connections; errors: what was refused."""
+    """first_s: before an answer's first sound. words_s: before the words of a turn. pace: times real time. mute:
+    answers are begun and never come. failing: the transcription does. errors: what was refused."""
 
     first_s: float = 0.0
     words_s: float = 0.0
