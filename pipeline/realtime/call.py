@@ -96,6 +96,8 @@ class RealtimeCall:
     def follow(self, known: Known, emit: Callable[[Event], None]) -> None:
         """What the agent knows that talks from now on, and the journal."""
         self._known, self._emit = known, emit
+        if not self._main():
+            self._tell(*known(), pending=True)
 
     async def ready(self, voice: Voice | None = None) -> RealtimeStream:
         """The connection, in this voice. Raises ProviderError if there is none to be had."""

@@ -268,3 +268,52 @@ def test_g711_goes_through_untouched(kind: Law) -> None:
             assert line.session["audio"]["input"]["format"] == {"type": name}
 
     call()
+
+
+@on_patient_clock
+async def test_a_server_that_talks_nonsense_costs_one_connection() -> None:
+    server = OpenAiRealtimeServer()
+    server.said.append("hello")
+    async with server.serve():
+        rig = rig_on(server, desk(), [(2.0, 3.0)])
+        loop = asyncio.get_running_loop()
+        loop.call_later(1.0, lambda: loop.create_task(server.line.socket.send_str("<html>}{")))
+        await rig.run(6.0)
+        assert len(server.lines) == 2
+    assert rig.said() == [("user", "hello"), ("assistant", "I see.")]
+    assert [one.cause for one in rig.of(ProviderFailed)] == ["server"]
+
+
+@on_patient_clock
+async def test_a_failed_answer_is_blamed_on_its_cause_and_apologised_for() -> None:
+    server = OpenAiRealtimeServer()
+    server.said.append("hello")
+    server.replies.append(Says(error="insufficient_quota"))
+    async with server.serve():
+        rig = rig_on(server, desk(), [(0.5, 1.5)])
+        await rig.run(8.0)
+    assert [(one.provider, one.cause) for one in rig.of(ProviderFailed)] == [("openai", "quota")]
+    assert rig.of(AgentSpoke), "the apology"
+
+
+@on_patient_clock
+async def test_an_announcement_is_heard_to_its_end_whatever_the_caller_does() -> None:
+    server = OpenAiRealtimeServer()
+    server.said.append("hello hello")
+    async with server.serve():
+        rig = rig_on(server, desk(), [(0.5, 2.5)], announcement="This call is recorded, for training.")
+        await rig.run(8.0)
+        assert not server.line.of("conversation.item.truncate")
+    notice = rig.of(AgentSpoke)[0]
+    assert (notice.text, notice.interrupted) == ("This call is recorded, for training.", False)
+    assert ("user", "hello hello") in rig.said()
+
+
+@on_patient_clock
+async def test_other_voices_say_the_fixed_texts_where_they_are_named() -> None:
+    server = OpenAiRealtimeServer()
+    async with server.serve():
+        rig = rig_on(server, desk(greeting="Hello there."), tts={"lines": FakeTts()})
+        await rig.run(3.0)
+        assert not server.line.of("response.create")
+    assert rig.said() == [("assistant", "Hello there.")]

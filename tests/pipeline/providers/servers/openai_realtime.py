@@ -296,7 +296,7 @@ class OpenAiRealtimeServer(Server):
         self.made += 1
         item = f"item_{self.made}"
         place = {"response_id": response, "item_id": item, "output_index": 0, "content_index": 0}
-        entry = {"role": "assistant", "text": "", "ms": 0}
+        entry: dict[str, Any] = {"role": "assistant", "text": "", "ms": 0}
         if not aside:
             line.items[item] = entry
         await self._send(
