@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History, Memory, Message, ToolRequest
+from pipeline.delays import ResponseClock, Stages
 from pipeline.errors import ConfigError, PipelineError, ProviderError
 from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, ModelUsed, VoiceUsed
 from pipeline.hearing.expectation import Expectation
@@ -47,42 +48,6 @@ MAX_TOOL_STEPS = 3  # then the model must answer in words
 PROVIDER_TIMEOUT_S = 8.0  # the longest wait for the next token or the next sound
 T = TypeVar("T")
 AHEAD_S = 4.0  # synthesised speech that may wait; more would be paid for and thrown away at an interruption
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseClock:
-    """When the caller's turn ended. Loop times in s."""
-
-    spoke_until: float
-    decided: float  # the turn was declared over
-    understood: float  # the recogniser's last word was there
-
-
-@dataclass(slots=True)
-class _Stages:
-    """When a reply's first sound came to be. Loop times in s, 0.0 for not yet."""
-
-    first_piece: float = 0.0  # the model had said a first speakable piece
-    tool_s: float = 0.0  # tools that ran before that
-    first_sound: float = 0.0  # the voice had made a first sound of it
-
-    def started(self, agent: str, clock: ResponseClock, now: float) -> AgentStartedSpeaking:
-        """The event for the first packet, which leaves now. What was done ahead of time took no time."""
-        understood = max(clock.understood, clock.decided)
-        tooled = understood + self.tool_s
-        piece = max(self.first_piece, tooled)
-        sound = max(self.first_sound, piece)
-        return AgentStartedSpeaking(
-            now,
-            agent,
-            response_delay_ms=_ms(now - clock.spoke_until),
-            waited_ms=_ms(clock.decided - clock.spoke_until),
-            stt_ms=_ms(understood - clock.decided),
-            llm_ms=_ms(piece - tooled),
-            tool_ms=_ms(self.tool_s),
-            tts_ms=_ms(sound - piece),
-            own_ms=_ms(now - sound),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +114,7 @@ class Reply:
         self._means = means
         self._ledger = Ledger(means.out.rate_hz, means.pace)
         self._steps: list[_Step] = []
-        self._stages = _Stages()
+        self._stages = Stages()
         self._voice: TtsStream | None = None
         self._pump: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()
@@ -513,7 +478,3 @@ async def _within_time(stream: AsyncIterator[T], provider: str, what: str) -> T 
     except TimeoutError as error:
         fact = f"no {what} for {PROVIDER_TIMEOUT_S:.0f} s. Choose a faster one or a fallback."
         raise ProviderError(provider, "timeout", fact) from error
-
-
-def _ms(seconds: float) -> float:
-    return round(max(0.0, seconds) * 1000, 1)

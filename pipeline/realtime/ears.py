@@ -29,7 +29,7 @@ class RealtimeStt:
 
     async def open(self, *, rate_hz: int, hints: Hints) -> RealtimeEars:
         call = self.call
-        ears = call.ears = RealtimeEars(call, hints)
+        ears = call.setting.ears = RealtimeEars(call, hints)
         call.hold()
         try:
             await call.ready()
@@ -117,8 +117,8 @@ class RealtimeEars:
             return
         self._closed = True
         self._events.end(None)
-        if self._call.ears is self:
-            self._call.ears = None
+        if self._call.setting.ears is self:
+            self._call.setting.ears = None
         await self._call.release()
 
     def _send(self, frame: Frame) -> None:

@@ -76,7 +76,7 @@ class RealtimeMouth:
         self._open: TtsStream | None = None
         self._closed = False
         call.hold()
-        call.talking += 1
+        call.setting.talking += 1
 
     # ------------------------------------------------------------ what is to be said
 
@@ -105,7 +105,7 @@ class RealtimeMouth:
         if self._closed:
             return
         self._closed = True
-        self._call.talking -= 1
+        self._call.setting.talking -= 1
         self._coming.end(None)
         if self._reading is not None:
             self._call.cancel(self._reading)

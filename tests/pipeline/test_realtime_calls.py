@@ -25,6 +25,9 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
 
+NOTICE = "This call is recorded, for training."
+
+
 def desk(**how: object) -> Agent:
     return Agent(name="desk", instructions="You are a front desk.", **how)  # type: ignore[arg-type]
 
@@ -297,15 +300,16 @@ async def test_a_failed_answer_is_blamed_on_its_cause_and_apologised_for() -> No
 
 
 @on_patient_clock
-async def test_an_announcement_is_heard_to_its_end_whatever_the_caller_does() -> None:
+async def test_a_legal_notice_is_heard_to_its_end_whatever_the_caller_does() -> None:
     server = OpenAiRealtimeServer()
     server.said.append("hello hello")
     async with server.serve():
-        rig = rig_on(server, desk(), [(0.5, 2.5)], announcement="This call is recorded, for training.")
+        agent = desk(greeting=NOTICE, turn_handling={"allow_interruptions": False})
+        rig = rig_on(server, agent, [(0.5, 1.8)])
         await rig.run(8.0)
         assert not server.line.of("conversation.item.truncate")
     notice = rig.of(AgentSpoke)[0]
-    assert (notice.text, notice.interrupted) == ("This call is recorded, for training.", False)
+    assert (notice.text, notice.interrupted) == (NOTICE, False)
     assert ("user", "hello hello") in rig.said()
 
 
