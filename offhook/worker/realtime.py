@@ -4,6 +4,7 @@ The model is shared by all calls of the worker, a call's connection by its agent
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from weakref import WeakValueDictionary
@@ -84,4 +85,4 @@ def voice_at(persona: Persona, provider: str) -> Voice:
 
 
 def _key(name: str, options: Mapping[str, Any]) -> str:
-    return f"{name} {sorted(options.items(), key=str)}"
+    return f"{name} {json.dumps(options, sort_keys=True, default=str)}"

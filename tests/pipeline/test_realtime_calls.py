@@ -321,3 +321,21 @@ async def test_other_voices_say_the_fixed_texts_where_they_are_named() -> None:
         await rig.run(3.0)
         assert not server.line.of("response.create")
     assert rig.said() == [("assistant", "Hello there.")]
+
+
+@on_patient_clock
+async def test_a_model_away_for_good_ends_the_call_in_words() -> None:
+    """Its server is gone: the voice that stands by says so, and the call is hung up."""
+    server = OpenAiRealtimeServer()
+    async with server.serve():
+        rig = rig_on(server, desk(), tts={"standby": FakeTts()})
+
+        def away() -> None:
+            server.knobs.status, server.knobs.error = 503, {}
+            server.drop()
+
+        asyncio.get_running_loop().call_later(1.0, away)
+        await rig.run(30.0)
+    assert rig.hung_up == "stt_failed"
+    assert rig.of(AgentSpoke)
+    assert {one.cause for one in rig.of(ProviderFailed)} == {"connectivity", "server"}
