@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, TypeAlias, TypeVar, cast
@@ -23,7 +22,7 @@ from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers
 from offhook.worker.desks import Places, desk
-from offhook.worker.realtime import RealtimeCasting, law_of, voice_at
+from offhook.worker.realtime import RealtimeCasting, law_of
 from offhook.worker.routing import Choice, alone, member_name, routing
 from offhook.worker.warming import Warmer
 from pipeline.agent.agent import Agent
@@ -48,7 +47,6 @@ from pipeline.providers.resilient import (
     probe_tts,
 )
 from pipeline.providers.script_model import phrases_of
-from pipeline.realtime.model import RealtimeModel
 from pipeline.resuming import Before
 from pipeline.session import Services, Session
 from pipeline.speaking import numerals
@@ -221,7 +219,8 @@ class Casting:
         if steps := _collected(persona):
             agent.tools["collect"] = collect_tool(steps)
         if model is not None and agent.stt is None and agent.llm is None:
-            self._play(agent, model, persona, emit, call_id, rate_hz, law)
+            made = partial(self._persona_tts, emit=emit, call_id=call_id, rate_hz=rate_hz)
+            self._realtime.play(agent, model, persona, made, call_id=call_id, rate_hz=rate_hz, law=law)
         agent.stt = agent.stt or self._persona_stt(persona, emit, call_id)
         agent.llm = agent.llm or self._persona_llm(persona, emit, call_id)
         agent.tts = agent.tts or self._persona_tts(persona, emit, call_id, rate_hz)
@@ -234,29 +233,6 @@ class Casting:
             phone=persona.tools,
         )
         return agent
-
-    def _play(
-        self,
-        agent: Agent,
-        model: RealtimeModel,
-        persona: Persona,
-        emit: Emit,
-        call_id: str,
-        rate_hz: int,
-        law: str,
-    ) -> None:
-        """The model hears, thinks and speaks; fixed texts are the plan's `tts`, and ours stands by for them."""
-        lines = agent.tts or (self._persona_tts(persona, emit, call_id, rate_hz) if persona.tts else None)
-        standby = None
-        if lines is None:
-            with suppress(MissingKey):
-                others = persona.model_copy(update={"tts": None})
-                standby = self._persona_tts(others, emit, call_id, rate_hz)
-        voice = voice_at(persona, lines.name if lines is not None else "")
-        self._realtime.seat(
-            agent, model, call_id=call_id, rate_hz=rate_hz, law=law,
-            lines=lines, lines_voice=voice, standby=standby,
-        )  # fmt: skip
 
     def _maker(
         self,

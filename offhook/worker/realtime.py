@@ -5,7 +5,8 @@ The model is shared by all calls of the worker, a call's connection by its agent
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -51,26 +52,33 @@ class RealtimeCasting:
                 return None
         return self._models[key]
 
-    def seat(
+    def play(
         self,
         agent: Agent,
         model: RealtimeModel,
+        persona: Persona,
+        voices: Callable[[Persona], Tts],
         *,
         call_id: str,
         rate_hz: int,
         law: str,
-        lines: Tts | None,
-        lines_voice: Voice,
-        standby: Tts | None,
     ) -> None:
-        """Let the model play this agent. All agents of a call that it plays share a connection."""
+        """Let the model play this agent. All agents of a call that it plays share a connection.
+
+        voices: makes the voice of a persona. The agent's own says its fixed texts; without one, ours stands by."""
+        lines = agent.tts or (voices(persona) if persona.tts else None)
+        standby = None
+        if lines is None:
+            with suppress(MissingKey):
+                standby = voices(persona.model_copy(update={"tts": None}))
         key = f"{call_id} {id(model)}"
         ears = self._ears.get(key) if call_id else None
         if ears is None:
             ears = RealtimeStt(RealtimeCall(model, rate_hz=rate_hz, law=law, voice=agent.voice))
             self._ears[key] = ears
         agent.stt, agent.llm = ears, RealtimeLlm(ears.call, agent.voice)
-        agent.tts = RealtimeTts(ears.call, lines=lines, lines_voice=lines_voice, standby=standby)
+        voice = _voice_at(persona, lines.name if lines is not None else "")
+        agent.tts = RealtimeTts(ears.call, lines=lines, lines_voice=voice, standby=standby)
 
 
 def law_of(media: Mapping[str, Any] | None) -> str:
@@ -78,7 +86,7 @@ def law_of(media: Mapping[str, Any] | None) -> str:
     return "alaw" if media is not None and media.get("codec") == "PCMA" else "ulaw"
 
 
-def voice_at(persona: Persona, provider: str) -> Voice:
+def _voice_at(persona: Persona, provider: str) -> Voice:
     """The agent's voice at a provider that is not the one its `name` is of."""
     choice = persona.voice or VoiceChoice()
     return Voice(choice.per_provider.get(provider, ""), persona.language, choice.speed)
