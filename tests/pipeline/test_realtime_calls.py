@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.tools import function_tool
 from pipeline.errors import ProviderError
 from pipeline.events import AgentSpoke, AgentStartedSpeaking, ModelUsed, ProviderFailed, UserTurnCommitted
-from pipeline.ports import Voice
+from pipeline.ports import Hints, Voice
 from pipeline.providers.fake import FakeTts
 from pipeline.providers.openai.g711 import Law, encode
+from pipeline.realtime.model import Committed
 from tests.pipeline.providers.servers.openai_realtime import OpenAiRealtimeServer, Says
 from tests.pipeline.providers.servers.patient_virtual_clock import on_patient_clock
 from tests.pipeline.realtime_rig import model_of, rig_on
@@ -339,3 +341,22 @@ async def test_a_model_away_for_good_ends_the_call_in_words() -> None:
     assert rig.hung_up == "stt_failed"
     assert rig.of(AgentSpoke)
     assert {one.cause for one in rig.of(ProviderFailed)} == {"connectivity", "server"}
+
+
+@on_patient_clock
+async def test_a_wideband_call_is_sent_as_pcm_of_24_khz() -> None:
+    server = OpenAiRealtimeServer()
+    async with server.serve():
+        model = model_of(server)
+        assert (model.sound_hz(8000), model.sound_hz(16000)) == (8000, 24000)
+        stream = await model.open(
+            rate_hz=16000, law="ulaw", voice=Voice("cedar"), instructions="", tools=[], hints=Hints()
+        )
+        for _ in range(50):
+            stream.append(np.full(320, 1000, np.int16))
+        stream.commit()
+        committed = await anext(aiter(stream))
+        assert isinstance(committed, Committed)
+        assert abs(len(server.line.heard) - 48_000) < 48 * 5  # one second, less what the resampler still has
+        assert server.line.session["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": 24000}
+        await stream.aclose()
