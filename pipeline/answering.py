@@ -13,13 +13,14 @@ import numpy as np
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import Message
 from pipeline.agent.tools import StopResponse
+from pipeline.delays import ResponseClock
 from pipeline.events import CallerPartlyHeard, NothingHeard, RecogniserUsed, TurnTooLong, UserTurnCommitted
 from pipeline.hearing.backchannel import is_backchannel, may_become_backchannel
 from pipeline.hearing.keys import KeyEntry
 from pipeline.hearing.progress import Progress
 from pipeline.listening import Utterance
 from pipeline.ports import FRAME_MS, Frame, Partial, TurnModel
-from pipeline.replying import Reply, ResponseClock
+from pipeline.replying import Reply
 from pipeline.stage import Stage
 from pipeline.turn import Floor, MoreToCome, NothingSaid, ReplyOver, Understood, WordsOver
 

@@ -158,12 +158,15 @@ class AnswerDiscarded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ModelUsed(Event):
-    """What one request to the language model took, in its provider's tokens; also one whose answer was not heard."""
+    """What one request to the language model took, in its provider's tokens; also one whose answer was not heard.
+    input_audio_tokens, output_audio_tokens: of those, what was sound."""
 
     provider: str
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,6 +290,8 @@ class Usage:
     output_tokens: int = 0
     cached_tokens: int = 0
     provider: str = ""
+    input_audio_tokens: int = 0  # of those, what was sound
+    output_audio_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +301,24 @@ class Expecting:
     line: str
 
 
-LlmDelta: TypeAlias = TextDelta | ToolCall | Usage | Expecting
+class OwnSound(Protocol):
+    """The sound of something that a model says itself."""
+
+    def __aiter__(self) -> AsyncIterator[Frame]: ...
+    def heard(self, samples: int) -> None:
+        """It was cut off: so much of it had left for the phone. The model is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenDelta:
+    """A piece of what the model says aloud itself, in the words of its own transcript. sound: one for the whole
+    answer; the voice (OwnVoice) plays it."""
+
+    text: str
+    sound: OwnSound
+
+
+LlmDelta: TypeAlias = TextDelta | SpokenDelta | ToolCall | Usage | Expecting
 
 
 class Llm(Protocol):
@@ -370,3 +389,32 @@ class Tts(Protocol):
     rate_hz: int
 
     async def open(self, voice: Voice) -> TtsStream: ...
+
+
+# ---------------------------------------------------------------- one model that hears, thinks and speaks
+
+
+@runtime_checkable
+class OwnVoice(Protocol):
+    """A TtsStream through which a model also speaks itself."""
+
+    def join(self, sound: OwnSound) -> None:
+        """The next piece is this sound, instead of a `say`."""
+
+    def heard(self, ms: int) -> None:
+        """The reply was cut off: so much of all its pieces had left for the phone."""
+
+
+Known: TypeAlias = Callable[[], tuple[list[Message], list[ToolSpec]]]
+
+
+@runtime_checkable
+class SpeakingLlm(Protocol):
+    """An Llm that hears the caller itself and can say its answers itself. `chat` alone answers in writing."""
+
+    @property
+    def aloud(self) -> Llm:
+        """The same: its answers are SpokenDeltas."""
+
+    def follow(self, known: Known, emit: Callable[[Event], None]) -> None:
+        """Its agent talks from now on. known: what the agent is told and may use, at any moment."""

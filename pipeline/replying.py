@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History, Memory, Message, ToolRequest
-from pipeline.errors import PipelineError, ProviderError
+from pipeline.delays import ResponseClock, Stages
+from pipeline.errors import ConfigError, PipelineError, ProviderError
 from pipeline.events import AgentSpoke, AgentStartedSpeaking, Event, ModelUsed, VoiceUsed
 from pipeline.hearing.expectation import Expectation
 from pipeline.mouth import NORMAL
@@ -25,7 +26,10 @@ from pipeline.ports import (
     Llm,
     LlmDelta,
     Metered,
+    OwnVoice,
+    SpeakingLlm,
     SpeechChunk,
+    SpokenDelta,
     TextDelta,
     ToolCall,
     Tts,
@@ -37,48 +41,13 @@ from pipeline.speaking.normalise import speak
 from pipeline.speaking.pace import Pace
 from pipeline.speaking.resample import Resampler
 from pipeline.speaking.sentence import Sentences
+from pipeline.speaking.traced import verbatim
 from pipeline.tooling import ToolRunner
 
 MAX_TOOL_STEPS = 3  # then the model must answer in words
 PROVIDER_TIMEOUT_S = 8.0  # the longest wait for the next token or the next sound
 T = TypeVar("T")
 AHEAD_S = 4.0  # synthesised speech that may wait; more would be paid for and thrown away at an interruption
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseClock:
-    """When the caller's turn ended. Loop times in s."""
-
-    spoke_until: float
-    decided: float  # the turn was declared over
-    understood: float  # the recogniser's last word was there
-
-
-@dataclass(slots=True)
-class _Stages:
-    """When a reply's first sound came to be. Loop times in s, 0.0 for not yet."""
-
-    first_piece: float = 0.0  # the model had said a first speakable piece
-    tool_s: float = 0.0  # tools that ran before that
-    first_sound: float = 0.0  # the voice had made a first sound of it
-
-    def started(self, agent: str, clock: ResponseClock, now: float) -> AgentStartedSpeaking:
-        """The event for the first packet, which leaves now. What was done ahead of time took no time."""
-        understood = max(clock.understood, clock.decided)
-        tooled = understood + self.tool_s
-        piece = max(self.first_piece, tooled)
-        sound = max(self.first_sound, piece)
-        return AgentStartedSpeaking(
-            now,
-            agent,
-            response_delay_ms=_ms(now - clock.spoke_until),
-            waited_ms=_ms(clock.decided - clock.spoke_until),
-            stt_ms=_ms(understood - clock.decided),
-            llm_ms=_ms(piece - tooled),
-            tool_ms=_ms(self.tool_s),
-            tts_ms=_ms(sound - piece),
-            own_ms=_ms(now - sound),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +114,7 @@ class Reply:
         self._means = means
         self._ledger = Ledger(means.out.rate_hz, means.pace)
         self._steps: list[_Step] = []
-        self._stages = _Stages()
+        self._stages = Stages()
         self._voice: TtsStream | None = None
         self._pump: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()
@@ -285,6 +254,8 @@ class Reply:
     def cut(self, position: int) -> None:
         """The caller took the floor. The history keeps what was heard up to `position`."""
         self.interrupted = True
+        if isinstance(self._voice, OwnVoice) and not self.done():
+            self._voice.heard(self.heard_ms(position))
         for step in self._steps:
             heard = self._ledger.heard(position, step.first, step.end)
             if heard != self._ledger.text(step.first, step.end):
@@ -354,6 +325,10 @@ class Reply:
                     for piece in sentences.feed(delta.text, self._means.now()):
                         self._working = False
                         await self._speak(piece)
+                elif isinstance(delta, SpokenDelta):
+                    self._working = False
+                    await self._say_itself(delta, goes_on=bool(text))
+                    text += delta.text
                 elif isinstance(delta, ToolCall):
                     calls.append(delta)
                 elif isinstance(delta, Expecting):
@@ -396,7 +371,9 @@ class Reply:
         if self._instructions:
             history.append(Message("system", self._instructions))
         tools = [tool.spec for tool in self.agent.tools.values()]
-        return self.agent.llm_node(self._means.llm, history, tools, tool_choice="none" if final else "auto")
+        llm = self._means.llm
+        llm = llm.aloud if isinstance(llm, SpeakingLlm) else llm
+        return self.agent.llm_node(llm, history, tools, tool_choice="none" if final else "auto")
 
     def _note(self, text: str, first: int, calls: tuple[ToolRequest, ...]) -> None:
         message = Message("assistant", text, self._means.now(), agent=self.agent.name, tool_calls=calls)
@@ -412,6 +389,28 @@ class Reply:
         if not spoken.text:
             self._ledger.silent(piece)
             return
+        voice = await self._opened()
+        self._ledger.said(spoken)
+        voice.say(spoken.text)
+        self._means.saved()
+        self._characters += len(spoken.text)
+
+    async def _say_itself(self, delta: SpokenDelta, *, goes_on: bool) -> None:
+        """The model says this; there is nothing to prepare in its words."""
+        if goes_on:
+            self._ledger.grow(delta.text)
+            return
+        voice = await self._opened()
+        if not isinstance(voice, OwnVoice):
+            raise ConfigError(
+                f"agent {self.agent.name!r} has a voice that its model cannot speak with. Take out its tts_node."
+            )
+        self._ledger.said(verbatim(delta.text))
+        voice.join(delta.sound)
+        self._means.saved()
+
+    async def _opened(self) -> TtsStream:
+        """The voice; a piece for it is there."""
         if not self._sound_ahead:
             await self._adopted.wait()
         if self._voice is None:
@@ -420,10 +419,7 @@ class Reply:
             self._pump.add_done_callback(lambda _: self._resolve_quiet())
         if not self._stages.first_piece:
             self._stages.first_piece = self._means.now()
-        self._ledger.said(spoken)
-        self._voice.say(spoken.text)
-        self._means.saved()
-        self._characters += len(spoken.text)
+        return self._voice
 
     async def _play(self, voice: TtsStream) -> None:
         """Synthesised speech into the playout, as it comes."""
@@ -482,7 +478,3 @@ async def _within_time(stream: AsyncIterator[T], provider: str, what: str) -> T 
     except TimeoutError as error:
         fact = f"no {what} for {PROVIDER_TIMEOUT_S:.0f} s. Choose a faster one or a fallback."
         raise ProviderError(provider, "timeout", fact) from error
-
-
-def _ms(seconds: float) -> float:
-    return round(max(0.0, seconds) * 1000, 1)

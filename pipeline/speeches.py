@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.delays import ResponseClock
 from pipeline.errors import PipelineError, ProviderError
 from pipeline.events import (
     AgentPaused,
@@ -22,7 +23,7 @@ from pipeline.events import (
 )
 from pipeline.mouth import Mouth
 from pipeline.ports import FRAME_MS, AudioOut, Frame
-from pipeline.replying import Reply, ResponseClock
+from pipeline.replying import Reply
 from pipeline.turn import ReplyAudible, ReplyOver, TurnEvent
 
 MAX_FAILURES = 3  # replies in a row that could not be made; then the call ends

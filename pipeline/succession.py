@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Any
 
 from pipeline.agent.agent import Agent
@@ -15,7 +16,7 @@ from pipeline.agent.task import AgentTask, TaskFailed
 from pipeline.errors import ProviderError, ToolError
 from pipeline.events import AgentEntered, HandoffFailed, ModelUsed
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import Stt, SttStream, TextDelta, Usage
+from pipeline.ports import SpeakingLlm, Stt, SttStream, TextDelta, ToolSpec, Usage
 from pipeline.stage import Stage
 
 SUMMARY_S = 4.0  # for a summary; then the next agent is told everything
@@ -229,8 +230,17 @@ class Succession:
         stage.patience.not_waiting()
         if stage.speeches is not None:
             stage.speeches.fill_with(agent.fillers, options.filler_after_ms)
+        llm = agent.llm or stage.services.llm
+        if isinstance(llm, SpeakingLlm):
+            llm.follow(partial(self._known, agent), stage.emit)
         stage.listening.expect(agent.hints)
         await stage.listening.use(stage.stt, opener_of(agent))
+
+    def _known(self, agent: Agent) -> tuple[list[Message], list[ToolSpec]]:
+        """What this agent is told and may use, for a model that begins to think before it is asked."""
+        stage = self._stage
+        messages = stage.history.known(agent.instructions, stage.memories.get(agent))
+        return messages, [tool.spec for tool in agent.tools.values()]
 
 
 def opener_of(agent: Agent) -> Any:

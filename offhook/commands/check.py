@@ -95,6 +95,9 @@ def _providers(settings: Settings, agents: Mapping[str, Persona]) -> Iterator[st
             ("llm", persona.llm or ours.llm),
             ("tts", persona.tts or ours.tts),
         ]
+        realtime = persona.realtime
+        if realtime is not None and not missing_key("realtime", realtime.name, realtime.options):
+            kinds = [("realtime", (realtime,)), ("tts", persona.tts or ())]
         for kind, choices in kinds:
             if choices:
                 lines.setdefault(_serves(name, kind, choices), []).append(name)
@@ -111,7 +114,7 @@ def _serves(agent: str, kind: Kind, choices: Sequence[Choice]) -> str:
         raise ConfigError(
             f"agent {agent!r}: {kind}: {MissingKey(name, variable)} Or name one that stands in."
         )
-    return f"{kind}       {', then '.join(able)}{f'; {_list(lacks)}' if lacks else ''}"
+    return f"{kind:<9} {', then '.join(able)}{f'; {_list(lacks)}' if lacks else ''}"
 
 
 def _list(parts: tuple[str, ...] | list[str]) -> str:

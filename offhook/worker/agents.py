@@ -28,6 +28,7 @@ from offhook.worker.parts import (
     tool_at,
     voice_of,
 )
+from offhook.worker.realtime import RealtimeCasting, law_of
 from offhook.worker.routing import Choice, alone, member_name, routing
 from offhook.worker.saving import saved_state
 from offhook.worker.warming import Warmer
@@ -85,6 +86,7 @@ class Casting:
         self._missed: dict[
             tuple[str, str], tuple[str, str]
         ] = {}  # kind, provider → variable, who serves instead
+        self._realtime = RealtimeCasting(self._missed)
         self._rehearsed = False
 
     @property
@@ -155,7 +157,7 @@ class Casting:
         await asyncio.gather(warming, *[self._use(server) for server in new])
 
     def _providers(self) -> list[object]:
-        return [*self._stt.values(), *self._llm.values(), *self._tts.values()]
+        return [*self._stt.values(), *self._llm.values(), *self._tts.values(), *self._realtime.models]
 
     async def _use(self, server: McpServer) -> None:
         await server.acquire()
@@ -184,7 +186,8 @@ class Casting:
         route = Route.load(start.route)
         state = saved_state(start)
         name = str(state.get("agent", route.agent))
-        agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz, places))
+        law = law_of(start.media)
+        agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz, places, law))
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[agent.name]
         before = Before(state, gap_ms) if start.confirmed else None
@@ -217,6 +220,7 @@ class Casting:
         call_id: str = "",
         rate_hz: int = NARROWBAND_HZ,
         places: Places | None = None,
+        law: str = "ulaw",
     ) -> Agent:
         """A new agent. personas: it and everyone it can hand over to. emit, call_id, rate_hz, places: its call's.
 
@@ -224,7 +228,9 @@ class Casting:
         persona = personas[name]
         if isinstance(persona, Desk):
             return self._desk(personas, name, persona, emit, call_id, rate_hz, places)
-        agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
+        model = self._realtime.model(persona)
+        speaks = model.name if model is not None else ""
+        agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona, speaks)
         agent.name = name
         agent.turn_handling = {**persona.turn_handling, **agent.turn_handling}
         agent.silence = {**persona.silence, **agent.silence}
@@ -241,6 +247,9 @@ class Casting:
             agent.tools.add(self._server(server, choice))
         if steps := collected(persona):
             agent.tools["collect"] = collect_tool(steps)
+        if model is not None and agent.stt is None and agent.llm is None:
+            made = partial(self._persona_tts, emit=emit, call_id=call_id, rate_hz=rate_hz)
+            self._realtime.play(agent, model, persona, made, call_id=call_id, rate_hz=rate_hz, law=law)
         agent.stt = agent.stt or self._persona_stt(persona, emit, call_id)
         agent.llm = agent.llm or self._persona_llm(persona, emit, call_id)
         agent.tts = agent.tts or self._persona_tts(persona, emit, call_id, rate_hz)
@@ -295,16 +304,20 @@ class Casting:
         agent.turn_handling = dict(persona.turn_handling)
         return agent
 
-    def _from_plan(self, name: str, persona: Persona) -> Agent:
-        declared = persona.tts or self._defaults.tts
-        speaks = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
+    def _from_plan(self, name: str, persona: Persona, realtime: str = "") -> Agent:
+        """realtime: the name of the speech-to-speech model that plays it, "" for none."""
+        speaks, own = realtime, True
+        if not realtime:
+            declared = persona.tts or self._defaults.tts
+            choice = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
+            speaks, own = choice.name, choice is declared[0]
         scripted = phrases_of(script_of(persona)) if persona.script else ()
         return Agent(
             name=name,
             instructions=persona.instructions,
             greeting=persona.greeting,
             language=persona.language,
-            voice=voice_of(persona, speaks.name, own=speaks is declared[0]),
+            voice=voice_of(persona, speaks, own=own),
             phrases=(*scripted, *persona.phrases),
             tools=[tool_at(path) for path in persona.tools if ":" in path],
         )

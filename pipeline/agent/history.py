@@ -77,6 +77,10 @@ class History:
     def for_model(self, instructions: str, memory: Memory | None = None) -> list[Message]:
         """What the next request carries: this agent's instructions, then everything said so far, or what it knows."""
         self.requests += 1
+        return self.known(instructions, memory)
+
+    def known(self, instructions: str, memory: Memory | None = None) -> list[Message]:
+        """The same without a request."""
         head = [Message("system", instructions)] if instructions else []
         if memory is None:
             return head + as_told(self.messages)

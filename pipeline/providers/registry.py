@@ -24,6 +24,7 @@ from pipeline.ports import Llm, Stt, Tts, TurnModel, Vad
 from pipeline.providers import source
 from pipeline.providers.keys import MissingKey, environment, is_secret
 from pipeline.providers.shipped import BUILT_IN, Entry, Kind
+from pipeline.realtime.model import RealtimeModel
 
 __all__ = ["BUILT_IN", "Entry", "Kind", "ProviderInfo", "create", "describe"]
 
@@ -94,6 +95,11 @@ def create_vad(name: str, options: Mapping[str, Any] | None = None) -> Vad:
 def create_turn(name: str, options: Mapping[str, Any] | None = None) -> TurnModel:
     """A second opinion on the end of turns, for all calls."""
     return cast(TurnModel, create("turn", name, options))
+
+
+def create_realtime(name: str, options: Mapping[str, Any] | None = None) -> RealtimeModel:
+    """A new model that hears and speaks, for all calls."""
+    return cast(RealtimeModel, create("realtime", name, options))
 
 
 def missing_key(kind: Kind, name: str, options: Mapping[str, Any]) -> str:

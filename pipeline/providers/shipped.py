@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["stt", "llm", "tts", "vad", "turn"]
+Kind = Literal["stt", "llm", "tts", "vad", "turn", "realtime"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ _ESPEAK = {"espeakng_loader": "espeakng-loader"}
 _ELEVENLABS = {"elevenlabs": "elevenlabs", "websockets": "websockets"}
 _GROQ = {"groq": "groq"}
 _OPENAI = {"openai": "openai"}
+_REALTIME = {**_OPENAI, "websockets": "websockets"}
 
 BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
     ("stt", "pocketsphinx"): _here("pocketsphinx:PocketsphinxStt", _SPHINX),
@@ -69,5 +70,7 @@ BUILT_IN: Mapping[tuple[Kind, str], Entry] = {
     ("vad", "silero"): _here("silero:silero_vad", _SILERO),
     ("vad", "webrtcvad"): _here("webrtcvad:WebrtcVad", _WEBRTC),
     ("vad", "fake"): _here("fake:FakeVad"),
+    ("realtime", "openai"): _here("openai.realtime:OpenAiRealtime", _REALTIME, "OPENAI_API_KEY"),
+    ("realtime", "azure"): _here("openai.realtime:AzureRealtime", _REALTIME, "AZURE_OPENAI_API_KEY"),
     ("turn", "onnx"): _here("onnx_turn:OnnxTurnModel", {"onnxruntime": "onnxruntime"}),
 }

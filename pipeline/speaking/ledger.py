@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.ports import WordTiming
 from pipeline.speaking.pace import Pace, length, reached
-from pipeline.speaking.traced import Spoken
+from pipeline.speaking.traced import Spoken, verbatim
 
 WINDOW = 60  # characters within which the next timed word must be found, else the voice has read another one
 
@@ -46,6 +46,11 @@ class Ledger:
         """A piece was handed to the voice."""
         self._pieces.append(_Piece(spoken, self._silent))
         self._silent = ""
+
+    def grow(self, written: str) -> None:
+        """The newest piece goes on: a model that speaks itself tells its words as it says them."""
+        piece = self._pieces[-1]
+        piece.spoken = verbatim(piece.spoken.written + written)
 
     def silent(self, written: str) -> None:
         """A piece has nothing to say: a rule, an emoji, an empty line."""

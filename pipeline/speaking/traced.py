@@ -68,6 +68,11 @@ def plain(text: str) -> Spoken:
     return Spoken(text, text, range(len(text)))
 
 
+def verbatim(text: str) -> Spoken:
+    """A text that is said just as it is written."""
+    return Spoken(text, text, range(len(text)))
+
+
 class Traced:
     """A text that rules rewrite. `text` is what it has become."""
 

@@ -174,6 +174,7 @@ class Defaults(PlanModel):
     stt: Providers | None = None
     llm: Providers | None = None
     tts: Providers | None = None
+    realtime: Provider | None = None
     turn_handling: dict[str, Tuning] = {}
     silence: dict[str, Tuning] = {}
     fillers: Texts | None = None
@@ -210,9 +211,10 @@ class Persona(PlanModel):
 
     greeting: what it says first. tools: `package.module:function`, `hang_up`, `transfer`. handoff: agents it
     may hand over to. transfer_to: name → whom it may transfer to. transfer_headers: lines of the REFER
-    there. phrases: what else callers say, for the recogniser. pronounce: words its voice gets wrong → how they
-    sound. silence: when the caller says nothing. fillers: said when an answer takes long. keys: a menu, key → what
-    the caller means by it. expects: what the greeting asks for, such as `digits 4`.
+    there. realtime: one model that hears, thinks and speaks, instead of stt and llm. phrases: what else callers
+    say, for the recogniser. pronounce: words its voice gets wrong → how they sound. silence: when the caller
+    says nothing. fillers: said when an answer takes long. keys: a menu, key → what the caller means by it.
+    expects: what the greeting asks for, such as `digits 4`.
     """
 
     instructions: str = ""
@@ -222,6 +224,7 @@ class Persona(PlanModel):
     stt: Providers | None = None
     llm: Providers | None = None
     tts: Providers | None = None
+    realtime: Provider | None = None
     tools: Annotated[tuple[Annotated[str, AfterValidator(checked_tool)], ...], BeforeValidator(as_tuple)] = ()
     mcp: Annotated[dict[str, McpChoice | None], BeforeValidator(as_servers)] = {}
     handoff: Names = ()
@@ -240,11 +243,15 @@ class Persona(PlanModel):
     phrases: Phrases = ()
 
     def with_defaults(self, defaults: Defaults) -> Self:
-        """This agent with the plan's defaults where it says nothing itself."""
+        """This agent with the plan's defaults where it says nothing itself. One model that hears, thinks and speaks
+        takes the place of recogniser, model and voice, and they that of it."""
+        given = self.model_fields_set
+        settled = {"voice", "stt", "llm", "tts"} if "realtime" in given else set[str]()
+        settled |= {"realtime"} if given & {"stt", "llm"} else set()
         missing: dict[str, Any] = {
             name: getattr(defaults, name)
-            for name in ("language", "voice", "stt", "llm", "tts", "fillers", "thinking_sound")
-            if name in defaults.model_fields_set and name not in self.model_fields_set
+            for name in ("language", "voice", "stt", "llm", "tts", "realtime", "fillers", "thinking_sound")
+            if name in defaults.model_fields_set and name not in given | settled
         }
         missing["turn_handling"] = {**defaults.turn_handling, **self.turn_handling}
         missing["silence"] = {**defaults.silence, **self.silence}

@@ -19,6 +19,9 @@ from pipeline.events import AgentSpoke, Event, ProviderChosen, ProviderSwitched,
 from pipeline.ports import Hints, Voice
 from pipeline.providers import registry
 from pipeline.providers.fake import FakeTts, FakeTtsStream
+from pipeline.realtime.ears import RealtimeStt
+from pipeline.realtime.mind import RealtimeLlm
+from pipeline.realtime.mouth import RealtimeTts
 from pipeline.testing.call import VirtualCall
 from pipeline.testing.caller import Says
 from pipeline.testing.virtual_clock import run
@@ -422,3 +425,28 @@ def test_whoever_takes_over_a_wideband_call_speaks_at_its_rate() -> None:
     assert [event.text for event in call.of(AgentSpoke)][-1] == "Billing here."
     tts = call.session.agent.tts
     assert (call.session.agent.name, tts and tts.rate_hz) == ("b", 16000)
+
+
+REALTIME = _plan(
+    "    instructions: You are a desk.\n    handoff: [b]\n    realtime: {provider: openai, voice: cedar}\n"
+    "  b:\n    instructions: You are another.\n    realtime: {provider: openai, voice: cedar}"
+)
+
+
+def test_agents_of_a_call_that_one_model_plays_share_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
+    casting = Casting(FAKES, None)
+    personas = _personas(REALTIME)
+    one, other = (casting.agent(personas, name, call_id="1") for name in ("a", "b"))
+    assert one.stt is other.stt and isinstance(one.stt, RealtimeStt)
+    assert isinstance(one.llm, RealtimeLlm) and isinstance(one.tts, RealtimeTts)
+    assert casting.agent(personas, "a", call_id="2").stt is not one.stt
+
+
+def test_without_the_models_key_recogniser_model_and_voice_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    casting = Casting(FAKES, None)
+    agent = casting.agent(_personas(REALTIME), "a")
+    assert agent.tts is not None and agent.tts.name == "fake"
+    assert casting.notes == "OPENAI_API_KEY not set: realtime stt, llm and tts for openai"

@@ -35,6 +35,9 @@ OPENAI = Vendor(
 AZURE = Vendor(
     "azure", "AZURE_OPENAI_API_KEY", url_variable="AZURE_OPENAI_ENDPOINT", max_tokens="max_completion_tokens"
 )
+AZURE_V1 = Vendor(
+    "azure", "AZURE_OPENAI_API_KEY", url_variable="AZURE_OPENAI_ENDPOINT"
+)  # speaks as OpenAI does
 OPENROUTER = Vendor("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1")
 OLLAMA = Vendor("ollama", "OLLAMA_API_KEY", "http://127.0.0.1:11434/v1", local=True)
 VLLM = Vendor("vllm", "VLLM_API_KEY", "http://127.0.0.1:8000/v1", local=True)
@@ -47,6 +50,8 @@ def connection(
     """base_url: empty for the vendor's own. Raises MissingKey, ConfigError."""
     url = base_url or environment().get(vendor.url_variable, "") or vendor.base_url
     key = _key(vendor)
+    if vendor is AZURE_V1 and not url:
+        raise ConfigError("azure needs base_url (https://NAME.openai.azure.com/openai/v1). Add it.")
     if vendor is AZURE and not (url and api_version):
         raise ConfigError("azure needs base_url (https://NAME.openai.azure.com) and api_version. Add them.")
 
