@@ -174,7 +174,10 @@ def _recording(path: Path, material: Material, reading: Reading, number: str) ->
     caller, agent = _sides(material, reading, notes)
     agent_speech, said = material.agent_speech, material.utterances
     if said is None:
-        agent_speech = speech.stretches(agent, material.rate_hz) if agent is not None else []
+        agent_speech = []
+        if agent is not None:
+            rate_hz = material.rate_hz
+            agent_speech = speech.lingering(agent, rate_hz, speech.stretches(agent, rate_hz))
         heard = speech.stretches(caller, material.rate_hz)
         said = speech.utterances(heard, agent_speech)
         if agent is not None and not any(material.sides):

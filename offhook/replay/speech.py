@@ -23,6 +23,8 @@ BREATH_S = 0.7  # a pause as short as this does not end an utterance, unless the
 AGENT_BREATH_S = 1.0  # an agent pauses between sentences
 TOO_SHORT_S = 0.08  # clicks
 WAKES_S = 1.0  # so much of digital silence is put before sound that follows such silence
+LINGERS_S = 1.5  # an interrupted agent speaks on for no longer
+QUIET_RMS, HUSH_FRAMES = 100.0, 5  # -50 dBFS for 100 ms is silence
 LEAST_OVERLAP_S = 0.1  # of a text's time and an utterance's, to belong together
 
 
@@ -44,6 +46,27 @@ def stretches(pcm: Pcm, rate_hz: int) -> list[Stretch]:
     if began is not None:
         found.append(Stretch(round(began, 3), round(frames * FRAME_S, 3)))
     return [stretch for stretch in found if stretch.end_s - stretch.start_s >= TOO_SHORT_S]
+
+
+def lingering(pcm: Pcm, rate_hz: int, parts: Sequence[Stretch]) -> list[Stretch]:
+    """An agent's speech up to where it is really silent: it speaks on, ducked, while a caller interrupts it, and a
+    detector that waits for speech as loud as before lets go too early."""
+    size = rate_hz * FRAME_MS // 1000
+    limit = round(LINGERS_S / FRAME_S)
+    out: list[Stretch] = []
+    for index, part in enumerate(parts):
+        first = round(part.end_s / FRAME_S)
+        last = min(len(pcm) // size, first + limit)
+        if index + 1 < len(parts):
+            last = min(last, round(parts[index + 1].start_s / FRAME_S))
+        frames = pcm[first * size : max(first, last) * size].reshape(-1, size).astype(np.float32)
+        quiet = np.sqrt((frames**2).mean(axis=1)) < QUIET_RMS
+        hush = np.convolve(quiet, np.ones(HUSH_FRAMES), "valid") >= HUSH_FRAMES if len(quiet) else quiet
+        more = (
+            int(np.argmax(hush)) if hush.any() else 0
+        )  # never quiet: that is noise, and the detector knew better
+        out.append(Stretch(part.start_s, round(max(part.end_s, (first + more) * FRAME_S), 3)))
+    return out
 
 
 def _worth_hearing(sounding: NDArray[np.bool_]) -> list[int]:

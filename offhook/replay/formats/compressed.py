@@ -24,7 +24,10 @@ SUFFIXES = {
 }  # fmt: skip
 MOST_DAMAGED = 200  # packets; then the file is not worth more time
 # FFmpeg's names. Not its playlists, which would open other files and addresses that a recording names.
-FORMATS = "mp3,ogg,flac,mov,mp4,m4a,3gp,3g2,mj2,aac,amr,amrnb,amrwb,matroska,webm,asf,au,aiff,caf,gsm,wav,w64,mpegts,adts"
+FORMATS = (
+    "mp3,ogg,flac,mov,mp4,m4a,3gp,3g2,mj2,aac,amr,amrnb,amrwb,matroska,webm,asf,au,aiff,caf,gsm"  # files
+    ",wav,w64"  # with codecs that wav.py leaves to this module
+)
 
 
 def read(file: BinaryIO, place: str, rate_hz: int | None = None) -> Material:
