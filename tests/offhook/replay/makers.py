@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import av
-import dpkt
+import dpkt  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,13 +66,6 @@ def at_rate(pcm: Pcm, rate_hz: int) -> Pcm:
 def stereo(rate_hz: int = RATE_HZ) -> Pcm:
     """Shape (samples, 2): caller left, agent right."""
     return np.stack([at_rate(side, rate_hz) for side in sides()], axis=1)
-
-
-def envelope(pcm: Pcm, rate_hz: int) -> NDArray[np.float64]:
-    """Loudness every 10 ms."""
-    size = rate_hz // 100
-    frames = pcm[: len(pcm) // size * size].reshape(-1, size).astype(np.float64)
-    return np.sqrt((frames**2).mean(axis=1))
 
 
 def lag_ms(found: Pcm, found_hz: int, wanted: Pcm, wanted_hz: int = RATE_HZ) -> float:
