@@ -7,6 +7,7 @@ first word is heard in the one and told in the other. Written by switch and work
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,7 @@ from offhook.replay.formats import wav
 from offhook.replay.formats.material import KeyPress, Material, Pcm, Stretch, Utterance
 
 AUDIBLE = 60  # of 32768: a voice's first sound
-NEAR_S = (
-    0.5  # between answer and the recording's beginning at most; else the sound is not what the journal means
-)
+NEAR_S = 0.3  # from the answer to the first sample at most; else the sound is not what the journal means
 _KEYS = frozenset("0123456789ABCD*#")
 
 
@@ -68,7 +67,8 @@ def read(path: Path) -> Material:
     ]
     length_s = len(material.channels[0]) / material.rate_hz
     material.agent_speech = _within(agent_speech(record.events, zero), length_s)
-    material.utterances = [one for one in said(record.events, zero) if one.start_s < length_s]
+    heard = (one for one in said(record.events, zero) if one.start_s < length_s)
+    material.utterances = [replace(one, end_s=min(one.end_s, round(length_s, 3))) for one in heard]
     return material
 
 
@@ -117,6 +117,9 @@ def said(events: tuple[dict[str, Any], ...], zero: float) -> Iterator[Utterance]
                 end = number(event.get("spoke_until")) or end or at
                 text = str(event.get("text", "")) if event["type"] == "UserTurnCommitted" else ""
                 yield _utterance(start - zero, end - zero, text)
+                start = None
+            case "AgentStartedSpeaking" if start is not None and end is not None:
+                yield _utterance(start - zero, end - zero, "")  # what became of it is not in the journal
                 start = None
     if start is not None:
         yield _utterance(start - zero, (end or float(events[-1]["at"])) - zero, "")

@@ -50,6 +50,10 @@ def _decoded(container: InputContainer, place: str, rate_hz: int | None) -> Mate
     if not container.streams.audio:
         raise RecordingError(f"{place}: holds no sound. Give a file that does.")
     stream = container.streams.audio[0]
+    if stream.codec_context is None:  # whatever PyAV's types say
+        raise RecordingError(
+            f"{place}: its sound is in a codec that FFmpeg does not know. Convert it, to WAV for one."
+        )
     channels, from_hz = stream.codec_context.channels, stream.codec_context.sample_rate
     if not 1 <= channels <= MOST_CHANNELS:
         raise RecordingError(

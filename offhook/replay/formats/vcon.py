@@ -45,10 +45,11 @@ def read(path: Path, file: BinaryIO, decode: Decode) -> Material:
     if document.pop("_signed", False):
         notes.append("signed: the signature was not checked")
     parts: dict[str, list[tuple[float, Pcm]]] = {"caller": [], "agent": [], "mixed": []}
-    starts = [start for one in recordings(document) if (start := moment(one.get("start"))) is not None]
+    recorded = recordings(document)
+    starts = [start for one in recorded if (start := moment(one.get("start"))) is not None]
     zero = min(starts, default=None)
     rate_hz: int | None = None
-    for index, one in enumerate(recordings(document)):
+    for index, one in enumerate(recorded):
         place = f"{path}: recording {index + 1}"
         material = decode(_content(path, place, one, notes), place, rate_hz)
         if rate_hz is None:
@@ -68,7 +69,7 @@ def read(path: Path, file: BinaryIO, decode: Decode) -> Material:
         rate_hz,
         channels,
         sides,
-        keys=list(_keys(document, caller, zero)),
+        keys=list(_keys(recorded, caller, zero)),
         texts=[line[:3] for line in transcript(document, zero) if line[3] == caller],
         facts=_facts(document, parties, caller, started),
         notes=notes,
@@ -298,8 +299,8 @@ def _filled(pcm: Pcm, size: int) -> Pcm:
     return pcm if len(pcm) == size else np.concatenate([pcm, np.zeros(size - len(pcm), np.int16)])
 
 
-def _keys(document: Object, caller: int | None, zero: float | None) -> Iterator[KeyPress]:
-    for one in recordings(document):
+def _keys(recorded: list[Object], caller: int | None, zero: float | None) -> Iterator[KeyPress]:
+    for one in recorded:
         for event in objects(one.get("party_history")):
             at, digit = moment(event.get("time")), str(event.get("dtmf", event.get("button", "")))
             ours = event.get("event") in ("dtmfdown", "keydown") and event.get("party") == caller

@@ -154,6 +154,6 @@ def _upper(data: bytes, width: int) -> Pcm:
 
 def _from_float(samples: NDArray[np.floating]) -> Pcm:
     """Full scale is 1.0; what is no number is silence."""
-    scaled = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=1.0, neginf=-1.0) * 32767.0
-    out: Pcm = np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
+    within = np.clip(np.nan_to_num(samples, nan=0.0), -1.0, 1.0)
+    out: Pcm = np.rint(within * 32767.0).astype(np.int16)
     return out
