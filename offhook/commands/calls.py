@@ -1,4 +1,4 @@
-"""`offhook calls` and `offhook calls show ID`: what the phone has been doing.
+"""`offhook calls`, `offhook calls show ID`: what the phone has been doing; `export`, `import`, `anonymise`: records.
 
 Works with or without a running server: the index is first brought up to date from the bundles on disk.
 """
@@ -10,15 +10,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from offhook.bundle import JOURNAL
+from offhook.bundle import FACTS, JOURNAL
 from offhook.console.records import Call, Records, Said, beside
+from offhook.errors import BundleError, RecordingError
 from offhook.settings import DEFAULT_PATH, load_settings
 from offhook.usage import told
 
@@ -27,6 +28,7 @@ SHOWN_ID = 10  # characters of an id in a list; `show` takes the beginning of on
 
 app = typer.Typer()
 
+Voice = Literal["keep", "replace"]
 Config = Annotated[Path | None, typer.Option("--config", help=f"Settings; {DEFAULT_PATH} if there.")]
 CallsDir = Annotated[Path | None, typer.Option("--calls-dir", help="Look here, whatever the settings say.")]
 
@@ -51,6 +53,91 @@ def show(
 ) -> None:
     """Show one call: facts, transcript, and where its files are."""
     asyncio.run(_show(*_where(config, calls_dir), id))
+
+
+@app.command()
+def export(
+    id: Annotated[
+        str, typer.Argument(metavar="ID", help="A call's id, the beginning of one, or a bundle's folder.")
+    ],
+    vcon: Annotated[bool, typer.Option("--vcon", help="As an IETF vCon, the one format there is.")] = True,
+    output: Annotated[Path | None, typer.Option("--output", help="The file; ID.vcon.json if there.")] = None,
+    external: Annotated[
+        bool, typer.Option(help="Keep the sound in a file beside it, with its hash.")
+    ] = False,
+    url_base: Annotated[str, typer.Option(help="What stands before that file's name, https://…/.")] = "",
+    config: Config = None,
+    calls_dir: CallsDir = None,
+) -> None:
+    """Write a call as a vCon: parties, sound, transcript, and its journal as an attachment."""
+    from offhook.replay.vcon_export import export as write
+
+    source = asyncio.run(_bundle(*_where(config, calls_dir), id))
+    target = output or Path(f"{source.name}.vcon.json")
+    if target.is_dir():
+        target = target / f"{source.name}.vcon.json"
+    typer.echo(write(source, target, external=external, url_base=url_base))
+
+
+@app.command("import")
+def take_in(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="vCon, WAV, MP3, pcap …, or folders.")],
+    config: Config = None,
+    calls_dir: CallsDir = None,
+) -> None:
+    """Make bundles of recordings, so that they are listed, measured and replayed like our own calls."""
+    from offhook.replay.recording import find, read_all
+    from offhook.replay.vcon_export import store
+
+    target, _ = _where(config, calls_dir)
+    for path in find(files):
+        for recording in read_all(path):
+            typer.echo(store(path, recording, target))
+            for note in recording.notes:
+                Console(stderr=True).print(f"{recording.name}: {note}", markup=False, highlight=False)
+
+
+@app.command()
+def anonymise(
+    what: Annotated[str, typer.Argument(metavar="ID|FOLDER", help="A call's id, or a folder of bundles.")],
+    voice: Annotated[
+        Voice, typer.Option(help="keep the caller's voice, or replace it by espeak's.")
+    ] = "keep",
+    espeak: Annotated[str, typer.Option(help="The voice that replaces it: en-us, de, fr+f3, …")] = "en-us",
+    output: Annotated[Path, typer.Option("--output", help="Where the new bundles go.")] = Path("anonymised"),
+    config: Config = None,
+    calls_dir: CallsDir = None,
+) -> None:
+    """Copy calls without numbers, names and mail addresses, in text and in sound."""
+    from offhook.replay.anonymise import anonymise as write
+    from offhook.replay.formats.bundles import is_bundle
+
+    folder = Path(what)
+    if folder.is_dir() and not is_bundle(folder):
+        sources = [path.parent for path in sorted(folder.rglob(FACTS))]
+        if not sources:
+            raise BundleError(f"{folder}: holds no bundle. Give a call's id, or a folder of calls")
+    else:
+        sources = [asyncio.run(_bundle(*_where(config, calls_dir), what))]
+    failed = 0
+    for source in sources:
+        try:
+            done = write(source, output, voice, espeak)
+        except RecordingError as error:
+            failed += 1
+            Console(stderr=True).print(f"skipped: {error}", style="yellow", markup=False, highlight=False)
+            continue
+        typer.echo(f"{done.path}  {done.silenced} stretches silenced, {done.masked} events masked")
+    if failed == len(sources):
+        raise typer.Exit(1)
+
+
+async def _bundle(calls_dir: Path, database: str, id: str) -> Path:
+    """The folder of a call that is named by its id, the beginning of one, or the folder itself."""
+    if (Path(id) / FACTS).is_file():
+        return Path(id)
+    async with _up_to_date(calls_dir, database) as records:
+        return Path((await records.find(id)).bundle)
 
 
 def _where(config: Path | None, calls_dir: Path | None) -> tuple[Path, str]:

@@ -1,0 +1,1 @@
+"""Recorded calls in, reports out: the unchanged pipeline over calls that were recorded before."""
