@@ -160,10 +160,8 @@ def _manners(now: CallMeasures, before: CallMeasures, limits: Tolerance) -> Iter
             f"caller interrupts the agent {often(len(now.barge_ins))}, before {often(len(before.barge_ins))}"
         )
         yield Finding("barge-in new", text, None, now.barge_ins[-1])
-    longer = now.longest_silence_s - before.longest_silence_s
-    if longer > limits.silence_s:
-        worst = max(now.silences, key=lambda silence: silence.length_s)
-        before_s = before.longest_silence_s
+    worst, before_s = now.longest_silence, before.longest_silence_s
+    if worst and worst.length_s - before_s > limits.silence_s:
         who = worst.after or "beginning"
         text = f"silence of {worst.length_s:.1f} s after the {who}, before at most {before_s:.1f} s"
         yield Finding("silence", text, None, worst.start_s)

@@ -88,8 +88,15 @@ class CallMeasures:
         return "".join(key.digit for key in self.keys)
 
     @property
+    def longest_silence(self) -> Silence | None:
+        """However short; None if somebody always spoke."""
+        every = silences(self.caller_speech, self.agent_speech, self.length_s, 0.0)
+        return max(every, key=lambda silence: silence.length_s, default=None)
+
+    @property
     def longest_silence_s(self) -> float:
-        return max((silence.length_s for silence in self.silences), default=0.0)
+        longest = self.longest_silence
+        return round(longest.length_s, 3) if longest else 0.0
 
     @property
     def talk_ratio(self) -> float | None:

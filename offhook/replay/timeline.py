@@ -71,7 +71,7 @@ def silences(caller: Iterable[Span], agent: Iterable[Span], length_s: float, lea
     spoken = sorted([(*span, "caller") for span in caller] + [(*span, "agent") for span in agent])
     found, until, last = [], 0.0, ""
     for start, end, who in [*spoken, (length_s, length_s, "")]:
-        if start - until >= least_s:
+        if start > until and start - until >= least_s:
             found.append(Silence(round(until, 3), round(start, 3), last))
         if end >= until:
             until, last = end, who

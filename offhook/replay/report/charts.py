@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from offhook.replay.measures import CallMeasures, Spread
 
 BARS = 24
-WIDTH, HEIGHT, BASE = 360.0, 120.0, 100.0  # of the drawing; below the base stand the numbers
+WIDTH, TOP, BASE = 360.0, 24.0, 100.0  # of the drawing; above stand the names of the marks, below the numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,9 @@ def charts(calls: Sequence[CallMeasures | None]) -> list[Chart]:
     """The four distributions of a run; one of which nothing is known is left out."""
     drawn = [
         _chart("delay", "Response delay", calls, lambda call: (d.total_ms for d in call.delays), "ms", 100),
-        _chart("cut-ins", "Interruptions of the caller", calls, lambda call: [len(call.cut_ins)], "a call", 1),
+        _chart(
+            "cut-ins", "Interruptions of the caller", calls, lambda call: [len(call.cut_ins)], "a call", 1
+        ),
         _chart("silence", "Longest silence", calls, lambda call: [call.longest_silence_s], "s", 0.5),
         _chart(
             "talk",
@@ -79,21 +81,25 @@ def _chart(
         for at, places in sorted(bins.items())
     )
 
+    counted = step == 1 and unit == "a call"  # they stand in the middle of their bar
+
     def x(value: float) -> float:
-        middle = 0.5 if step == 1 and unit == "a call" else 0.0  # counted things stand in the middle of their bar
+        middle = 0.5 if counted else 0.0
         return round(min((value / step - lowest + middle) * width, WIDTH), 1)
 
     summary = f"p50 {spread.p50:.4g} {unit} · p95 {spread.p95:.4g} {unit} · max {spread.max:.4g} {unit}"
-    ends = (f"{lowest * step:g}", f"{(lowest + count) * step:g} {unit}")
+    ends = (f"{lowest * step:g}", f"{(lowest + count - counted) * step:g} {unit}")
     marks = (("p50", x(spread.p50)), ("p95", x(spread.p95)))
     return Chart(name, title, summary, bars, marks, ends)
 
 
 def _bar(at: int, places: list[int], width: float, most: int, label: str) -> Bar:
-    height = max(2.0, BASE * len(places) / most)
+    height = max(2.0, (BASE - TOP) * len(places) / most)
     calls = tuple(sorted(set(places)))
     label = f"{label}: {len(places)}"
-    return Bar(round(at * width + 1, 1), round(BASE - height, 1), round(width - 2, 1), round(height, 1), label, calls)
+    return Bar(
+        round(at * width + 1, 1), round(BASE - height, 1), round(width - 2, 1), round(height, 1), label, calls
+    )
 
 
 def _range(low: float, step: float, unit: str) -> str:

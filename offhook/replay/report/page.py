@@ -54,18 +54,22 @@ def write_report(
     made: when and from what, for the reader. audio: embed recordings, the worst calls' first, up to `sound_bytes`."""
     ordered = worst_first(results)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    stream = _environment().get_template("report.html.j2").stream(
-        title=title,
-        made=made,
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
-        results=ordered,
-        totals=totals(ordered),
-        before=_before(ordered),
-        charts=charts([result.measures for result in ordered]),
-        embedded=_embedded(ordered, sound_bytes if audio else 0),
-        printed=PRINTED,
+    stream = (
+        _environment()
+        .get_template("report.html.j2")
+        .stream(
+            title=title,
+            made=made,
+            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+            results=ordered,
+            totals=totals(ordered),
+            before=_before(ordered),
+            charts=charts([result.measures for result in ordered]),
+            embedded=_embedded(ordered, sound_bytes if audio else 0),
+            printed=PRINTED,
+        )
     )
     with path.open("w", encoding="utf-8") as file:
         stream.dump(file)

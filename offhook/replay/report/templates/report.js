@@ -91,8 +91,12 @@ function found(call) {
 function foundList(call, seek) {
   const items = found(call);
   if (!items.length) return null;
-  return el("ul", { class: "found" }, ...items.map(([kind, text, at]) =>
+  const list = (some) => el("ul", { class: "found" }, ...some.map(([kind, text, at]) =>
     el("li", { class: kind }, text, " ", at === null || at === undefined || !seek ? null : el("button", { type: "button", onclick: () => seek(at) }, clock1(at)))));
+  const met = items.filter(([kind]) => kind === "good");
+  const rest = items.filter(([kind]) => kind !== "good");
+  const told = met.length ? el("details", { class: "met", open: seek ? null : "" }, el("summary", {}, `✓ ${met.length} of ${(call.verdicts || []).length} expectations met`), list(met)) : null;
+  return el("div", {}, rest.length ? list(rest) : null, told);
 }
 
 /* ---------------------------------------------------------------- timeline */
@@ -294,6 +298,7 @@ function show(place) {
   const call = load(place);
   if (!call) { document.addEventListener("DOMContentLoaded", () => show(place), { once: true }); return; }
   $("overview").hidden = true;
+  document.body.classList.add("one");
   const detail = $("detail");
   detail.hidden = false;
   const at = rows.findIndex((row) => row.dataset.place === String(place));
@@ -342,6 +347,7 @@ function close() {
   $("detail").replaceChildren();
   $("detail").hidden = true;
   $("overview").hidden = false;
+  document.body.classList.remove("one");
 }
 
 function route() {
@@ -362,8 +368,8 @@ function printed() {
   const wanted = open ? [open.place] : rows.slice(0, Number(document.body.dataset.printed)).filter((row) => row.dataset.status !== "passed" || rows.length <= 5).map((row) => Number(row.dataset.place));
   $("print").replaceChildren(...wanted.map((place) => {
     const call = load(place);
-    const article = el("article", {}, ...title(call), foundList(call) || "");
-    if (call.turns) article.append(...[timeline(call, 1000).drawing, legend(call), ...(waterfall(call) || []), el("h3", {}, "Transcript"), transcript(call, () => {}).node, ...(difference(call) || [])].filter(Boolean));
+    const article = el("article", { class: call.turns ? null : "short" }, ...title(call), foundList(call) || "");
+    if (call.turns) article.append(...[timeline(call, 740).drawing, legend(call), ...(waterfall(call) || []), el("h3", {}, "Transcript"), transcript(call, () => {}).node, ...(difference(call) || [])].filter(Boolean));
     return article;
   }));
 }
