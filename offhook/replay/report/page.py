@@ -71,8 +71,8 @@ def write_report(
             printed=PRINTED,
         )
     )
-    with path.open("w", encoding="utf-8") as file:
-        stream.dump(file)
+    with path.open("wb") as file:
+        stream.dump(file, encoding="utf-8")
 
 
 def safe_json(value: Any) -> Markup:

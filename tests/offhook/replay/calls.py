@@ -12,7 +12,8 @@ import numpy as np
 
 from offhook.bundle import Bundle
 from pipeline.agent.agent import Agent
-from pipeline.agent.tools import RunContext, ToolError, function_tool
+from pipeline.agent.tools import RunContext, function_tool
+from pipeline.errors import ToolError
 from pipeline.events import Event, dump
 from pipeline.options import TurnHandling
 from pipeline.providers.fake import FakeLlm

@@ -170,7 +170,10 @@ async def test_without_a_judge_or_with_one_that_talks_nonsense_nothing_passes(
 def judged(pairs: str) -> list[Verdict]:
     """ "pf": the judge passed what the person failed."""
     word: dict[str, Outcome] = {"p": "passed", "f": "failed", "u": "unsure"}
-    return [Verdict("judge", word[one], "", None, None, True, word[other]) for one, other in pairs.split()]
+    return [
+        Verdict("judge", word[one], "", None, None, True, word[other])
+        for one, other in map(tuple, pairs.split())
+    ]
 
 
 def test_agreement_with_people_takes_chance_out() -> None:

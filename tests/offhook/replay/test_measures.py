@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from pipeline.testing import Presses, Says, VirtualCall, agent_begins, agent_sto
 from tests.offhook.replay.calls import dentist, write_call
 
 LONG = "Our clinic is open every day. On Sunday only in the morning. Do you want to come on Friday?"
+
+
+Row = tuple[float, str, Mapping[str, Any]]
 
 
 def journal(*rows: tuple[float, str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -42,7 +45,7 @@ def talked(start: float, end: float, **fields: Any) -> list[tuple[float, str, Ma
     ]
 
 
-def measured(tmp_path: Path, *parts: list[tuple[float, str, Mapping[str, Any]]]) -> CallMeasures:
+def measured(tmp_path: Path, *parts: Sequence[Row]) -> CallMeasures:
     rows = sorted((row for part in parts for row in part), key=lambda row: row[0])
     return measure(write_call(tmp_path, journal(*rows)))
 
@@ -104,12 +107,14 @@ def test_a_silence_names_who_spoke_last_and_lasts_to_the_end_of_the_call(tmp_pat
 
 
 def test_a_paused_agent_makes_no_sound(tmp_path: Path) -> None:
-    paused = [(2.0, "AgentPaused", {}), (4.0, "AgentResumed", {})]
+    paused: list[Row] = [(2.0, "AgentPaused", {}), (4.0, "AgentResumed", {})]
     assert measured(tmp_path, talked(1, 6), paused).agent_speech == (Span(1, 2), Span(4, 6))
 
 
 def test_the_colleagues_line_of_a_consultation_is_not_the_caller(tmp_path: Path) -> None:
-    aside = [(at, kind, {**fields, "line": "consultation"}) for at, kind, fields in spoke(1, 2, "hello")]
+    aside: list[Row] = [
+        (at, kind, {**fields, "line": "consultation"}) for at, kind, fields in spoke(1, 2, "hello")
+    ]
     assert len(measured(tmp_path, aside, talked(3, 4)).turns) == 1
 
 
@@ -127,7 +132,7 @@ def test_an_empty_journal_is_a_call_in_which_nothing_happened(tmp_path: Path) ->
 
 
 def test_a_tool_that_never_returned_says_so(tmp_path: Path) -> None:
-    called = [(1.0, "ToolCalled", {"id": "1", "name": "slow", "arguments": "{not json"})]
+    called: list[Row] = [(1.0, "ToolCalled", {"id": "1", "name": "slow", "arguments": "{not json"})]
     call = measured(tmp_path, called, talked(2, 3))
     assert (call.tools[0].ok, call.tools[0].arguments) == (None, "{not json")
     assert "never finished" in call.story()

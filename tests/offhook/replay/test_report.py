@@ -190,10 +190,9 @@ def test_peaks_and_opus_last_as_long_as_the_recording(run: list[Result]) -> None
     assert len(loud) * drawn["step_s"] == pytest.approx(length_s, abs=drawn["step_s"])
     assert loud[round(0.3 / drawn["step_s"])] > 150  # the greeting
     assert b64decode(drawn["caller"])[round(0.3 / drawn["step_s"])] == 0
-    with av.open(io.BytesIO(opus(path))) as sound:
-        assert sum(frame.samples / frame.sample_rate for frame in sound.decode(audio=0)) == pytest.approx(
-            length_s, abs=0.1
-        )
+    with av.open(io.BytesIO(opus(path)), "r") as sound:
+        played_s = sum(frame.samples / frame.sample_rate for frame in sound.decode(audio=0))
+    assert played_s == pytest.approx(length_s, abs=0.1)
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF....WAVE", b"no sound at all" * 99])
@@ -214,7 +213,7 @@ def test_each_bar_of_a_chart_knows_the_calls_behind_it(run: list[Result]) -> Non
         "1300 to 1400 ms: 4": (1,),
     }
     assert drawn["delay"].summary == "p50 900 ms · p95 1320 ms · max 1320 ms"
-    assert all(0 <= bar.x and bar.x + bar.width <= 360 for chart in drawn.values() for bar in chart.bars)
+    assert all(bar.x >= 0 and bar.x + bar.width <= 360 for chart in drawn.values() for bar in chart.bars)
     assert charts([None]) == []
 
 
