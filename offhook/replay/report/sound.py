@@ -23,7 +23,7 @@ Pairs: TypeAlias = NDArray[np.int16]  # shape (samples, 2): caller, agent
 
 MOST_PEAKS = 1800  # a little more than a screen is wide
 LEAST_PEAK_S = 0.02
-BIT_RATE = 20_000  # stereo speech on a phone's bandwidth; 150 kB a minute of both
+BIT_RATE = 20_000  # stereo speech on a phone's bandwidth; 130 kB a minute of a real call
 PIECE_S = 10.0
 OPUS_HZ = (8000, 12000, 16000, 24000, 48000)  # what Opus encodes as it is (RFC 6716 §2)
 FLOOR_DB = -54.0  # the hiss of a line stays flat
