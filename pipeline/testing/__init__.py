@@ -5,14 +5,15 @@ call           VirtualCall: a caller who speaks, presses and coughs at given mom
 caller         what that caller does, and when
 story, expect  what happened, and assertions about it
 mocking        other functions in the place of an agent's tools
-judging        a language model says whether the agent did what was expected
-rubrics        ready-made questions to it, several at once
+judging        a judge for tests of tests; pipeline/judging.py and rubrics.py are the real ones
 virtual_clock  time that jumps
 speaker, phone the two sides of a phone without a phone
 
 Nothing that runs in production imports this.
 """
 
+from pipeline.judging import Verdict, judge
+from pipeline.rubrics import RUBRICS, Verdicts, judge_all
 from pipeline.testing.call import VirtualCall
 from pipeline.testing.caller import (
     HangsUp,
@@ -28,10 +29,9 @@ from pipeline.testing.caller import (
     sentence,
 )
 from pipeline.testing.expect import Result
-from pipeline.testing.judging import FakeJudge, Verdict, judge
+from pipeline.testing.judging import FakeJudge
 from pipeline.testing.mocking import MockedTool, mock_tools
 from pipeline.testing.phone import FakePhone
-from pipeline.testing.rubrics import RUBRICS, Verdicts, judge_all
 from pipeline.testing.text import TextCall
 from pipeline.testing.virtual_clock import on_virtual_clock
 

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from pipeline.judging import Verdict, judge
 from pipeline.ports import Llm
-from pipeline.testing.expect import Result
-from pipeline.testing.judging import Verdict, judge
 
 RUBRICS: Final[Mapping[str, str]] = {
     "task_completion": (
@@ -85,14 +84,14 @@ class Verdicts(Mapping[str, Verdict]):
 
 async def judge_all(
     llm: Llm,
-    what: Result | str,
+    what: object,
     rubrics: Sequence[str] | Mapping[str, str] = tuple(RUBRICS),
     *,
     about: str = "",
     votes: int = 1,
     cache: Path | None = None,
 ) -> Verdicts:
-    """Ask for several rubrics at once, each by itself. what: a call, or any text with one line an utterance.
+    """Ask for several rubrics at once, each by itself. what: a call; str() of it is the record, one line an utterance.
 
     rubrics: names of RUBRICS, or your own, name → expectation. about: what the agent was told and the caller wanted,
     for the judge only. votes, cache, errors: see `judge`. Raises ValueError for a rubric that there is not."""
