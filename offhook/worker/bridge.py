@@ -6,12 +6,10 @@ goes over the link, what happens in it comes back as journal lines."""
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -32,16 +30,15 @@ from offhook.link import (
 from offhook.worker.agents import Casting
 from offhook.worker.blame import context_of
 from offhook.worker.consulting import Consulting, Line, joint
+from offhook.worker.holdmusic import HoldMusic
+from offhook.worker.messages import Messages
 from offhook.worker.saving import Saver
+from offhook.worker.standing import Standing
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
 from pipeline.events import (
-    CallerStartedSpeaking,
     Event,
     ToneHeard,
-    ToolCalled,
-    ToolFinished,
-    UserTurnCommitted,
     dump,
 )
 from pipeline.options import ThinkingSound
@@ -53,10 +50,9 @@ from telephony.errors import MediaError
 from telephony.media.address import is_numeric, looked_up
 from telephony.media.bridge import Side
 from telephony.media.clock import Clock
-from telephony.media.music import music
 from telephony.media.playout import Playout
 from telephony.media.progress import tone
-from telephony.media.recorder import Recorder, reopened
+from telephony.media.recorder import reopened
 from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
 from telephony.media.vitals import Left, Vitals
@@ -66,7 +62,6 @@ log = structlog.get_logger()
 
 PREPARE_TIMEOUT_S = 5.0
 FIRST_PACKETS_S = 0.04  # for calls that are moved to us, many at once perhaps
-ROLL_BACK_TICKS = 25  # a turn is noticed up to half a second after its first sound
 BUSY_S = 5.0  # then nobody is there any more: gateways to analogue lines know no other goodbye
 
 
@@ -103,6 +98,7 @@ class Bridge:
         self._turn: asyncio.Future[None] | None = None  # in a queue
         self._asked_to_hold = start.holding  # the far side agreed to wait
         self._route = Route.load(start.route)
+        self._music = HoldMusic(start.call_id, self._route, start.rate_hz)
         self._media = start.media  # the newest plan that was agreed on
         self._early = self._route.before_answer != "ringing" and not start.resumes
         announced = self._route.recording in ("announce", "ask")
@@ -110,16 +106,14 @@ class Bridge:
             self._recorder.pause()
         self._loop = asyncio.get_running_loop()
         self._answered, self._talking, self._fax = start.resumes, False, False
-        self._caller_turn: tuple[float, int] = (0.0, 0)  # since when, and tick, the caller has had no answer
+        self._standing = Standing(self._vitals, self._out)
         self._ending: asyncio.Task[None] | None = None
         self.consulting = Consulting(
             start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join, called=start.consults
         )
         self.consulting.rejoined = self._joined
-        self._message: Recorder | None = None  # that the caller leaves now
-        self._messages = len(list(Path(start.folder).glob("message-*.wav"))) if start.resumes else 0
+        self._messages = Messages(start.folder, start.rate_hz, goes_on=start.resumes)
         self._saver = Saver(start.call_id, send)
-        self._tools: set[str] = set()  # of its agent, that run
         self._preparing: asyncio.Task[None] | None = None
         self._side: Side | None = None  # while the caller talks to somebody else
         self._thinking = ThinkingSounds(start.call_id, start.rate_hz)
@@ -248,7 +242,7 @@ class Bridge:
         """Blind transfer."""
         self._transfer = self._loop.create_future()
         self._send(Transfer(call_id=self.call_id, target=target))
-        self._play_music()
+        self._music.play(self._stream)
         try:
             return await self._transfer
         finally:  # a tool that waits for too long is cancelled
@@ -289,7 +283,7 @@ class Bridge:
 
     async def hold(self) -> bool:
         """Music, and a re-INVITE that says so."""
-        self._play_music()
+        self._music.play(self._stream)
         self._asked_to_hold = await self._ask_hold(True)
         return self._asked_to_hold
 
@@ -311,27 +305,14 @@ class Bridge:
 
     def start_message(self) -> str:
         """Beep, and record the caller into message-1.wav, left channel, from now on."""
-        if self._stream is None or not self._start.folder:
-            return ""
-        self._messages += 1
-        name, rate_hz = f"message-{self._messages}.wav", self._start.rate_hz
-        self._message = Recorder(Path(self._start.folder) / name, rate_hz)
-        self._stream.play_background(tone("beep", rate_hz, self._route.tones))
+        name = self._messages.begin() if self._stream is not None else ""
+        if name and self._stream is not None:
+            self._stream.play_background(tone("beep", self._start.rate_hz, self._route.tones))
         return name
 
     def end_message(self) -> float:
         """Close the file; its length in s."""
-        message, self._message = self._message, None
-        if message is None:
-            return 0.0
-        seconds = message.samples / self._start.rate_hz
-        message.close()
-        return seconds
-
-    def _play_music(self) -> None:
-        route = self._route
-        if self._stream is not None and (sound := music(route.hold_music, self._start.rate_hz, route.tones)):
-            self._stream.play_background(sound)
+        return self._messages.end()
 
     def think(self, sound: ThinkingSound | None) -> None:
         """Softly, behind speech and music; None: no more."""
@@ -352,8 +333,7 @@ class Bridge:
     # ------------------------------------------------------------ on the clock
 
     def _hear(self, frame: Frame, now: float) -> None:
-        if self._message is not None:
-            self._message.frame(frame, None)
+        self._messages.hear(frame)
         if self._side is not None:
             self._side.ear(frame, now)
         elif self._session is not None and self._talking:
@@ -366,7 +346,7 @@ class Bridge:
             return None
         frame = self._session.speak(now)
         if frame is not None:
-            self._vitals.spoke(self._out.played, *self._caller_turn)
+            self._standing.spoke()
         return frame
 
     def _key_pressed(self, digit: str, now: float) -> None:
@@ -422,10 +402,10 @@ class Bridge:
                 gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
                 session = self._casting.session(start, self._out, self, self._emit, self._save, gap_ms, self)
                 await session.prepare()
-                await self._fetch_music()
+                await self._music.fetch()
                 await self._thinking.fetch(session.agent.thinking_sound)
                 if self._asked_to_hold:
-                    self._play_music()
+                    self._music.play(self._stream)
         except (PipelineError, TimeoutError) as error:
             return str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s"
         except Exception as error:  # user code: an agent's class may raise anything
@@ -441,15 +421,6 @@ class Bridge:
             return None
         self._route = route.model_copy(update={"agent": other})
         return self._start.model_copy(update={"route": self._route.dump()})
-
-    async def _fetch_music(self) -> None:
-        """Have it in memory before it is needed. A file that went away since the plan was loaded costs silence."""
-        route = self._route
-        try:
-            await asyncio.to_thread(music, route.hold_music, self._start.rate_hz, route.tones)
-        except MediaError as error:
-            log.error("no_hold_music", call_id=self.call_id, error=str(error))
-            self._route = route.model_copy(update={"hold_music": "none"})
 
     def _refuse(self, reason: str) -> None:
         log.error("call_refused", call_id=self.call_id, reason=reason)
@@ -520,32 +491,9 @@ class Bridge:
         return task
 
     def _emit(self, event: Event) -> None:
-        match event:
-            case CallerStartedSpeaking() | UserTurnCommitted():
-                self._mark_turn(event)
-            case ToolCalled():
-                self._tools.add(event.id)
-                self._vitals.tools(len(self._tools))
-            case ToolFinished():
-                self._tools.discard(event.id)
-                self._vitals.tools(len(self._tools))
+        self._standing.happened(event, self._stream.past if self._stream is not None else None)
         self._send(CallEvent(call_id=self.call_id, event=dump(event)))
-
-    def _mark_turn(self, event: CallerStartedSpeaking | UserTurnCommitted) -> None:
-        """From when on a recogniser that starts anew must be given what the caller said."""
-        past = self._stream.past if self._stream is not None else None
-        if isinstance(event, UserTurnCommitted) or past is None:
-            self._caller_turn = (0.0, 0)
-        elif not self._caller_turn[0]:
-            self._caller_turn = (event.at, max(0, past.ticks - ROLL_BACK_TICKS))
-        self._vitals.spoke(self._out.played, *self._caller_turn)
 
     def _save(self, state: dict[str, Any]) -> None:
         """After every step that matters."""
         self._saver.save(state)
-
-
-def close_fds(fds: list[int]) -> None:
-    """Sockets of a call that will not be taken."""
-    for fd in fds:
-        os.close(fd)

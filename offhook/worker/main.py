@@ -53,7 +53,7 @@ from offhook.settings import LogSettings, Providers
 from offhook.wire import Link
 from offhook.worker.agents import Casting
 from offhook.worker.blame import marking_tasks
-from offhook.worker.bridge import Bridge, close_fds
+from offhook.worker.bridge import Bridge
 from offhook.worker.notices import send_notices
 from pipeline.errors import ConfigError, PipelineError
 from telephony.dialplan.model import TEAM
@@ -303,3 +303,9 @@ def main(link_fd: int) -> None:
 def _resident_bytes() -> int:
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+def close_fds(fds: list[int]) -> None:
+    """Sockets of a call that will not be taken."""
+    for fd in fds:
+        os.close(fd)
