@@ -24,3 +24,7 @@ class NoSuchCall(RecordsError):
 
 class AmbiguousCall(RecordsError):
     """More than one call's id begins like this."""
+
+
+class RecordingError(OffhookError):
+    """A recorded call cannot be read: no such file, a format nobody knows, or damage that leaves nothing to hear."""

@@ -34,6 +34,7 @@ from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, ThinkingSound, TurnHandling
 from pipeline.ports import AudioOut, CallControl, Destination, Llm, Stt, Tts, TurnModel, Voice
 from pipeline.providers import registry
+from pipeline.providers.cassette.deck import LIVE, Deck
 from pipeline.providers.keys import MissingKey, hide
 from pipeline.providers.resilient import (
     FallbackLlm,
@@ -147,13 +148,14 @@ class Casting:
         emit: Emit,
         save: Callable[[dict[str, Any]], None],
         gap_ms: int = 0,
+        deck: Deck = LIVE,
     ) -> Session:
-        """The conversation of one call. gap_ms: how long it was without a worker.
+        """The conversation of one call. gap_ms: how long it was without a worker. deck: its tape.
         Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
         state = json.loads(start.state) if start.state else {}
         name = str(state.get("agent", route.agent))
-        agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz))
+        agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz, deck))
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[agent.name]
         before = Before(state, gap_ms) if start.confirmed else None
@@ -185,12 +187,13 @@ class Casting:
         emit: Emit = lambda _: None,
         call_id: str = "",
         rate_hz: int = NARROWBAND_HZ,
+        deck: Deck = LIVE,
     ) -> Agent:
-        """A new agent. personas: it and everyone it can hand over to. emit, call_id, rate_hz: its call's.
+        """A new agent. personas: it and everyone it can hand over to. emit, call_id, rate_hz, deck: its call's.
 
         Raises ConfigError."""
         persona = personas[name]
-        agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona)
+        agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona, deck)
         agent.name = name
         agent.turn_handling = {**persona.turn_handling, **agent.turn_handling}
         agent.silence = {**persona.silence, **agent.silence}
@@ -207,12 +210,21 @@ class Casting:
             agent.tools.add(self._server(server, choice))
         if steps := _collected(persona):
             agent.tools["collect"] = collect_tool(steps)
-        agent.stt = agent.stt or self._persona_stt(persona, emit, call_id)
-        agent.llm = agent.llm or self._persona_llm(persona, emit, call_id)
-        agent.tts = agent.tts or self._persona_tts(persona, emit, call_id, rate_hz)
+        own = agent.stt, agent.llm, agent.tts
+        asked = self._asked(persona)
+        agent.stt = deck.stt(
+            _brought(own[0]) or asked["stt"], lambda: own[0] or self._persona_stt(persona, emit, call_id)
+        )
+        agent.llm = deck.llm(
+            _brought(own[1]) or asked["llm"], lambda: own[1] or self._persona_llm(persona, emit, call_id)
+        )
+        agent.tts = deck.tts(
+            _brought(own[2]) or asked["tts"],
+            lambda: own[2] or self._persona_tts(persona, emit, call_id, rate_hz),
+        )
         agent.may(
             handoffs={
-                other: self._maker(personas, other, emit, call_id, rate_hz) for other in persona.handoff
+                other: self._maker(personas, other, emit, call_id, rate_hz, deck) for other in persona.handoff
             },
             transfers={name: _destination(place) for name, place in persona.transfer_to.items()},
             phone=persona.tools,
@@ -220,18 +232,20 @@ class Casting:
         return agent
 
     def _maker(
-        self, personas: Mapping[str, Persona], name: str, emit: Emit, call_id: str, rate_hz: int
+        self, personas: Mapping[str, Persona], name: str, emit: Emit, call_id: str, rate_hz: int, deck: Deck
     ) -> Callable[[], Agent]:
-        return lambda: self.ready(self.agent(personas, name, emit, call_id, rate_hz))
+        return lambda: self.ready(self.agent(personas, name, emit, call_id, rate_hz, deck))
 
     def ready(self, agent: Agent) -> Agent:
         """It is about to talk: its connections are opened beside everything else."""
         self._warmer.begin(agent.stt, agent.llm, agent.tts)
         return agent
 
-    def _from_plan(self, name: str, persona: Persona) -> Agent:
+    def _from_plan(self, name: str, persona: Persona, deck: Deck) -> Agent:
         declared = persona.tts or self._defaults.tts
-        speaks = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
+        on_tape = deck.speaks(self._asked(persona)["tts"])
+        speaks = next((choice for choice in declared if choice.name == on_tape), None)
+        speaks = speaks or self._found("tts", declared, self._tts, registry.create_tts)[0][0]
         scripted = phrases_of(_script(persona)) if persona.script else ()
         return Agent(
             name=name,
@@ -288,6 +302,19 @@ class Casting:
         voices = [names.get(choice.name, "") for choice in choices]
         team = self._team("tts", choices, found, probe_tts)
         return FallbackTts(team, emit=emit, voices=voices, routing=routing("tts", choices, call_id))
+
+    def _asked(self, persona: Persona) -> dict[str, str]:
+        """What this persona asks of whom, by kind, as text: what an answer on tape depends on."""
+        defaults = self._defaults
+        declared: dict[str, Sequence[Choice]] = {
+            "stt": persona.stt or defaults.stt,
+            "llm": [_scripted(choice, persona) for choice in persona.llm or defaults.llm],
+            "tts": persona.tts or defaults.tts,
+        }
+        return {
+            kind: " ".join(_key(choice.name, choice.options) for choice in choices)
+            for kind, choices in declared.items()
+        }
 
     def _found(
         self,
@@ -411,6 +438,13 @@ def _cached(
 
 def _key(name: str, options: Mapping[str, Any]) -> str:
     return f"{name} {json.dumps(options, sort_keys=True, default=str)}"
+
+
+def _brought(provider: Stt | Llm | Tts | None) -> str:
+    """An agent's own provider, as text; "" if it has none."""
+    return (
+        "" if provider is None else f"{type(provider).__module__}.{type(provider).__name__} {provider.name}"
+    )
 
 
 def _log_state(kind: str, name: str, state: str) -> None:

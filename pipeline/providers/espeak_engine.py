@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -94,9 +94,9 @@ class Engine:
         self.variants: dict[str, str] = {}  # name, in lower case, to file name
         self._thread.submit(self._load).result()
 
-    def submit(self, job: Callable[[], object]) -> None:
+    def submit(self, job: Callable[[], object]) -> Future[object]:
         """Run a job in the library's thread, after those already waiting."""
-        self._thread.submit(job)
+        return self._thread.submit(job)
 
     def speak(self, text: str, sound: Sound, sink: Sink) -> None:
         """Synthesise, in the library's thread only. Returns when done or stopped. Raises ProviderError."""

@@ -153,12 +153,23 @@ def match(plan: Plan, called: str, caller: str = "") -> Route:
     if action.redirect:
         where, targets = f"{plan.path}:{rule.line}", ", ".join(action.redirect)
         raise SentElsewhere(f"{where}: {action.number!r} sends {number!r} to {targets}.", action.redirect)
+    return _route(plan, action, rule.line, number, caller)
+
+
+def route_to(plan: Plan, agent: str, called: str, caller: str = "") -> Route:
+    """The route of a call that this agent takes, whatever the number rules say. Raises KeyError for an unknown one."""
+    if agent not in plan.teams:
+        raise KeyError(agent)
+    return _route(plan, NumberRoute(number="any", agent=agent), 0, called, caller)
+
+
+def _route(plan: Plan, action: NumberRoute, line: int, called: str, caller: str) -> Route:
     defaults = plan.spec.defaults
     return Route.model_construct(
-        called=number,
+        called=called,
         caller=caller,
         number=action.number,
-        line=rule.line,
+        line=line,
         agent=action.agent,
         agents=plan.teams[action.agent],
         plan=plan.name,

@@ -1,0 +1,1 @@
+"""Recorded calls in, reports out: what the bot does with them, what changed, where it was slow or rude."""
