@@ -27,6 +27,7 @@ from offhook.usage import Tally
 from offhook.worker.agents import Casting
 from pipeline.errors import PipelineError
 from pipeline.events import Event, dump
+from pipeline.providers.espeak_engine import begin_anew
 from pipeline.virtual_clock import outside
 from pipeline.virtual_clock import run as run_virtually
 from telephony.dialplan.load import load_plan
@@ -48,6 +49,8 @@ def replay(recording: Recording, options: ReplayOptions) -> Path:
     Raises RecordingError if the plan does not take the call, PipelineError if its agents cannot be made."""
     plan = load_plan(options.plan)
     route = find_route(plan, recording, options)
+
+    begin_anew()
 
     async def call() -> Path:
         return await ReplayedCall(recording, route, options).run()
