@@ -22,7 +22,7 @@ from offhook.replay.options import ReplayOptions
 from offhook.replay.original import Original
 from offhook.replay.phone import ReplayPhone
 from offhook.replay.recording import Recording
-from offhook.replay.tapes import ReplayDeck
+from offhook.replay.tapes import Tapes
 from offhook.usage import Tally
 from offhook.worker.agents import Casting
 from pipeline.errors import PipelineError
@@ -143,17 +143,19 @@ class ReplayedCall:
             self._hang_up,
             self._original.transfers,
         )
-        deck = ReplayDeck(
-            recording,
+        tapes = Tapes(
             options,
+            recording.source,
             self._bundle.path,
             self._original.latencies_s,
             self._emit,
             lambda: self._caller.position,
+            lambda: recorder.samples if recorder is not None else 0,
         )
+        self._deck = tapes.deck
         try:
             self._session = casting.session(
-                self._start(identity), self._out, self._phone, self._emit, lambda state: None, deck=deck
+                self._start(identity), self._out, self._phone, self._emit, lambda state: None, deck=tapes.deck
             )
             with outside(frozen=True):
                 await casting.open()
@@ -162,8 +164,8 @@ class ReplayedCall:
         finally:
             with outside(frozen=True):
                 await casting.aclose()
-            deck.close()
-        return deck.report()
+            tapes.deck.close()
+        return tapes.report()
 
     async def _talk(self) -> None:
         self._journal({"type": "CallArrived", "caller": self._route.caller, "called": self._route.called})
@@ -219,6 +221,7 @@ class ReplayedCall:
     # ------------------------------------------------------------ what happens
 
     def _emit(self, event: Event) -> None:
+        self._deck.noticed(event)
         self._journal(dump(event))
 
     def _journal(self, row: dict[str, Any]) -> None:

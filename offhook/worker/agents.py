@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers
+from offhook.worker.asking import asked_of, brought, key_of, script_of, scripted
 from offhook.worker.routing import Choice, alone, member_name, routing
 from offhook.worker.warming import Warmer
 from pipeline.agent.agent import Agent
@@ -211,15 +212,15 @@ class Casting:
         if steps := _collected(persona):
             agent.tools["collect"] = collect_tool(steps)
         own = agent.stt, agent.llm, agent.tts
-        asked = self._asked(persona)
+        asked = asked_of(persona, self._defaults)
         agent.stt = deck.stt(
-            _brought(own[0]) or asked["stt"], lambda: own[0] or self._persona_stt(persona, emit, call_id)
+            brought(own[0]) or asked["stt"], lambda: own[0] or self._persona_stt(persona, emit, call_id)
         )
         agent.llm = deck.llm(
-            _brought(own[1]) or asked["llm"], lambda: own[1] or self._persona_llm(persona, emit, call_id)
+            brought(own[1]) or asked["llm"], lambda: own[1] or self._persona_llm(persona, emit, call_id)
         )
         agent.tts = deck.tts(
-            _brought(own[2]) or asked["tts"],
+            brought(own[2]) or asked["tts"],
             lambda: own[2] or self._persona_tts(persona, emit, call_id, rate_hz),
         )
         agent.may(
@@ -243,10 +244,10 @@ class Casting:
 
     def _from_plan(self, name: str, persona: Persona, deck: Deck) -> Agent:
         declared = persona.tts or self._defaults.tts
-        on_tape = deck.speaks(self._asked(persona)["tts"])
+        on_tape = deck.speaks(asked_of(persona, self._defaults)["tts"])
         speaks = next((choice for choice in declared if choice.name == on_tape), None)
         speaks = speaks or self._found("tts", declared, self._tts, registry.create_tts)[0][0]
-        scripted = phrases_of(_script(persona)) if persona.script else ()
+        scripted = phrases_of(script_of(persona)) if persona.script else ()
         return Agent(
             name=name,
             instructions=persona.instructions,
@@ -286,7 +287,7 @@ class Casting:
         return FallbackStt(team, emit=emit, routing=routing("stt", choices, call_id))
 
     def _persona_llm(self, persona: Persona, emit: Emit, call_id: str) -> Llm:
-        declared = [_scripted(choice, persona) for choice in persona.llm or self._defaults.llm]
+        declared = [scripted(choice, persona) for choice in persona.llm or self._defaults.llm]
         choices, found = self._found("llm", declared, self._llm, registry.create_llm)
         if alone(choices):
             return found[0]
@@ -302,19 +303,6 @@ class Casting:
         voices = [names.get(choice.name, "") for choice in choices]
         team = self._team("tts", choices, found, probe_tts)
         return FallbackTts(team, emit=emit, voices=voices, routing=routing("tts", choices, call_id))
-
-    def _asked(self, persona: Persona) -> dict[str, str]:
-        """What this persona asks of whom, by kind, as text: what an answer on tape depends on."""
-        defaults = self._defaults
-        declared: dict[str, Sequence[Choice]] = {
-            "stt": persona.stt or defaults.stt,
-            "llm": [_scripted(choice, persona) for choice in persona.llm or defaults.llm],
-            "tts": persona.tts or defaults.tts,
-        }
-        return {
-            kind: " ".join(_key(choice.name, choice.options) for choice in choices)
-            for kind, choices in declared.items()
-        }
 
     def _found(
         self,
@@ -356,7 +344,7 @@ class Casting:
         team = []
         for choice, provider in zip(choices, providers, strict=True):
             name = member_name(choice)
-            key = (kind, _key(choice.name, choice.options), name)
+            key = (kind, key_of(choice.name, choice.options), name)
             if key not in self._members:
                 on_state = partial(_log_state, kind)
                 self._members[key] = Member(provider, name=name, probe=probe, on_state=on_state)
@@ -430,21 +418,10 @@ def _cached(
     options: Mapping[str, Any],
     make: Callable[[str, Mapping[str, Any]], T],
 ) -> T:
-    key = _key(name, options)
+    key = key_of(name, options)
     if key not in known:
         known[key] = make(name, options)
     return known[key]
-
-
-def _key(name: str, options: Mapping[str, Any]) -> str:
-    return f"{name} {json.dumps(options, sort_keys=True, default=str)}"
-
-
-def _brought(provider: Stt | Llm | Tts | None) -> str:
-    """An agent's own provider, as text; "" if it has none."""
-    return (
-        "" if provider is None else f"{type(provider).__module__}.{type(provider).__name__} {provider.name}"
-    )
 
 
 def _log_state(kind: str, name: str, state: str) -> None:
@@ -457,17 +434,6 @@ def _at_rate(choice: Choice, rate_hz: int) -> Choice:
     if not registry.takes("tts", choice.name, "rate_hz"):
         return choice
     return choice.model_copy(update={"options": {"rate_hz": rate_hz, **choice.options}})
-
-
-def _scripted(choice: Choice, persona: Persona) -> Choice:
-    """The embedded model reads its lines from the persona."""
-    if choice.name != "scripted":
-        return choice
-    return choice.model_copy(update={"options": {**choice.options, "script": _script(persona)}})
-
-
-def _script(persona: Persona) -> dict[str, Any]:
-    return persona.script.model_dump(mode="json") if persona.script else {}
 
 
 def _collected(persona: Persona) -> dict[str, dict[str, Any]]:

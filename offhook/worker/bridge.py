@@ -32,6 +32,7 @@ from offhook.link import (
     Transfer,
 )
 from offhook.worker.agents import Casting
+from offhook.worker.cassette import live_deck
 from offhook.worker.consulting import Consulting, Line, joint
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
@@ -106,6 +107,7 @@ class Bridge:
         self._preparing: asyncio.Task[None] | None = None
         self._side: Side | None = None  # while the caller talks to somebody else
         self._thinking = ThinkingSounds(start.call_id, start.rate_hz)
+        self._deck = live_deck(self._route, start.folder, self._recorder)
 
     # ------------------------------------------------------------ what the switch says
 
@@ -360,7 +362,9 @@ class Bridge:
         try:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
                 gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
-                session = self._casting.session(self._start, self._out, self, self._emit, self._save, gap_ms)
+                session = self._casting.session(
+                    self._start, self._out, self, self._emit, self._save, gap_ms, self._deck
+                )
                 await session.prepare()
                 await self._fetch_music()
                 await self._thinking.fetch(session.agent.thinking_sound)
@@ -425,6 +429,7 @@ class Bridge:
             self._stream.close()
         if self._recorder is not None:
             self._recorder.close()
+        self._deck.close()
         self.end_message()
         self._rtp.close()
         self._rtcp.close()
@@ -454,6 +459,7 @@ class Bridge:
     def _emit(self, event: Event) -> None:
         if isinstance(event, CallerStartedSpeaking | UserTurnCommitted):
             self._mark_turn(event)
+        self._deck.noticed(event)
         self._send(CallEvent(call_id=self.call_id, event=dump(event)))
 
     def _mark_turn(self, event: CallerStartedSpeaking | UserTurnCommitted) -> None:

@@ -179,6 +179,7 @@ def _route(plan: Plan, action: NumberRoute, line: int, called: str, caller: str)
         tones=action.tones or defaults.tones,
         before_answer=action.before_answer or defaults.before_answer,
         recording=action.recording or defaults.recording,
+        cassette=action.cassette or defaults.cassette,
         announcement=action.announcement or defaults.announcement,
         on_failure=action.on_failure or defaults.on_failure or "",
     )

@@ -227,6 +227,7 @@ Language: TypeAlias = Annotated[str, AfterValidator(_language)]
 Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 Recording: TypeAlias = Literal["on", "off", "announce"]
 BeforeAnswer: TypeAlias = Literal["ringing", "ringback", "silence"]
+Cassette: TypeAlias = Literal["off", "on", "masked"]
 Country: TypeAlias = Literal["us", "eu", "de", "uk"]
 Pronounce: TypeAlias = Annotated[dict[str, str], AfterValidator(_pronounced)]
 Key: TypeAlias = Annotated[str, Field(pattern=r"^[0-9*#A-D]$")]
@@ -341,7 +342,7 @@ class Defaults(PlanModel):
 
     hold_music: `default`, `none`, `ringback` or a WAV file beside the plan. tones: whose ringback and busy.
     before_answer: `ringing` lets the caller's side make the sound (180); else we do (183, early media).
-    recording: `announce` records once the announcement was heard."""
+    recording: `announce` records once the announcement was heard. cassette: keep providers' answers for replays."""
 
     language: Language = "en-US"
     voice: VoiceName | None = None
@@ -358,6 +359,7 @@ class Defaults(PlanModel):
     tones: Country = "us"
     before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
+    cassette: Cassette = "off"
     announcement: Text = "This call is recorded."
     on_failure: Annotated[str, AfterValidator(_target)] | None = None
 
@@ -435,7 +437,7 @@ class NumberRoute(PlanModel):
     sent, best first (302).
 
     on_failure: where callers are sent when recogniser, model or voice have failed for good. hold_music, tones,
-    before_answer, recording, announcement, on_failure: None for what the plan's defaults say."""
+    before_answer, recording, cassette, announcement, on_failure: None for what the plan's defaults say."""
 
     number: Annotated[str, AfterValidator(_number)]
     name: str = ""
@@ -447,6 +449,7 @@ class NumberRoute(PlanModel):
     tones: Country | None = None
     before_answer: BeforeAnswer | None = None
     recording: Recording | None = None
+    cassette: Cassette | None = None
     announcement: Text | None = None
     on_failure: Annotated[str, AfterValidator(_target)] | None = None
 
@@ -483,6 +486,7 @@ class Route(PlanModel):
     tones: Country = "us"
     before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
+    cassette: Cassette = "off"
     announcement: str = ""
     on_failure: str = ""
 

@@ -6,11 +6,9 @@ the real one, which a tape that plays may never need, so that no key has to be t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
+from pipeline.events import Event
 from pipeline.ports import Llm, Stt, Tts
-
-Make: TypeAlias = Callable[[], Stt] | Callable[[], Llm] | Callable[[], Tts]
 
 
 class Deck:
@@ -30,6 +28,9 @@ class Deck:
     def speaks(self, identity: str) -> str:
         """The provider whose voice was first on tape, so that no voice need be made to know its name; "" for none."""
         return ""
+
+    def noticed(self, event: Event) -> None:
+        """What happens on the call."""
 
     def close(self) -> None:
         """The call is over."""
