@@ -76,15 +76,13 @@ class PlayingSttStream:
             self._at = position
         if self._make is not None:
             self._sound.append(frame)
-        if self._from is not None and position >= 0:
-            for row in self._rows:
-                if row.begins <= self._at and row.until >= self._from:
-                    for partial in row.partials(self._at):
-                        self._mailbox.put(partial)
+        if position >= 0:
+            self._tell()
 
     def start_turn(self) -> None:
         if self._from is None:
             self._from = max(0, self._at - round(BEFORE_S * self._rate_hz))
+            self._tell()
 
     def end_turn(self) -> None:
         since, self._from = self._from, None
@@ -119,6 +117,16 @@ class PlayingSttStream:
         for task in self._asking:
             task.cancel()
         self._mailbox.close()
+
+    def _tell(self) -> None:
+        """What was guessed by the end of the newest frame."""
+        if self._from is None:
+            return
+        until = self._at + self._rate_hz * FRAME_MS // 1000
+        for row in self._rows:
+            if row.begins <= self._at and row.until >= self._from:
+                for partial in row.partials(until):
+                    self._mailbox.put(partial)
 
     def _unheard(self, since: int | None) -> None:
         """Nothing on tape for this stretch: it is silence, unless there was a turn."""
