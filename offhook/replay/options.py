@@ -21,7 +21,8 @@ class ReplayOptions:
     """out: where bundles go. to: the number that is called, "" for the recording's own; agent: a persona instead.
 
     seed: for ids. caller: see caller.py. cassette: `auto` plays the recording's tape if there is one, else none.
-    delays_s: kind (stt, llm, tts) → how much slower that provider is. realtime: on the wall clock."""
+    delays_s: kind (stt, llm, tts) → how much slower that provider is. realtime: on the wall clock.
+    via: SIP address of a server that is phoned instead; server_calls: where it keeps its records."""
 
     out: Path
     plan: Path
@@ -34,6 +35,7 @@ class ReplayOptions:
     delays_s: Mapping[str, float] = field(default_factory=dict)
     realtime: bool = False
     via: str = ""
+    server_calls: Path | None = None
 
     def facts(self) -> dict[str, Any]:
         """As the bundle notes them: what decides about the result, but neither paths nor secrets."""
