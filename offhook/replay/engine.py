@@ -20,6 +20,7 @@ from offhook.link import StartCall
 from offhook.replay.caller import TICK_S, AgentSide, make_caller
 from offhook.replay.options import ReplayOptions
 from offhook.replay.original import Original
+from offhook.replay.over_sip import replay_over_sip
 from offhook.replay.phone import ReplayPhone
 from offhook.replay.recording import Recording
 from offhook.replay.tapes import Tapes
@@ -47,6 +48,8 @@ def replay(recording: Recording, options: ReplayOptions) -> Path:
     """Replay one call. Returns the bundle's folder, whose name depends on the recording alone.
 
     Raises RecordingError if the plan does not take the call, PipelineError if its agents cannot be made."""
+    if options.via:
+        return replay_over_sip(recording, options, call_id(recording))
     plan = load_plan(options.plan)
     route = find_route(plan, recording, options)
 
