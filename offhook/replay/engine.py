@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def replay(recording: Recording, options: ReplayOptions) -> Path:
     Raises RecordingError if the plan does not take the call, PipelineError if its agents cannot be made."""
     if options.via:
         return replay_over_sip(recording, options, call_id(recording))
-    plan = load_plan(options.plan)
+    plan = _plan(options.plan, options.plan.read_bytes())
     route = find_route(plan, recording, options)
 
     begin_anew()
@@ -59,6 +60,12 @@ def replay(recording: Recording, options: ReplayOptions) -> Path:
         return await ReplayedCall(recording, route, options).run()
 
     return asyncio.run(call()) if options.realtime else run_virtually(call)
+
+
+@lru_cache(maxsize=4)
+def _plan(path: Path, text: bytes) -> Plan:
+    """Read once, not for every call. text: what the file holds, so that a plan that was edited is another one."""
+    return load_plan(path)
 
 
 def call_id(recording: Recording) -> str:
@@ -128,7 +135,7 @@ class ReplayedCall:
             if recorder is not None:
                 recorder.close()
         _write_speed(
-            path, self._recording.duration_s, time.process_time() - spent[0], time.perf_counter() - spent[1]
+            path, self._ticks * TICK_S, time.process_time() - spent[0], time.perf_counter() - spent[1]
         )
         return path
 
@@ -310,9 +317,9 @@ class ReplayedCall:
     _error = ""
 
 
-def _write_speed(path: Path, seconds: float, cpu_s: float, wall_s: float) -> None:
+def _write_speed(path: Path, call_s: float, cpu_s: float, wall_s: float) -> None:
     """Beside the bundle, not in it: it is another one each time."""
-    facts = {"recording_s": round(seconds, 3), "cpu_s": round(cpu_s, 4), "wall_s": round(wall_s, 4)}
+    facts = {"call_s": round(call_s, 3), "cpu_s": round(cpu_s, 4), "wall_s": round(wall_s, 4)}
     (path / "speed.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
 
 

@@ -59,8 +59,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of an item. bundles: of its calls. error: why there is none, or not all. seconds: of recordings.
-    cpu_s: what they took. skipped: it had been done before."""
+    """What became of an item. bundles: of its calls. error: why there is none, or not all. seconds: of calls
+    as replayed. cpu_s: what they took. skipped: it had been done before."""
 
     path: Path
     bundles: tuple[Path, ...] = ()
@@ -85,7 +85,7 @@ def work(item: Item) -> Done:
                 made = replay(recording, replace(options, out=Path(scratch)))
                 speed = json.loads((made / "speed.json").read_bytes())
                 bundles.append(_put(made, options.out / made.relative_to(scratch)))
-            seconds += speed["recording_s"]
+            seconds += speed["call_s"]
             cpu_s += speed["cpu_s"]
     except (OffhookError, PipelineError, TelephonyError, OSError, MemoryError) as failure:
         error = str(failure) or type(failure).__name__

@@ -142,7 +142,7 @@ def _copied(theirs: Path, out: Path, identity: str, facts: dict[str, Any]) -> Pa
     shutil.copytree(theirs, place)
     known = {**read_facts(place), **facts}
     (place / FACTS).write_text(json.dumps(known, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    _speed(place, facts, float(known.get("duration_s", 0.0)))
+    _speed(place, float(known.get("duration_s", 0.0)))
     return place
 
 
@@ -170,7 +170,7 @@ def _own(
             bundle.append(row, at, started)
         bundle.close({"ended": iso(datetime.now(UTC)), "duration_s": round(result.duration_s, 3)})
     _swap_sides(sound, bundle.audio_path)
-    _speed(bundle.path, facts, result.duration_s)
+    _speed(bundle.path, result.duration_s)
     return bundle.path
 
 
@@ -182,8 +182,8 @@ def _swap_sides(sound: Path, into: Path) -> None:
         swapped.writeframes(np.ascontiguousarray(pairs[:, ::-1]).tobytes())
 
 
-def _speed(place: Path, facts: dict[str, Any], wall_s: float) -> None:
-    speed = {"recording_s": facts["replay"]["seconds"], "cpu_s": 0.0, "wall_s": round(wall_s, 3)}
+def _speed(place: Path, wall_s: float) -> None:
+    speed = {"call_s": round(wall_s, 3), "cpu_s": 0.0, "wall_s": round(wall_s, 3)}
     (place / "speed.json").write_text(json.dumps(speed) + "\n", encoding="utf-8")
 
 
