@@ -27,6 +27,7 @@ COMMANDS = {
     "call": "Phone somebody, speak clips in turn, and hear what comes back.",
     "demo": "Start a server, phone it, and show the conversation.",
     "calls": "List the calls that were taken, or show one of them.",
+    "replay": "Put recorded calls through the bot as it is now, and see what changed.",
     "providers": "List the providers of speech and language, or try one.",
 }
 

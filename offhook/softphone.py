@@ -11,6 +11,7 @@ import wave
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class CallResult:
 
 
 @dataclass(slots=True)
-class _Ear:
+class Ear:
     """Is the other side talking? Levels in, times out."""
 
     talking_since: float | None = None
@@ -93,6 +94,20 @@ class _Ear:
         self.talking_since = self.loud_at = None
 
 
+class Talker(Protocol):
+    """What the softphone does on the line, once every 20 ms. spoken: what it has delivered."""
+
+    spoken: list[str]
+    ear: Ear
+
+    def hear(self, frame: Frame, now: float) -> None: ...
+    def speak(self, now: float) -> Frame | None: ...
+
+
+MakeTalker = Callable[[int, Callable[[str], None], Callable[[], None]], Talker]
+"""Takes the call's rate in Hz, a function that presses keys, and one that hangs up."""
+
+
 @dataclass(slots=True)
 class Caller:
     """What the softphone does on the line; its `hear` and `speak` run on the media clock.
@@ -107,7 +122,7 @@ class Caller:
     linger: bool = True
     on_line: Callable[[Line], None] = lambda _: None
     spoken: list[str] = field(default_factory=list)
-    ear: _Ear = field(default_factory=_Ear)
+    ear: Ear = field(default_factory=Ear)
 
     def hear(self, frame: Frame, now: float) -> None:
         """20 ms of the other side."""
@@ -134,7 +149,7 @@ class Caller:
         self.spoken.append(line.name)
         self.on_line(line)
         if line.pcm is not None:
-            self.playout.play(_at_rate(line.pcm, line.rate_hz, self.playout.rate_hz))
+            self.playout.play(at_rate(line.pcm, line.rate_hz, self.playout.rate_hz))
         if line.keys:
             self.press(line.keys)
         self.ear.again()
@@ -152,8 +167,9 @@ async def place_call(
     on_line: Callable[[Line], None] = lambda _: None,
     tls: Tls | None = None,
     srtp: SrtpPolicy = "optional",
+    talker: MakeTalker | None = None,
 ) -> CallResult:
-    """Dial, say the lines, hang up when they are said or the other side does.
+    """Dial, say the lines, hang up when they are said or the other side does. talker: does the talking instead.
 
     target: a SIP URI. tls: whom to believe if it is reached over TLS. record: a stereo WAV, what was heard
     left, what was said right. codecs: what is offered, best first. srtp: is the sound to be
@@ -183,7 +199,7 @@ async def place_call(
         if call.plan is None:
             raise OffhookError("the call was answered without audio. Nothing can be said on it.")
         plan = call.plan if is_numeric(call.plan) else await looked_up(call.plan)
-        talk = _Talk(call, plan, list(lines), record, linger, on_line)
+        talk = _Talk(call, plan, list(lines), record, linger, on_line, talker)
         ended, timed_out = await talk.run(timeout_s - (answered - started))
     return CallResult(
         answered - started,
@@ -207,13 +223,18 @@ class _Talk:
         record: Path | None,
         linger: bool,
         on_line: Callable[[Line], None],
+        talker: MakeTalker | None,
     ) -> None:
         self._call = call
         if call.rtp is None:
             raise OffhookError("the call has lost its sockets. Try again.")
         self._said_all = asyncio.Event()
-        playout = Playout(plan.rate_hz)
-        self.caller = Caller(lines, playout, self._press, self._said_all.set, linger, on_line)
+        press, done = self._press, self._said_all.set
+        self.caller: Talker = (
+            talker(plan.rate_hz, press, done)
+            if talker is not None
+            else Caller(lines, Playout(plan.rate_hz), press, done, linger, on_line)
+        )
         self._recorder = Recorder(record, plan.rate_hz) if record else None
         self._stream = Stream(
             call.rtp.rtp,
@@ -263,10 +284,11 @@ def read_clip(path: Path, rate_hz: int = 8000) -> Frame:
         ) from error
     if channels != 1 or width != 2:
         raise OffhookError(f"{path}: {channels} channels of {8 * width} bits. Give a mono 16-bit PCM file.")
-    return _at_rate(np.frombuffer(data, np.dtype("<i2")).astype(np.int16), rate, rate_hz)
+    return at_rate(np.frombuffer(data, np.dtype("<i2")).astype(np.int16), rate, rate_hz)
 
 
-def _at_rate(pcm: Frame, from_hz: int, to_hz: int) -> Frame:
+def at_rate(pcm: Frame, from_hz: int, to_hz: int) -> Frame:
+    """The same sound at another rate."""
     if from_hz == to_hz:
         return pcm
     resampler = Resampler(from_hz, to_hz)

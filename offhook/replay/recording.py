@@ -55,7 +55,7 @@ class Recording:
     keys: tuple[KeyPress, ...]
     facts: dict[str, Any] = field(repr=False)
     source: Path
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:

@@ -6,7 +6,6 @@ voice activity and the order in which providers stand in for each other are made
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
@@ -16,6 +15,7 @@ import structlog
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers
+from offhook.worker.asking import asked_of, brought, key_of, scripted
 from offhook.worker.desks import Places, desk
 from offhook.worker.parts import (
     check,
@@ -42,6 +42,7 @@ from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, ThinkingSound, TurnHandling
 from pipeline.ports import AudioOut, CallControl, Llm, Stt, Tts, TurnModel
 from pipeline.providers import registry
+from pipeline.providers.cassette.deck import LIVE, Deck
 from pipeline.providers.keys import MissingKey, hide
 from pipeline.providers.resilient import (
     FallbackLlm,
@@ -180,14 +181,17 @@ class Casting:
         save: Callable[[dict[str, Any]], None],
         gap_ms: int = 0,
         places: Places | None = None,
+        deck: Deck = LIVE,
     ) -> Session:
-        """The conversation of one call. gap_ms: how long it was without a worker.
+        """The conversation of one call. gap_ms: how long it was without a worker. deck: its tape.
         Raises ConfigError if the plan asks for what is not there."""
         route = Route.load(start.route)
         state = saved_state(start)
         name = str(state.get("agent", route.agent))
         law = law_of(start.media)
-        agent = self.ready(self.agent(route.agents, name, emit, start.call_id, start.rate_hz, places, law))
+        agent = self.ready(
+            self.agent(route.agents, name, emit, start.call_id, start.rate_hz, places, law, deck)
+        )
         services = Services(vad=self.vad(start.rate_hz), turn_model=self._turn_model())
         persona = route.agents[agent.name]
         before = Before(state, gap_ms) if start.confirmed else None
@@ -221,16 +225,20 @@ class Casting:
         rate_hz: int = NARROWBAND_HZ,
         places: Places | None = None,
         law: str = "ulaw",
+        deck: Deck = LIVE,
     ) -> Agent:
-        """A new agent. personas: it and everyone it can hand over to. emit, call_id, rate_hz, places: its call's.
+        """A new agent. personas: it and everyone it can hand over to. emit, call_id, rate_hz, places, deck: its call's.
 
         Raises ConfigError."""
         persona = personas[name]
         if isinstance(persona, Desk):
-            return self._desk(personas, name, persona, emit, call_id, rate_hz, places)
+            return self._desk(personas, name, persona, emit, call_id, rate_hz, places, deck)
         model = self._realtime.model(persona)
         speaks = model.name if model is not None else ""
-        agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona, speaks)
+        if persona.python:
+            agent = self._from_python(name, persona)
+        else:
+            agent = self._from_plan(name, persona, speaks, deck)
         agent.name = name
         agent.turn_handling = {**persona.turn_handling, **agent.turn_handling}
         agent.silence = {**persona.silence, **agent.silence}
@@ -250,12 +258,21 @@ class Casting:
         if model is not None and agent.stt is None and agent.llm is None:
             made = partial(self._persona_tts, emit=emit, call_id=call_id, rate_hz=rate_hz)
             self._realtime.play(agent, model, persona, made, call_id=call_id, rate_hz=rate_hz, law=law)
-        agent.stt = agent.stt or self._persona_stt(persona, emit, call_id)
-        agent.llm = agent.llm or self._persona_llm(persona, emit, call_id)
-        agent.tts = agent.tts or self._persona_tts(persona, emit, call_id, rate_hz)
+        own = agent.stt, agent.llm, agent.tts
+        asked = asked_of(persona, self._defaults)
+        agent.stt = deck.stt(
+            brought(own[0]) or asked["stt"], lambda: own[0] or self._persona_stt(persona, emit, call_id)
+        )
+        agent.llm = deck.llm(
+            brought(own[1]) or asked["llm"], lambda: own[1] or self._persona_llm(persona, emit, call_id)
+        )
+        agent.tts = deck.tts(
+            brought(own[2]) or asked["tts"],
+            lambda: own[2] or self._persona_tts(persona, emit, call_id, rate_hz),
+        )
         agent.may(
             handoffs={
-                other: self._maker(personas, other, emit, call_id, rate_hz, places)
+                other: self._maker(personas, other, emit, call_id, rate_hz, places, deck)
                 for other in persona.handoff
             },
             transfers={name: destination(place) for name, place in persona.transfer_to.items()},
@@ -271,8 +288,11 @@ class Casting:
         call_id: str,
         rate_hz: int,
         places: Places | None,
+        deck: Deck,
     ) -> Callable[[], Agent]:
-        return lambda: self.ready(self.agent(personas, name, emit, call_id, rate_hz, places))
+        return lambda: self.ready(
+            self.agent(personas, name, emit, call_id, rate_hz, places=places, deck=deck)
+        )
 
     def ready(self, agent: Agent) -> Agent:
         """It is about to talk: its connections are opened beside everything else."""
@@ -288,28 +308,32 @@ class Casting:
         call_id: str,
         rate_hz: int,
         places: Places | None,
+        deck: Deck,
     ) -> Agent:
         """A target of the plan. It needs no model; the scripted one costs nothing."""
         others = {
-            other: self._maker(personas, other, emit, call_id, rate_hz, places) for other in persona.handoff
+            other: self._maker(personas, other, emit, call_id, rate_hz, places, deck)
+            for other in persona.handoff
         }
-        declared = persona.tts or self._defaults.tts
+        declared, asked = persona.tts or self._defaults.tts, asked_of(persona, self._defaults)
         speaks = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
         voice = voice_of(persona, speaks.name, own=speaks is declared[0])
         agent = desk(persona.does, name, voice, others, places)
-        agent.stt = self._persona_stt(persona, emit, call_id)
-        agent.tts = self._persona_tts(persona, emit, call_id, rate_hz)
+        agent.stt = deck.stt(asked["stt"], lambda: self._persona_stt(persona, emit, call_id))
+        agent.tts = deck.tts(asked["tts"], lambda: self._persona_tts(persona, emit, call_id, rate_hz))
         agent.llm = _cached(self._llm, "scripted", {}, registry.create_llm)
         agent.pronounce = agent.pronounce.with_words(persona.pronounce)
         agent.turn_handling = dict(persona.turn_handling)
         return agent
 
-    def _from_plan(self, name: str, persona: Persona, realtime: str = "") -> Agent:
+    def _from_plan(self, name: str, persona: Persona, realtime: str, deck: Deck) -> Agent:
         """realtime: the name of the speech-to-speech model that plays it, "" for none."""
         speaks, own = realtime, True
         if not realtime:
             declared = persona.tts or self._defaults.tts
-            choice = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
+            on_tape = deck.speaks(asked_of(persona, self._defaults)["tts"])
+            choice = next((choice for choice in declared if choice.name == on_tape), None)
+            choice = choice or self._found("tts", declared, self._tts, registry.create_tts)[0][0]
             speaks, own = choice.name, choice is declared[0]
         scripted = phrases_of(script_of(persona)) if persona.script else ()
         return Agent(
@@ -351,7 +375,7 @@ class Casting:
         return FallbackStt(team, emit=emit, routing=routing("stt", choices, call_id))
 
     def _persona_llm(self, persona: Persona, emit: Emit, call_id: str) -> Llm:
-        declared = [_scripted(choice, persona) for choice in persona.llm or self._defaults.llm]
+        declared = [scripted(choice, persona) for choice in persona.llm or self._defaults.llm]
         choices, found = self._found("llm", declared, self._llm, registry.create_llm)
         if alone(choices):
             return found[0]
@@ -408,7 +432,7 @@ class Casting:
         team = []
         for choice, provider in zip(choices, providers, strict=True):
             name = member_name(choice)
-            key = (kind, _key(choice.name, choice.options), name)
+            key = (kind, key_of(choice.name, choice.options), name)
             if key not in self._members:
                 on_state = partial(_log_state, kind)
                 self._members[key] = Member(provider, name=name, probe=probe, on_state=on_state)
@@ -438,14 +462,10 @@ def _cached(
     options: Mapping[str, Any],
     make: Callable[[str, Mapping[str, Any]], T],
 ) -> T:
-    key = _key(name, options)
+    key = key_of(name, options)
     if key not in known:
         known[key] = make(name, options)
     return known[key]
-
-
-def _key(name: str, options: Mapping[str, Any]) -> str:
-    return f"{name} {json.dumps(options, sort_keys=True, default=str)}"
 
 
 def _log_state(kind: str, name: str, state: str) -> None:
@@ -458,10 +478,3 @@ def _at_rate(choice: Choice, rate_hz: int) -> Choice:
     if not registry.takes("tts", choice.name, "rate_hz"):
         return choice
     return choice.model_copy(update={"options": {"rate_hz": rate_hz, **choice.options}})
-
-
-def _scripted(choice: Choice, persona: Persona) -> Choice:
-    """The embedded model reads its lines from the persona."""
-    if choice.name != "scripted":
-        return choice
-    return choice.model_copy(update={"options": {**choice.options, "script": script_of(persona)}})

@@ -29,6 +29,7 @@ from offhook.link import (
 )
 from offhook.worker.agents import Casting
 from offhook.worker.blame import context_of
+from offhook.worker.cassette import live_deck
 from offhook.worker.consulting import Consulting, Line, joint
 from offhook.worker.holdmusic import HoldMusic
 from offhook.worker.messages import Messages
@@ -117,6 +118,7 @@ class Bridge:
         self._preparing: asyncio.Task[None] | None = None
         self._side: Side | None = None  # while the caller talks to somebody else
         self._thinking = ThinkingSounds(start.call_id, start.rate_hz)
+        self._deck = live_deck(self._route, start.folder, self._recorder)
 
     # ------------------------------------------------------------ what the switch says
 
@@ -400,7 +402,9 @@ class Bridge:
         try:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
                 gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
-                session = self._casting.session(start, self._out, self, self._emit, self._save, gap_ms, self)
+                session = self._casting.session(
+                    start, self._out, self, self._emit, self._save, gap_ms, self, self._deck
+                )
                 await session.prepare()
                 await self._music.fetch()
                 await self._thinking.fetch(session.agent.thinking_sound)
@@ -476,6 +480,7 @@ class Bridge:
             self._stream.close()
         if self._recorder is not None:
             self._recorder.close()
+        self._deck.close()
         self.end_message()
         self._rtp.close()
         self._rtcp.close()
@@ -492,6 +497,7 @@ class Bridge:
 
     def _emit(self, event: Event) -> None:
         self._standing.happened(event, self._stream.past if self._stream is not None else None)
+        self._deck.noticed(event)
         self._send(CallEvent(call_id=self.call_id, event=dump(event)))
 
     def _save(self, state: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError, ProviderError
 from pipeline.ports import Frame, SpeechChunk, Voice, WordTiming
 from pipeline.providers.espeak_engine import PITCHES, SPEEDS, WORDS_PER_MIN, Engine, Mark, Sound, engine
+from pipeline.virtual_clock import keep_step
 
 LEAD_MS = 10  # silence left before the first sound of a piece, and behind its last
 PAUSE_MS = {".": 280, "!": 280, "?": 280, "…": 280, ":": 200, ";": 200, ",": 140}  # between two pieces
@@ -120,7 +121,7 @@ class EspeakStream:
         shape = PieceShape(text, self._engine.rate_hz, self._pause_ms if self._pieces else 0)
         self._pause_ms = PAUSE_MS.get(text.rstrip("\"'”’»)* ")[-1:], 40)
         piece, self._pieces = self._pieces, self._pieces + 1
-        self._engine.submit(lambda: self._synthesise(piece, text, shape))
+        keep_step(self._loop, self._engine.submit(lambda: self._synthesise(piece, text, shape)))
 
     # ------------------------------------------------------------ in the library's thread
 

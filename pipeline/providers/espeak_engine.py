@@ -5,9 +5,10 @@ calls share this. Source: espeak-ng's speak_lib.h, API revision 12."""
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -24,6 +25,7 @@ PITCHES = (0, 99)
 
 _SYNCHRONOUS, _DONT_EXIT, _POS_CHARACTER, _CHARS_UTF8 = 2, 0x8000, 1, 1
 _RATE, _PITCH = 1, 3
+_SEED = 1  # of the noise in its consonants
 _WORD, _END = 1, 5
 
 
@@ -94,9 +96,15 @@ class Engine:
         self.variants: dict[str, str] = {}  # name, in lower case, to file name
         self._thread.submit(self._load).result()
 
-    def submit(self, job: Callable[[], object]) -> None:
+    def begin_anew(self) -> None:
+        """Load the library again, with the state that it has in a new process. Nobody may be speaking.
+
+        It keeps the phase of its noise and of its flutter from piece to piece, and nothing but this resets it."""
+        self._thread.submit(self._reload).result()
+
+    def submit(self, job: Callable[[], object]) -> Future[object]:
         """Run a job in the library's thread, after those already waiting."""
-        self._thread.submit(job)
+        return self._thread.submit(job)
 
     def speak(self, text: str, sound: Sound, sink: Sink) -> None:
         """Synthesise, in the library's thread only. Returns when done or stopped. Raises ProviderError."""
@@ -136,7 +144,9 @@ class Engine:
         except ImportError as error:
             raise ConfigError("tts espeak: not installed. Install the package espeakng-loader.") from error
         data = Path(espeakng_loader.get_data_path())
-        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        path = espeakng_loader.get_library_path()
+        self._handle = _ctypes.dlopen(path, ctypes.DEFAULT_MODE)
+        self._library = ctypes.CDLL(path, handle=self._handle)
         self._library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
         self._library.espeak_Synth.argtypes = (
             ctypes.c_char_p,
@@ -153,10 +163,19 @@ class Engine:
         )
         if self.rate_hz <= 0:
             raise ConfigError(f"tts espeak: cannot start with the data in {data}. Reinstall espeakng-loader.")
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))
         self._callback = _Callback(self._on_audio)  # the library keeps a bare pointer to it
         self._library.espeak_SetSynthCallback(self._callback)
+        if self.voices:
+            return
         self.voices = self._list_voices()
         self.variants = {path.name.lower(): path.name for path in (data / "voices" / "!v").iterdir()}
+
+    def _reload(self) -> None:
+        self._library.espeak_Terminate()
+        _ctypes.dlclose(self._handle)
+        self._sound = None
+        self._load()
 
     def _list_voices(self) -> dict[str, str]:
         """Every name by which a voice may be asked for. Of several that speak a language, its best."""
@@ -197,6 +216,12 @@ class Engine:
             index += 1
         pcm = ctypes.string_at(wav, samples * 2) if wav and samples else b""
         return 0 if self._sink is not None and self._sink(pcm, marks) else 1
+
+
+def begin_anew() -> None:
+    """Have the process's espeak speak as it does in a new process, if there is one."""
+    if engine.cache_info().currsize:
+        engine().begin_anew()
 
 
 @cache

@@ -161,6 +161,27 @@ def decide(plan: Plan, call: CallFacts, tried: list[Tried] | None = None) -> Dec
     return _Deciding(plan, call, number, caller, rule, tried).decide()
 
 
+def route_to(plan: Plan, agent: str, called: str, caller: str = "") -> Route:
+    """The route of a call that this agent takes, whatever the number rules say. Raises KeyError for an unknown one."""
+    if agent not in plan.teams:
+        raise KeyError(agent)
+    defaults = plan.spec.defaults
+    return Route.model_construct(
+        called=called,
+        caller=caller,
+        number="any",
+        line=0,
+        agent=agent,
+        agents=plan.teams[agent],
+        plan=plan.name,
+        plan_version=plan.version,
+        max_call_s=defaults.max_call,
+        recording=defaults.recording,
+        cassette=defaults.cassette,
+        announcement=defaults.announcement,
+    )
+
+
 class _Deciding:
     """One call at one rule."""
 
@@ -273,6 +294,7 @@ class _Deciding:
             tones=action.tones or defaults.tones,
             before_answer=action.before_answer or defaults.before_answer,
             recording=recording,
+            cassette=action.cassette or defaults.cassette,
             announcement=action.announcement or defaults.announcement,
             on_failure=_address(plan, outage),
             arm=self._arm,

@@ -39,6 +39,7 @@ from telephony.dialplan.values import (
     COLLECTED,
     SLOTS,
     BeforeAnswer,
+    Cassette,
     Country,
     Names,
     PlanModel,
@@ -118,6 +119,7 @@ class Route(PlanModel):
     tones: Country = "us"
     before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
+    cassette: Cassette = "off"
     announcement: str = ""
     on_failure: str = ""
     arm: str = ""

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from telephony.dialplan.choice import Routing, listed
 from telephony.dialplan.values import (
     BeforeAnswer,
+    Cassette,
     Country,
     Duration,
     Key,
@@ -185,6 +186,7 @@ class Defaults(PlanModel):
     tones: Country = "us"
     before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
+    cassette: Cassette = "off"
     announcement: Text = "This call is recorded."
     consent: str = ""
     if_refused: Literal["continue", "hang_up"] = "continue"

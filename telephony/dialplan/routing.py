@@ -14,6 +14,7 @@ from telephony.dialplan.number import is_fixed, parse_pattern
 from telephony.dialplan.persona import OnFailure, as_on_failure
 from telephony.dialplan.values import (
     BeforeAnswer,
+    Cassette,
     Country,
     Duration,
     Key,
@@ -269,6 +270,7 @@ class NumberRoute(Outcome):
     tones: Country | None = None
     before_answer: BeforeAnswer | None = None
     recording: Recording | None = None
+    cassette: Cassette | None = None
     announcement: Text | None = None
     on_failure: Annotated[OnFailure | None, BeforeValidator(as_on_failure)] = None
 

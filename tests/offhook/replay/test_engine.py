@@ -1,0 +1,205 @@
+"""One recorded call through the pipeline on a virtual clock: the same every time, and what it should be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from offhook.errors import RecordingError
+from offhook.replay.engine import call_id
+from offhook.replay.recording import read
+from tests.offhook.replay.runs import (
+    CLIPS,
+    DEMO,
+    RATE_HZ,
+    ROOT,
+    caller_wav,
+    digest,
+    kinds,
+    replayed,
+    turns,
+    write_wav,
+)
+
+BRIEF = ((2.5, "goodbye"),)
+SHORT = ((6.5, "opening_hours"), (21.5, "goodbye"))
+
+
+def test_a_recording_without_an_agent_is_answered_by_the_plan(tmp_path: Path) -> None:
+    record = replayed(caller_wav(tmp_path / "call.wav"), tmp_path / "out")
+    said = [text for who, text, _ in turns(record) if who == "caller"]
+    assert said == [
+        "what are your opening hours",
+        "i have a question about my bill",
+        "four two seven one",
+        "no thank you",
+        "that is all goodbye",
+    ]
+    assert [event["agent"] for event in kinds(record, "AgentEntered")] == ["reception", "billing"]
+    assert kinds(record, "ToolFinished")[-1]["ok"]
+    assert record.facts["cause"] == "agent_hung_up"
+    assert record.facts["replay"]["caller"] == "fixed"
+
+
+def test_a_hundred_runs_of_one_call_give_the_same_bytes(tmp_path: Path) -> None:
+    """With the providers on tape; what is embedded is held to the same in the test below."""
+    first = replayed(caller_wav(tmp_path / "call.wav", BRIEF), tmp_path / "live", cassette="record")
+    tape, expected = first.path, set()
+    for _ in range(100):
+        again = replayed(tape, tmp_path / "again")
+        assert not again.facts["replay"]["tape"]["missed"]
+        expected.add(digest(again))
+        shutil.rmtree(tmp_path / "again")
+    assert len(expected) == 1
+    assert turns(replayed(tape, tmp_path / "again")) == turns(first)
+
+
+def test_embedded_providers_sound_and_understand_the_same_in_every_run(tmp_path: Path) -> None:
+    """A voice that kept its phase from call to call would make each run another one."""
+    call = caller_wav(tmp_path / "call.wav", SHORT)
+    found = {digest(replayed(call, tmp_path / str(run))) for run in range(4)}
+    assert len(found) == 1
+
+
+def test_another_process_with_another_hash_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    call = caller_wav(tmp_path / "call.wav", SHORT)
+    script = (
+        "import sys; from pathlib import Path; from tests.offhook.replay.runs import digest, replayed; "
+        "print(digest(replayed(Path(sys.argv[1]), Path(sys.argv[2]))))"
+    )
+    found = set()
+    for seed in ("1", "77"):
+        command = [sys.executable, "-c", script, str(call), str(tmp_path / seed)]
+        environ = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            command, env=environ, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        )
+        found.add(done.stdout.strip())
+    assert found == {digest(replayed(call, tmp_path / "here"))}
+
+
+def test_a_replayed_bundle_replays_to_the_turns_that_it_had(tmp_path: Path) -> None:
+    """At fixed times and reactively, from its own bundle: the caller's sound, and all else from the pipeline."""
+    first = replayed(caller_wav(tmp_path / "call.wav"), tmp_path / "first")
+    assert turns(replayed(first.path, tmp_path / "fixed", to="")) == turns(first)
+    reactive = replayed(first.path, tmp_path / "reactive", to="", caller="reactive")
+    assert turns(reactive) == turns(first)
+    placed = reactive.facts["replay"]["placed"]
+    assert {one["how"] for one in placed} == {"after the agent", "over the agent"}
+
+
+def test_a_persona_may_be_called_instead_of_a_number(tmp_path: Path) -> None:
+    record = replayed(
+        caller_wav(tmp_path / "call.wav", ((4.5, "invoice_number"),)),
+        tmp_path / "out",
+        to="",
+        agent="billing",
+    )
+    assert kinds(record, "AgentEntered")[0]["agent"] == "billing"
+    assert record.facts["agent"] == "billing"
+
+
+def test_a_recording_that_does_not_say_who_was_called_needs_a_number(tmp_path: Path) -> None:
+    call = caller_wav(tmp_path / "call.wav", SHORT)
+    with pytest.raises(RecordingError, match="--to NUMBER or --agent NAME"):
+        replayed(call, tmp_path / "out", to="")
+    with pytest.raises(RecordingError, match="no agent 'nobody'"):
+        replayed(call, tmp_path / "out", to="", agent="nobody")
+    with pytest.raises(RecordingError, match="refuses '999' with 404"):
+        replayed(call, tmp_path / "out", to="999")
+
+
+def test_three_hours_of_silence_end_as_the_plan_says(tmp_path: Path) -> None:
+    """The agent asks whether anybody is there, and hangs up."""
+    silence = write_wav(tmp_path / "silence.wav", np.zeros(3 * 3600 * RATE_HZ, np.int16))
+    record = replayed(silence, tmp_path / "out")
+    assert kinds(record, "CallerSilent")[-1]["gave_up"]
+    assert record.facts["duration_s"] < 120
+    assert record.facts["cause"] != "error"
+
+
+def test_an_agent_that_never_gives_up_is_heard_to_the_end_of_a_long_recording(tmp_path: Path) -> None:
+    """Ten minutes of silence, to their end: the clock jumps from tick to tick and waits for nothing."""
+    plan = tmp_path / "plan.yaml"
+    text = DEMO.read_text(encoding="utf-8").replace("max_call: 10m", "max_call: 1h\n  silence: {after_s: 0}")
+    plan.write_text(text, encoding="utf-8")
+    silence = write_wav(tmp_path / "silence.wav", np.zeros(600 * RATE_HZ, np.int16))
+    began = time.process_time()
+    record = replayed(silence, tmp_path / "out", plan=plan)
+    assert record.facts["duration_s"] > 599
+    assert record.facts["cause"] == "caller_hung_up"
+    assert time.process_time() - began < 600, "at least in real time"
+
+
+def test_a_plan_without_a_recording_of_calls_replays_without_sound(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(
+        DEMO.read_text(encoding="utf-8").replace('recording: "on"', 'recording: "off"'), encoding="utf-8"
+    )
+    record = replayed(caller_wav(tmp_path / "call.wav", SHORT), tmp_path / "out", plan=plan)
+    assert record.audio_path is None
+    assert [text for who, text, _ in turns(record) if who == "caller"][0] == "what are your opening hours"
+
+
+def test_the_bundles_name_depends_on_the_recording_alone() -> None:
+    one, other = read(CLIPS / "yes.wav"), read(CLIPS / "no.wav")
+    assert call_id(one) == call_id(read(CLIPS / "yes.wav")) != call_id(other)
+    assert call_id(one).startswith("yes-")
+
+
+# ---------------------------------------------------------------- deliberate regressions
+
+
+def _changed(tmp_path: Path, old: str, new: str) -> Path:
+    plan = tmp_path / "changed.yaml"
+    text = DEMO.read_text(encoding="utf-8")
+    assert old in text
+    plan.write_text(text.replace(old, new), encoding="utf-8")
+    return plan
+
+
+def test_a_slower_model_shows_in_the_delays_and_nowhere_else(tmp_path: Path) -> None:
+    call = caller_wav(tmp_path / "call.wav", SHORT)
+    quick = replayed(call, tmp_path / "quick")
+    slow = replayed(call, tmp_path / "slow", delays_s={"llm": 0.8})
+    assert turns(slow) == turns(quick)
+    answers = [kinds(record, "AgentStartedSpeaking")[1] for record in (quick, slow)]
+    slower_ms = answers[1]["llm_ms"] - answers[0]["llm_ms"]
+    assert 400 < slower_ms <= 800, "some of it passes while the turn's end is waited for"
+
+
+def test_a_changed_script_shows_in_what_the_agent_says(tmp_path: Path) -> None:
+    call = caller_wav(tmp_path / "call.wav", SHORT)
+    before = replayed(call, tmp_path / "before")
+    plan = _changed(tmp_path, "We are open from Monday", "The doors are open from Monday")
+    after = replayed(call, tmp_path / "after", plan=plan)
+    assert turns(before) != turns(after)
+    assert after.id == before.id, "so that they can be compared"
+
+
+def test_a_broken_tool_shows_in_the_bundle(tmp_path: Path) -> None:
+    call = caller_wav(tmp_path / "call.wav")
+    plan = _changed(
+        tmp_path, "offhook.demo.clinic:look_up_invoice", "tests.offhook.replay.broken:look_up_invoice"
+    )
+    record = replayed(call, tmp_path / "out", plan=plan)
+    assert [event["ok"] for event in kinds(record, "ToolFinished") if event["name"] == "look_up_invoice"] == [
+        False
+    ]
+
+
+def test_a_more_eager_agent_interrupts_a_caller_who_pauses(tmp_path: Path) -> None:
+    """ "i have a question about my bill", "yes": with 60 ms of patience the first answer begins between the two."""
+    call = caller_wav(tmp_path / "call.wav", ((6.5, "bill"), (8.75, "no_thank_you")))
+    calm = replayed(call, tmp_path / "calm")
+    eager = "turn_handling: {min_delay_ms: 20, endpointing: fixed}\n    greeting: Riverside"
+    hasty = replayed(call, tmp_path / "hasty", plan=_changed(tmp_path, "greeting: Riverside", eager))
+    waited = [kinds(record, "UserTurnCommitted")[0]["waited_ms"] for record in (calm, hasty)]
+    assert waited[1] < waited[0]

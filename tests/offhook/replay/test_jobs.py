@@ -1,0 +1,129 @@
+"""Many recordings: done once, by whoever, and none of them stops the others."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from offhook.bundle import Bundle
+from offhook.commands.replay import app
+from offhook.replay import jobs
+from offhook.replay.cluster import run_on_ray
+from offhook.replay.jobs import Done, Item
+from offhook.replay.options import ReplayOptions
+from tests.offhook.replay.runs import DEMO, caller_wav, digest, options, turns
+
+BRIEF = ((2.5, "goodbye"),)
+
+
+def _items(folder: Path, out: Path, **how: Any) -> list[Item]:
+    return [Item(path, options(out, **how)) for path in sorted(folder.glob("*.wav"))]
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    """Two calls, and one file that is none between them."""
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    caller_wav(folder / "a.wav", BRIEF)
+    (folder / "b.wav").write_bytes(b"RIFF and then nothing")
+    caller_wav(folder / "c.wav", ((6.5, "opening_hours"),))
+    return folder
+
+
+def test_a_damaged_file_is_told_and_stops_nobody(calls: Path, tmp_path: Path) -> None:
+    done = list(jobs.run(_items(calls, tmp_path / "out")))
+    assert [bool(one.error) for one in done] == [False, True, False]
+    assert "b.wav: cannot be read as WAV" in done[1].error
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".part")]
+
+
+def test_processes_give_what_one_process_gives(calls: Path, tmp_path: Path) -> None:
+    alone = {one.path.name: _digests(one) for one in jobs.run(_items(calls, tmp_path / "one"))}
+    together = {one.path.name: _digests(one) for one in jobs.run(_items(calls, tmp_path / "two"), jobs=2)}
+    assert alone == together
+
+
+def _digests(done: Done) -> list[str]:
+    return [digest(Bundle.open(path)) for path in done.bundles]
+
+
+def test_what_was_done_is_not_done_again_until_an_input_changes(calls: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_bytes(DEMO.read_bytes())
+    items = _items(calls, tmp_path / "out", plan=plan)[:1]
+    assert [one.skipped for one in jobs.run(items)] == [False]
+    assert [one.skipped for one in jobs.run(items)] == [True]
+    assert [one.skipped for one in jobs.run(items, again=True)] == [False]
+    plan.write_text(plan.read_text(encoding="utf-8") + "\n# another plan\n", encoding="utf-8")
+    assert [one.skipped for one in jobs.run(items)] == [False]
+    assert [one.skipped for one in jobs.run(_items(calls, tmp_path / "out", plan=plan, seed=3)[:1])] == [
+        False
+    ]
+    caller_wav(calls / "a.wav", ((2.0, "goodbye"),))
+    assert [one.skipped for one in jobs.run(items)] == [False]
+
+
+def test_a_process_that_dies_costs_only_the_file_it_died_of(calls: Path, tmp_path: Path) -> None:
+    """A plan whose tool kills its process: as a crash in a library would."""
+    plan = tmp_path / "plan.yaml"
+    text = DEMO.read_text(encoding="utf-8")
+    deadly = "tests.offhook.replay.deadly:Deadly"
+    plan.write_text(
+        text.replace("  billing:\n", f"  deadly:\n    python: {deadly}\n\n  billing:\n"), encoding="utf-8"
+    )
+    items = _items(calls, tmp_path / "out", plan=plan)
+    killer = Item(calls / "a.wav", options(tmp_path / "out", plan=plan, to="", agent="deadly"))
+    done = {one.path.name: one.error for one in jobs.run([killer, *items[1:]], jobs=2)}
+    assert "the process that replayed it died" in done["a.wav"]
+    assert "cannot be read as WAV" in done["b.wav"]
+    assert done["c.wav"] == ""
+
+
+def test_the_command_replays_a_folder_and_says_what_it_could_not(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, name in (("STT", "pocketsphinx"), ("LLM", "scripted"), ("TTS", "espeak")):
+        monkeypatch.setenv(f"OFFHOOK_PROVIDERS__{kind}", name)
+    out = tmp_path / "out"
+    arguments = [str(calls), "--to", "100", "--plan", str(DEMO), "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2, result.output
+    assert "not replayed:" in result.output
+    assert "b.wav" in result.output
+    (bundle,) = out.glob("*/a-*")
+    assert turns(Bundle.open(bundle))[-1][1].endswith("Goodbye.")
+    again = CliRunner().invoke(app, arguments)
+    assert "done before" in again.output
+
+
+@pytest.mark.parametrize("text", ["llm=fast", "tool=1s", "llm=800"])
+def test_a_delay_that_is_none_is_refused(text: str, calls: Path) -> None:
+    result = CliRunner().invoke(app, [str(calls), "--delay", text])
+    assert result.exit_code == 2
+    assert "llm=800ms" in result.output
+
+
+def test_the_inputs_are_plain_values_of_this_run(tmp_path: Path) -> None:
+    """What a bundle notes of how it was made has neither paths nor secrets."""
+    facts = json.dumps(ReplayOptions(tmp_path, DEMO).facts())
+    assert str(tmp_path) not in facts
+    assert options(tmp_path).digest() == options(tmp_path / "elsewhere").digest()
+
+
+@pytest.mark.alone
+@pytest.mark.filterwarnings("default")  # of Ray's own
+@pytest.mark.timeout(240)
+def test_ray_workers_give_what_one_process_gives(calls: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    here = {one.path.name: _digests(one) for one in jobs.run(_items(calls, tmp_path / "here"))}
+    there = list(run_on_ray(_items(calls, tmp_path / "there"), "local"))
+    assert {one.path.name: _digests(one) for one in there} == here
+    assert [one.error != "" for one in sorted(there, key=lambda one: one.path)] == [False, True, False]
+    assert all(one.skipped for one in run_on_ray(_items(calls, tmp_path / "there")[:1], "local"))
