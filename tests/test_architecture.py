@@ -30,6 +30,8 @@ BROAD_EXCEPTS = {
     "offhook/worker/main.py": 4,  # a message about one call, setting up, a new plan: cost that only, the switch is told
     "offhook/worker/parts.py": 1,  # importing a user's module: costs the agents that need it, with a reason
     "offhook/worker/bridge.py": 2,  # an agent's own code, preparing and talking: costs its call only
+    "offhook/replay/jobs.py": 1,  # whatever a recording or an agent's own code raises: costs that file only
+    "pipeline/virtual_clock.py": 1,  # a job that would be a thread's: for whoever waits for it
     "pipeline/agent/mcp.py": 2,  # an MCP server, its SDK and the network: cost its tools only, the model is told
     "pipeline/providers/livekit/faults.py": 1,  # a plugin's own code at work: a ProviderError, like any provider's
     "pipeline/providers/livekit/loading.py": 1,  # a plugin's own code being made: says what is wrong with its options

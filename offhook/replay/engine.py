@@ -161,6 +161,7 @@ class ReplayedCall:
             self._emit,
             lambda: self._caller.position,
             lambda: recorder.samples if recorder is not None else 0,
+            masked=self._route.cassette == "masked",
         )
         self._deck = tapes.deck
         try:

@@ -61,8 +61,8 @@ class Tapes:
     """The decks of one replayed call. deck: what casting asks.
 
     source: the recording's folder or file. folder: the new bundle. place: of the caller's newest frame in the
-    recording, recorded: how long the new recording is, both in samples. Raises RecordingError if the tape that is to be
-    played is not there."""
+    recording, recorded: how long the new recording is, both in samples. masked: as the plan says.
+    Raises RecordingError if the tape that is to be played is not there."""
 
     def __init__(
         self,
@@ -73,6 +73,8 @@ class Tapes:
         emit: Callable[[Event], None],
         place: Callable[[], int],
         recorded: Callable[[], int],
+        *,
+        masked: bool,
     ) -> None:
         mode = options.cassette
         tape = None if mode in ("off", "record") else Tape.read(source)
@@ -88,7 +90,7 @@ class Tapes:
         if any(options.delays_s.values()):
             deck = DelayingDeck(options.delays_s, deck)
         if mode in ("record", "replay-or-live"):
-            masked = tape is not None and tape.masked
+            masked = masked or (tape is not None and tape.masked)
             deck = RecordingDeck(TapeWriter(folder, masked=masked), recorded, deck)
         self.deck = deck
 

@@ -150,7 +150,7 @@ class Bridge:
     def hand_in(self) -> None:
         """Another worker goes on with it: save where it stands."""
         if self._session is not None and self._talking:
-            self._save(self._session.checkpoint())
+            self._saver.save(self._session.checkpoint())
 
     def media_changed(self, media: dict[str, Any]) -> None:
         """Another plan: a hold, a moved port, or the answer to our late offer."""
@@ -403,7 +403,7 @@ class Bridge:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
                 gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
                 session = self._casting.session(
-                    start, self._out, self, self._emit, self._save, gap_ms, self, self._deck
+                    start, self._out, self, self._emit, self._saver.save, gap_ms, self, self._deck
                 )
                 await session.prepare()
                 await self._music.fetch()
@@ -465,8 +465,7 @@ class Bridge:
 
     def _hear_again(self, session: Session, left: Left) -> None:
         """What the caller said while nobody listened, or to a recogniser that died with its worker."""
-        past = self._stream.past if self._stream is not None else None
-        if past is not None:
+        if self._stream is not None and (past := self._stream.past) is not None:
             since = left.turn_ticks if left.turn_since else left.past_ticks
             session.hear_again(past.since(since), self._loop.time())
 
@@ -499,7 +498,3 @@ class Bridge:
         self._standing.happened(event, self._stream.past if self._stream is not None else None)
         self._deck.noticed(event)
         self._send(CallEvent(call_id=self.call_id, event=dump(event)))
-
-    def _save(self, state: dict[str, Any]) -> None:
-        """After every step that matters."""
-        self._saver.save(state)

@@ -1,0 +1,72 @@
+"""Live calls and their replays: a bundle comes to the same turns as the call that it is the record of."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from offhook.bundle import Bundle, Record
+from offhook.demo.story import caller_lines, departures
+from offhook.replay.jobs import Item, work
+from offhook.settings import Providers
+from offhook.softphone import place_call
+from pipeline.providers.cassette.tape import Tape
+from tests.live.server import REPOSITORY, CallFolder, running_server
+from tests.offhook.replay.recorded import caller_wav, options, replayed, turns
+
+Turns = list[tuple[str, str, bool]]
+
+
+def _plan(tmp_path: Path) -> Path:
+    """The demo's, with a tape of every call."""
+    plan = tmp_path / "taped.yaml"
+    text = (REPOSITORY / "dialplans" / "demo.yaml").read_text(encoding="utf-8")
+    plan.write_text(text.replace('recording: "on"', 'recording: "on"\n  cassette: "on"'), encoding="utf-8")
+    return plan
+
+
+async def _story(tmp_path: Path, plan: Path, recordings: Path) -> CallFolder:
+    async with running_server(tmp_path, dialplan=plan, workers=1) as server:
+        await place_call(server.uri("100"), caller_lines(recordings), timeout_s=80.0)
+        call = await server.last_call()
+        await server.finished(call)
+        return call
+
+
+def _heard_out(record: Record) -> Turns:
+    """Where exactly somebody was cut off is a matter of 20 ms."""
+    return [(who, "" if cut else text, cut) for who, text, cut in turns(record)]
+
+
+@pytest.mark.timeout(180)
+def test_a_live_call_replays_to_the_turns_that_it_had(tmp_path: Path, recordings: Path) -> None:
+    plan = _plan(tmp_path)
+    call = asyncio.run(_story(tmp_path, plan, recordings))
+    live = Bundle.open(call.path)
+    assert departures(live.events) == [], call.story()
+    assert Tape.read(call.path) is not None
+    taped = replayed(call.path, tmp_path / "tape", plan=plan, to="", providers=Providers())
+    assert taped.facts["replay"]["tape"]["missed"] == {}, call.story()
+    assert _heard_out(taped) == _heard_out(live)
+    for name, how in (("embedded", {"cassette": "off"}), ("reactive", {"caller": "reactive"})):
+        again = replayed(call.path, tmp_path / name, plan=plan, to="", providers=Providers(), **how)
+        assert _heard_out(again) == _heard_out(live), name
+
+
+@pytest.mark.timeout(120)
+async def test_a_recording_phones_a_running_server(tmp_path: Path) -> None:
+    """Real SIP and RTP, the recording in the caller's mouth; the bundle is the server's own."""
+    call = caller_wav(tmp_path / "call.wav", ((7.0, "goodbye"),))
+    async with running_server(tmp_path, workers=1) as server:
+        theirs = options(tmp_path / "theirs", via=server.uri("100"), server_calls=server.folder / "calls")
+        ours = options(tmp_path / "ours", via=server.uri("100"))
+        done = await asyncio.to_thread(work, Item(call, theirs))
+        assert done.error == ""
+        record = Bundle.open(done.bundles[0])
+        assert [text for who, text, _ in turns(record) if who == "caller"] == ["that is all goodbye"]
+        assert record.facts["replay"]["clock"] == "sip"
+        done = await asyncio.to_thread(work, Item(call, ours))
+        assert done.error == ""
+        assert Bundle.open(done.bundles[0]).audio_path is not None
