@@ -25,7 +25,7 @@ from offhook.replay.jobs import Done, Item, work
 from offhook.replay.options import ReplayOptions
 from offhook.settings import LogSettings
 from offhook.softphone import Frame, read_clip
-from tests.offhook.replay.calls import CLIPS, RATE_HZ, options, write_wav
+from tests.offhook.replay.recorded import CLIPS, RATE_HZ, options, write_wav
 
 BUDGET = 50.0  # times real time (DESIGN.md §8)
 ASTERISK = Path("/usr/share/asterisk/sounds/en_US_f_Allison")

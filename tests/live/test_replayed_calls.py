@@ -14,7 +14,7 @@ from offhook.settings import Providers
 from offhook.softphone import place_call
 from pipeline.providers.cassette.tape import Tape
 from tests.live.server import REPOSITORY, CallFolder, running_server
-from tests.offhook.replay.calls import caller_wav, options, replayed, turns
+from tests.offhook.replay.recorded import caller_wav, options, replayed, turns
 
 Turns = list[tuple[str, str, bool]]
 

@@ -21,7 +21,7 @@ from pipeline.providers.cassette.tape import ROWS, SOUND, Tape, TapeWriter
 from pipeline.providers.fake import FakeStt
 from pipeline.providers.keys import MissingKey
 from pipeline.virtual_clock import run
-from tests.offhook.replay.calls import DEMO, caller_wav, digest, kinds, replayed, turns
+from tests.offhook.replay.recorded import DEMO, caller_wav, digest, kinds, replayed, turns
 
 CALL: Sequence[tuple[float, str]] = (
     (6.5, "opening_hours"),

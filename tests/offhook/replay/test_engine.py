@@ -15,7 +15,7 @@ import pytest
 from offhook.errors import RecordingError
 from offhook.replay.engine import call_id
 from offhook.replay.recording import read
-from tests.offhook.replay.calls import (
+from tests.offhook.replay.recorded import (
     CLIPS,
     DEMO,
     RATE_HZ,
@@ -71,7 +71,7 @@ def test_embedded_providers_sound_and_understand_the_same_in_every_run(tmp_path:
 def test_another_process_with_another_hash_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     call = caller_wav(tmp_path / "call.wav", SHORT)
     script = (
-        "import sys; from pathlib import Path; from tests.offhook.replay.calls import digest, replayed; "
+        "import sys; from pathlib import Path; from tests.offhook.replay.recorded import digest, replayed; "
         "print(digest(replayed(Path(sys.argv[1]), Path(sys.argv[2]))))"
     )
     found = set()

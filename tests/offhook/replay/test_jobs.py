@@ -16,7 +16,7 @@ from offhook.replay import jobs
 from offhook.replay.cluster import run_on_ray
 from offhook.replay.jobs import Done, Item
 from offhook.replay.options import ReplayOptions
-from tests.offhook.replay.calls import DEMO, caller_wav, digest, options, turns
+from tests.offhook.replay.recorded import DEMO, caller_wav, digest, options, turns
 
 BRIEF = ((2.5, "goodbye"),)
 
