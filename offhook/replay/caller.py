@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from offhook.replay.levels import Span, spans
-from offhook.replay.recording import Recording, Sound
+from offhook.replay.levels import Sound, Span, spans
+from offhook.replay.recording import Recording
 
 Anchor: TypeAlias = Literal["start", "after agent", "over agent", "after own words"]
 Placement: TypeAlias = Literal["fixed", "reactive"]

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from offhook.bundle import FACTS, Bundle, Record, number
 from offhook.errors import BundleError, RecordingError
-from offhook.replay.levels import Span, spans
+from offhook.replay.levels import Sound, Span, spans
 
-Sound: TypeAlias = NDArray[np.int16]
 Follows: TypeAlias = Literal["agent", "silence", "start"]
 
 RATES_HZ = (8000, 16000)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from offhook.replay.caller import TICK_S, AgentSide, FixedCaller, ReactiveCaller, acts
-from offhook.replay.recording import KeyPress, Recording, Sound, Utterance
+from offhook.replay.levels import Sound
+from offhook.replay.recording import KeyPress, Recording, Utterance
 from tests.offhook.replay.recorded import RATE_HZ
 
 
