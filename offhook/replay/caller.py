@@ -12,8 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from offhook.replay.formats.material import Pcm as Sound
-from offhook.replay.levels import Span, spans
+from offhook.replay.levels import Sound, Span, spans
 from offhook.replay.recording import Recording
 
 Anchor: TypeAlias = Literal["start", "after agent", "over agent", "after own words"]

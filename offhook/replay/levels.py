@@ -5,9 +5,12 @@ Good enough for where an utterance begins and ends; whether it is a voice is for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Sound: TypeAlias = NDArray[np.int16]
 
 FRAME_MS = 20
 LEAST_DB = -45.0  # of full scale: the quietest voice on a quiet line
@@ -26,7 +29,7 @@ class Span:
     end_s: float
 
 
-def spans(pcm: NDArray[np.int16], rate_hz: int, pause_s: float = 0.6) -> list[Span]:
+def spans(pcm: Sound, rate_hz: int, pause_s: float = 0.6) -> list[Span]:
     """The stretches of sound; pauses shorter than pause_s belong to them."""
     loud = np.flatnonzero(_loud(pcm, rate_hz))
     if not len(loud):
@@ -41,7 +44,7 @@ def spans(pcm: NDArray[np.int16], rate_hz: int, pause_s: float = 0.6) -> list[Sp
     return [span for span in found if span.end_s - span.start_s >= LEAST_S]
 
 
-def _loud(pcm: NDArray[np.int16], rate_hz: int) -> NDArray[np.bool_]:
+def _loud(pcm: Sound, rate_hz: int) -> NDArray[np.bool_]:
     """For each 20 ms: is it louder than the line's noise?"""
     size = rate_hz * FRAME_MS // 1000
     count = len(pcm) // size

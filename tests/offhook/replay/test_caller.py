@@ -10,7 +10,7 @@ import pytest
 
 from offhook.replay.caller import TICK_S, AgentSide, FixedCaller, ReactiveCaller, acts
 from offhook.replay.recording import KeyPress, Recording, Utterance
-from tests.offhook.replay.calls import RATE_HZ
+from tests.offhook.replay.recorded import RATE_HZ
 
 
 def _recording(

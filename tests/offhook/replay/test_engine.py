@@ -199,7 +199,7 @@ def test_a_more_eager_agent_interrupts_a_caller_who_pauses(tmp_path: Path) -> No
     """ "i have a question about my bill", "yes": with 60 ms of patience the first answer begins between the two."""
     call = caller_wav(tmp_path / "call.wav", ((6.5, "bill"), (8.75, "no_thank_you")))
     calm = replayed(call, tmp_path / "calm")
-    eager = "turn_handling: {min_delay_ms: 20, endpointing: fixed}\n    greeting: Riverside"
+    eager = "turn_handling: {min_delay_ms: 50, endpointing: fixed}\n    greeting: Riverside"
     hasty = replayed(call, tmp_path / "hasty", plan=_changed(tmp_path, "greeting: Riverside", eager))
     waited = [kinds(record, "UserTurnCommitted")[0]["waited_ms"] for record in (calm, hasty)]
     assert waited[1] < waited[0]
