@@ -1,31 +1,14 @@
-"""What the switch and its workers say to each other: typed messages, one JSON object a line, and RTP sockets.
-
-A `Link` is one end of a Unix socket pair. Descriptors travel beside the message that names them (SCM_RIGHTS).
-Sending never blocks: what the socket does not take at once waits in order."""
+"""What the switch and its workers say to each other: typed messages. How they travel is link_end.py's."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
-from collections import deque
-from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
-MAX_WAITING_BYTES = 32 * 1024 * 1024
-READ_BYTES = 256 * 1024
-MAX_FDS = 64
-
-
-class Message(BaseModel):
-    """One line on the link. fds: how many descriptors came with it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fds: int = 0
-
+from offhook.link_end import Link as Link
+from offhook.link_end import LinkError as LinkError
+from offhook.link_end import Message as Message
 
 # ---------------------------------------------------------------- switch → worker
 
@@ -182,6 +165,25 @@ class Ping(Message):
     sent: float
 
 
+class LetGo(Message):
+    """Another worker will have this call: as soon as nobody would notice, save it and let go of it. CallLeft follows.
+
+    patience_s: how long to wait for a pause in the conversation. No tool, consultation or transfer is broken off,
+    however long it takes."""
+
+    kind: Literal["LetGo"] = "LetGo"
+    call_id: str
+    patience_s: float
+
+
+class SayGoodbye(Message):
+    """The server stops: tell the caller so, and hang up. HangUp follows."""
+
+    kind: Literal["SayGoodbye"] = "SayGoodbye"
+    call_id: str
+    reason: str
+
+
 class Stop(Message):
     """No more calls will come; leave."""
 
@@ -236,6 +238,24 @@ class Checkpoint(Message):
     kind: Literal["Checkpoint"] = "Checkpoint"
     call_id: str
     state: str = Field(repr=False)
+
+
+class CallLeft(Message):
+    """This worker has let go of a call: no packet of it will leave from here, and its checkpoint is the last one."""
+
+    kind: Literal["CallLeft"] = "CallLeft"
+    call_id: str
+
+
+class LoopBlocked(Message):
+    """Some code kept the clock of all calls here waiting. call_id: whose it was, "" if that cannot be told. over: it
+    is past, and this is how long it took; else it is still at it. stack: where it was, innermost line last."""
+
+    kind: Literal["LoopBlocked"] = "LoopBlocked"
+    call_id: str
+    blocked_ms: int
+    over: bool
+    stack: str
 
 
 class HangUp(Message):
@@ -347,6 +367,8 @@ ToWorker = Annotated[
     | EndCall
     | PressKey
     | Ping
+    | LetGo
+    | SayGoodbye
     | Stop,
     Field(discriminator="kind"),
 ]
@@ -357,6 +379,8 @@ ToSwitch = Annotated[
     | CallRefused
     | CallEvent
     | Checkpoint
+    | CallLeft
+    | LoopBlocked
     | HangUp
     | Transfer
     | Consult
@@ -373,114 +397,3 @@ ToSwitch = Annotated[
 _QUIET = ConfigDict(hide_input_in_errors=True)  # media plans hold keys
 TO_WORKER: TypeAdapter[Any] = TypeAdapter(ToWorker, config=_QUIET)
 TO_SWITCH: TypeAdapter[Any] = TypeAdapter(ToSwitch, config=_QUIET)
-
-
-class LinkError(Exception):
-    """The other end sent what this version does not understand, or takes nothing any more."""
-
-
-class Link:
-    """One end of a link. on_message(message, fds) and on_closed(error) are called on the loop.
-
-    The receiver owns the descriptors it is handed and closes them.
-    """
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        reads: TypeAdapter[Any],
-        on_message: Callable[[Any, list[int]], None],
-        on_closed: Callable[[Exception | None], None],
-    ) -> None:
-        self._sock, self._reads = sock, reads
-        self._on_message, self._on_closed = on_message, on_closed
-        self._loop = asyncio.get_running_loop()
-        self._in = bytearray()
-        self._fds: deque[int] = deque()
-        self._out: deque[tuple[memoryview, tuple[int, ...]]] = deque()
-        self._waiting_bytes = 0
-        self._open = True
-        sock.setblocking(False)
-        self._loop.add_reader(sock, self._readable)
-
-    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Queue a message. The descriptors must stay open until it has left: at once, unless the peer is slow."""
-        if not self._open:
-            return
-        line = message.model_copy(update={"fds": len(fds)}).model_dump_json().encode() + b"\n"
-        self._out.append((memoryview(line), tuple(fds)))
-        self._waiting_bytes += len(line)
-        if len(self._out) == 1:
-            self._writable()
-        if self._waiting_bytes > MAX_WAITING_BYTES:
-            self._fail(LinkError(f"the peer has not read for {self._waiting_bytes} bytes. Restart it."))
-
-    def close(self) -> None:
-        """Close this end; on_closed is not called."""
-        if self._open:
-            self._open = False
-            self._loop.remove_reader(self._sock)
-            self._loop.remove_writer(self._sock)
-            self._sock.close()
-            while self._fds:
-                os.close(self._fds.popleft())
-
-    def _readable(self) -> None:
-        try:
-            data, fds, flags, _ = socket.recv_fds(self._sock, READ_BYTES, MAX_FDS)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._fail(error)
-            return
-        self._fds.extend(fds)
-        if flags & socket.MSG_CTRUNC:
-            self._fail(
-                LinkError("descriptors were cut off on the way. Raise the open-files limit (ulimit -n).")
-            )
-            return
-        if not data:
-            self._fail(None)
-            return
-        self._in += data
-        self._take_lines()
-
-    def _take_lines(self) -> None:
-        while self._open and (end := self._in.find(b"\n")) >= 0:
-            line = bytes(self._in[:end])
-            del self._in[: end + 1]
-            try:
-                message = self._reads.validate_json(line)
-            except ValueError as error:
-                self._fail(LinkError(f"not a link message: {line[:80]!r} ({error})"))
-                return
-            fds = [self._fds.popleft() for _ in range(message.fds)]
-            self._on_message(message, fds)
-
-    def _writable(self) -> None:
-        while self._out:
-            data, fds = self._out[0]
-            try:
-                sent = self._send(data, fds)
-            except (BlockingIOError, InterruptedError):
-                self._loop.add_writer(self._sock, self._writable)
-                return
-            except OSError as error:
-                self._fail(error)
-                return
-            self._waiting_bytes -= sent
-            if sent < len(data):
-                self._out[0] = (data[sent:], ())  # the descriptors left with the first byte
-            else:
-                self._out.popleft()
-        self._loop.remove_writer(self._sock)
-
-    def _send(self, data: memoryview, fds: tuple[int, ...]) -> int:
-        if not fds:
-            return self._sock.send(data)
-        return socket.send_fds(self._sock, [data], fds)
-
-    def _fail(self, error: Exception | None) -> None:
-        if self._open:
-            self.close()
-            self._on_closed(error)

@@ -26,7 +26,6 @@ log = structlog.get_logger()
 
 TICK_S: Final = 0.02
 MISSED_TICKS: Final = 3  # then the switch sends silence itself
-WEDGED_S: Final = 1.0  # then the worker is killed
 MOST_TAKEOVERS: Final = 2  # of one call within CRASH_LOOP_S; the next one would die of the same
 CRASH_LOOP_S: Final = 60.0
 LONGEST_WAIT_S: Final = 10.0  # for a worker that can take a call over
@@ -37,9 +36,14 @@ class Recovery:
     on_orphan: what else hung on the worker that is gone has to be ended."""
 
     def __init__(
-        self, calls: Mapping[str, ActiveCall], pool: Callable[[], Pool | None], metrics: Metrics
+        self,
+        calls: Mapping[str, ActiveCall],
+        pool: Callable[[], Pool | None],
+        metrics: Metrics,
+        wedged_after_s: float = 1.0,
     ) -> None:
         self._calls, self._pool, self._metrics = calls, pool, metrics
+        self._wedged_after_s = wedged_after_s  # then the worker is killed
         self._loop = asyncio.get_running_loop()
         self._packet = bytearray(2048)
         self.on_orphan: Callable[[ActiveCall], None] = lambda active: None
@@ -62,7 +66,7 @@ class Recovery:
             silent_s = now - beat
             if silent_s > MISSED_TICKS * TICK_S:
                 self._stand_in(worker, now)
-            if silent_s > WEDGED_S and not worker.lost and worker.ready:
+            if silent_s > self._wedged_after_s and not worker.lost and worker.ready:
                 log.error("worker_wedged", number=worker.number, silent_s=round(silent_s, 2))
                 self._metrics.wedged.inc()
                 if (pool := self._pool()) is not None:

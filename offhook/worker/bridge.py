@@ -11,16 +11,16 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import structlog
-from pydantic import BaseModel
 
 from offhook.link import (
     CallEvent,
     CallFinished,
+    CallLeft,
     CallReady,
     CallRefused,
     Checkpoint,
@@ -31,8 +31,10 @@ from offhook.link import (
     StartCall,
     Transfer,
 )
+from offhook.whose import CALL
 from offhook.worker.agents import Casting
 from offhook.worker.consulting import Consulting, Line, joint
+from offhook.worker.leaving import farewell, plain
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
 from pipeline.events import CallerStartedSpeaking, Event, ToneHeard, UserTurnCommitted, dump
@@ -48,7 +50,7 @@ from telephony.media.clock import Clock
 from telephony.media.music import music
 from telephony.media.playout import Playout
 from telephony.media.progress import tone
-from telephony.media.recorder import Recorder
+from telephony.media.recorder import Recorder, reopened
 from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
 from telephony.media.vitals import Left, Vitals
@@ -84,7 +86,8 @@ class Bridge:
         self._vitals = Vitals(fds[2])
         self._left = self._vitals.read()  # how a worker before us has left it
         self._out = Playout(start.rate_hz, self._left.spoken if self._left is not None else 0)
-        self._recorder = self._open_recorder()
+        path = start.recording
+        self._recorder = reopened(path, start.rate_hz, self._vitals) if path else None
         self._stream: Stream | None = None
         self._session: Session | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -194,6 +197,31 @@ class Bridge:
         """The switch knows what came of a hold or resume."""
         if self._holding is not None and not self._holding.done():
             self._holding.set_result(ok)
+
+    def settled(self, at_rest: bool) -> bool:
+        """Is nothing under way that another process could not go on with? at_rest: nor anybody speaking."""
+        session, waits = self._session, [one for one in (self._transfer, self._holding) if one is not None]
+        if session is None or not (self._talking and self.consulting.idle and all(w.done() for w in waits)):
+            return False
+        busy = session.tools_running or self._asked_to_hold or self._side or self._message
+        return not busy and (session.at_rest or not at_rest)
+
+    def let_go(self) -> None:
+        """Another worker goes on with it: save where it stands, and have nothing more to do with it."""
+        if self._session is not None:
+            self._save(self._session.checkpoint())
+        self._close()
+        for task in self._tasks:
+            task.cancel()
+        self._send(CallLeft(call_id=self.call_id))
+        self._ending = self._loop.create_task(self._finish(told=True), name=f"leave {self.call_id}")
+
+    def say_goodbye(self, reason: str) -> None:
+        """The server stops. Whoever talks to somebody else, or to nobody yet, is hung up on."""
+        if self._session is not None and self._talking and self._side is None:
+            farewell(self._session, reason)
+        else:
+            self.hang_up(reason)
 
     def end(self, reason: str) -> asyncio.Task[None]:
         """The call is over. CallFinished follows when the recording is complete, which the task waits for."""
@@ -307,6 +335,7 @@ class Bridge:
     # ------------------------------------------------------------ on the clock
 
     def _hear(self, frame: Frame, now: float) -> None:
+        CALL.set(self.call_id)
         if self._message is not None:
             self._message.frame(frame, None)
         if self._side is not None:
@@ -415,13 +444,18 @@ class Bridge:
             since = left.turn_ticks if left.turn_since else left.past_ticks
             session.hear_again(past.since(since), self._loop.time())
 
-    async def _finish(self) -> None:
-        """Everything that talks has stopped; then the sockets, the file, the last message."""
+    async def _finish(self, told: bool = False) -> None:
+        """Everything that talks has stopped; then the sockets, the file, the last message. told: it was sent."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        media: dict[str, Any] = {}
+        media = asdict(self._stream.report()) if self._stream is not None else {}
+        self._close()
+        if not told:
+            self._send(CallFinished(call_id=self.call_id, media=media))
+        self._over(self)
+
+    def _close(self) -> None:
         if self._stream is not None:
             self._clock.remove(self._stream)
-            media = asdict(self._stream.report())
             self._stream.close()
         if self._recorder is not None:
             self._recorder.close()
@@ -429,27 +463,12 @@ class Bridge:
         self._rtp.close()
         self._rtcp.close()
         self._vitals.close()
-        self._send(CallFinished(call_id=self.call_id, media=media))
-        self._over(self)
 
     def _spawn(self, work: Any, name: str) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self._loop.create_task(work, name=f"{name} {self.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    def _open_recorder(self) -> Recorder | None:
-        """The call's recording, from where the worker before us has brought it."""
-        path, rate_hz, left = self._start.recording, self._start.rate_hz, self._left
-        if not path:
-            return None
-        waiting = self._vitals.waiting_sound(rate_hz)
-        if left is None or left.recorded is None:
-            return Recorder(Path(path), rate_hz, memory=waiting)
-        recorder = Recorder.resume(path, rate_hz, left.recorded, waiting, left.waiting)
-        if left.paused:
-            recorder.pause()
-        return recorder
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, CallerStartedSpeaking | UserTurnCommitted):
@@ -467,17 +486,10 @@ class Bridge:
 
     def _save(self, state: dict[str, Any]) -> None:
         """After every step that matters. What an author put into userdata and JSON does not know is left behind."""
-        self._send(Checkpoint(call_id=self.call_id, state=json.dumps(state, default=_plain)))
+        self._send(Checkpoint(call_id=self.call_id, state=json.dumps(state, default=plain)))
 
 
 def close_fds(fds: list[int]) -> None:
     """Sockets of a call that will not be taken."""
     for fd in fds:
         os.close(fd)
-
-
-def _plain(value: object) -> object:
-    """What JSON does not know: models and dataclasses as their fields, the rest as nothing."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else None

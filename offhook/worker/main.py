@@ -31,12 +31,14 @@ from offhook.link import (
     HandOverDone,
     HangUp,
     HoldDone,
+    LetGo,
     Link,
     Load,
     MediaChanged,
     Message,
     Ping,
     PressKey,
+    SayGoodbye,
     StartCall,
     Stop,
     TransferDone,
@@ -45,8 +47,11 @@ from offhook.link import (
 )
 from offhook.logs import configure_logs
 from offhook.settings import LogSettings, Providers
+from offhook.whose import CALL
 from offhook.worker.agents import Casting
 from offhook.worker.bridge import Bridge, close_fds
+from offhook.worker.leaving import Departures
+from offhook.worker.watchdog import Watchdog
 from pipeline.errors import PipelineError
 from telephony.dialplan.model import Persona
 from telephony.media.clock import Clock, Ticking
@@ -65,6 +70,8 @@ class Worker:
         self._link = Link(sock, TO_WORKER, self._on_message, self._on_closed)
         self._clock = Clock(self._loop, self._stream_failed, time=time.monotonic)
         self._calls: dict[str, Bridge] = {}
+        self._departures = Departures()
+        self._watchdog = Watchdog(self._loop, self._link.send_from_thread)
         self._casting: Casting | None = None
         self._opening: asyncio.Task[None] | None = None
         self._media_timeout_s = 0.0
@@ -78,6 +85,7 @@ class Worker:
         try:
             await self._stopped
         finally:
+            self._watchdog.stop()
             self._clock.stop()
             await asyncio.gather(*[bridge.end("worker_stopped") for bridge in self._calls.values()])
             await self._close()
@@ -111,11 +119,14 @@ class Worker:
 
     def _supervised(self, bridge: Bridge, message: Message, fds: list[int]) -> None:
         """What goes wrong with one call ends that call, and no other notices."""
+        token = CALL.set(bridge.call_id)
         try:
             self._to_call(bridge, message, fds)
         except Exception:
             log.exception("call_failed", call_id=bridge.call_id, message=type(message).__name__)
             self._link.send(HangUp(call_id=bridge.call_id, reason="error"))
+        finally:
+            CALL.reset(token)
 
     def _to_call(self, bridge: Bridge, message: Message, fds: list[int]) -> None:
         match message:
@@ -135,6 +146,10 @@ class Worker:
                 bridge.consulting.heard(message, fds)
             case PressKey():
                 bridge.key_by_info(message.digit, self._loop.time())
+            case LetGo():
+                self._departures.ask(bridge, message.patience_s)
+            case SayGoodbye():
+                bridge.say_goodbye(message.reason)
             case EndCall():
                 bridge.end(message.reason)
 
@@ -168,6 +183,7 @@ class Worker:
         self._clock.start()
         gc.collect()
         gc.freeze()
+        self._watchdog.start()
         self._link.send(WorkerReady(pid=os.getpid(), notes=casting.notes))
         self._report_load()
 
@@ -185,9 +201,12 @@ class Worker:
             message, fds, clock=self._clock, casting=self._casting, send=self._link.send, over=self._forget
         )
         self._calls[message.call_id] = bridge
+        token = CALL.set(message.call_id)
         bridge.prepare()
+        CALL.reset(token)
 
     def _forget(self, bridge: Bridge) -> None:
+        self._departures.forget(bridge)
         self._calls.pop(bridge.call_id, None)
 
     def _on_closed(self, error: Exception | None) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telephony.errors import MediaError
+from telephony.media.vitals import Vitals
 
 Frame: TypeAlias = NDArray[np.int16]
 
@@ -175,6 +176,17 @@ class Recorder:
         self._written_bytes = total
         self._pending[: self._filled] = 0
         self._filled = 0
+
+
+def reopened(path: str, rate_hz: int, vitals: Vitals) -> Recorder:
+    """A call's recording, from where the worker before us has brought it, or a new one. Raises as Recorder does."""
+    left, waiting = vitals.read(), vitals.waiting_sound(rate_hz)
+    if left is None or left.recorded is None:
+        return Recorder(path, rate_hz, memory=waiting)
+    recorder = Recorder.resume(path, rate_hz, left.recorded, waiting, left.waiting)
+    if left.paused:
+        recorder.pause()
+    return recorder
 
 
 def _write_all(file: int, data: bytes, at: int) -> None:

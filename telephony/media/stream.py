@@ -297,7 +297,8 @@ class Stream:
         missed, since = _missed(now, self._left_at), self._left_at
         self._left_at = 0.0
         self._skipped += missed
-        self._sender.rest(_missed(now, self._left_sending_at))
+        unsent = _missed(now, self._left_sending_at)
+        self._sender.rest(unsent if self._vitals is None else self._stood_in(self._vitals, now, unsent))
         for tick in range(1, missed + 1):
             at = since + tick * TICK_S
             self._drain(at, datagrams=1)
@@ -321,7 +322,7 @@ class Stream:
             vitals.heard_key(receiver.key_heard)
 
     def _stood_in(self, vitals: Vitals, now: float, skipped: int) -> int:
-        """The clock stood still: perhaps somebody has sent silence meanwhile. Returns ticks in which nobody did."""
+        """Time in which we sent nothing: perhaps the switch has, silence. Returns ticks in which nobody did."""
         state, sent_at, packets, octets = vitals.last_sent()
         if packets <= self._sender.packets:
             return skipped
