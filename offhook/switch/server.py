@@ -266,7 +266,13 @@ class Switch:
 
 
 def _console_arguments(settings: Settings) -> list[str]:
-    return ["--calls-dir", str(settings.calls_dir), "--database", str(settings.database)]
+    log, traces = settings.log, settings.traces
+    given = ["--calls-dir", str(settings.calls_dir), "--database", str(settings.database)]
+    given += ["--log-level", log.level, "--log-format", log.format]
+    given += ["--log-redact"] if log.redact else []
+    if traces.endpoint:
+        given += ["--traces", traces.endpoint, *(["--trace-words"] if traces.words else [])]
+    return given
 
 
 def free_memory_mb() -> float:
