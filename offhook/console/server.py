@@ -54,7 +54,8 @@ async def serve(
 ) -> None:
     """Run the console until the switch closes its end of `link_fd`; without one, until cancelled.
 
-    port: 0 takes a free one; `ready` is told the URL. traces: where finished calls go as well. Raises OSError when the port is taken.
+    port: 0 takes a free one; `ready` is told the URL. traces: where finished calls go as well. Raises OSError when
+    the port is taken.
     """
     async with Records.open(database) as records, _listening(application(records), host, port) as url:
         ready(url)

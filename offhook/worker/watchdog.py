@@ -106,4 +106,4 @@ class Watchdog:
 
 def _waits(frame: FrameType) -> bool:
     """It is in nobody's code: the machine had no time for the loop, which is lateness and no block."""
-    return frame.f_code.co_filename.endswith(("asyncio/runners.py", "uvloop/__init__.py"))
+    return frame.f_code.co_filename.endswith(("asyncio/runners.py", "uvloop/__init__.py", "selectors.py"))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from offhook.switch.admission import ENOUGH, TOO_MUCH, Admission, Limits
+from offhook.switch.admission import COUNTS_FROM, ENOUGH, LOWER_EDGE, TOO_MUCH, Admission, Limits
+from offhook.switch.server import FAREWELL_S
+from offhook.switch.upgrade import PATIENCE_S
+from offhook.worker.watchdog import BLOCKED_S
 
 
 def measure(
@@ -86,3 +91,17 @@ def test_what_idle_workers_measure_does_not_decide_between_them() -> None:
     assert admission.burden(0, 0) == admission.burden(1, 1) == 0.0
     measure(admission, 2)
     assert admission.may_take(0)
+
+
+def test_the_operators_page_has_the_numbers_that_the_code_has() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    text = " ".join(page.split())
+    for words in (
+        f"after {FAREWELL_S:.0f} s is hung up on",
+        f"no tool runs, within {PATIENCE_S:.0f} s",
+        f"after {BLOCKED_S * 1000:.0f} ms the log has `loop_blocked`",
+        f"below {LOWER_EDGE:.0%} of it".replace("%", " %"),
+        f"from {COUNTS_FROM} of a core on",
+    ):
+        assert words in text, words
+    assert TOO_MUCH == ENOUGH == 3 and "after three seconds beyond it" in text
