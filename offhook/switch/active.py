@@ -26,8 +26,8 @@ from telephony.media.vitals import Vitals
 @dataclass(slots=True, eq=False)
 class ActiveCall:
     """One call on this machine. checkpoint: where the conversation stands, for another worker; vitals: where its
-    media does. takeovers: loop times of worker deaths that it has outlived. leaving: its worker has been told that
-    it is over."""
+    media does. moved: loop time when its worker got it. takeovers: loop times of worker deaths that it has outlived.
+    leaving: its worker has been told that it is over."""
 
     call: Call
     route: Route
@@ -43,6 +43,7 @@ class ActiveCall:
     leaving: bool = False
     end_reason: str = ""
     checkpoint: str = ""
+    moved: float = 0.0
     takeovers: list[float] = field(default_factory=list)
     transferred_to: str = ""
     messages: list[dict[str, Any]] = field(default_factory=list)  # that the caller left
@@ -96,6 +97,7 @@ class ActiveCall:
             confirmed=bool(self.answered) and self.confirmed,
             takeovers=len(self.takeovers),
         )
+        self.moved = self.ready.get_loop().time()
         self.worker.send(start, [pair.rtp.fileno(), pair.rtcp.fileno(), self.vitals.fd])
 
     def journal(self, event: dict[str, Any]) -> None:

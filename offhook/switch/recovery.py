@@ -25,6 +25,7 @@ from telephony.media.sending_state import StreamState
 log = structlog.get_logger()
 
 TICK_S: Final = 0.02
+BEGINS_WITHIN_S: Final = 0.2  # a worker that got a call; silence from us would cross its first packets
 MISSED_TICKS: Final = 3  # then the switch sends silence itself
 MOST_TAKEOVERS: Final = 2  # of one call within CRASH_LOOP_S; the next one would die of the same
 CRASH_LOOP_S: Final = 60.0
@@ -155,7 +156,8 @@ class Recovery:
 
     def _stand_in(self, worker: Worker, now: float) -> None:
         for active in self._calls.values():
-            if active.worker is worker and active.answered and not active.leaving and active.vitals.begun:
+            ours = active.worker is worker and now - active.moved > BEGINS_WITHIN_S
+            if ours and active.answered and not active.leaving and active.vitals.begun:
                 self._send_silence(active, now)
 
     def _send_silence(self, active: ActiveCall, now: float) -> None:

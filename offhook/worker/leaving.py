@@ -15,6 +15,7 @@ from pipeline import canned
 from pipeline.session import Session
 
 LOOK_AGAIN_S: Final = 0.02
+APART_S: Final = 0.06  # two departures: the new worker has a call's agent to make before the next call comes
 
 
 class Leaving(Protocol):
@@ -44,12 +45,14 @@ class Departures:
         self._until.pop(call, None)
 
     def _look(self) -> None:
-        now = self._loop.time()
+        now, pause_s = self._loop.time(), LOOK_AGAIN_S
         for call, patient_until in list(self._until.items()):
             if call.settled(at_rest=now < patient_until):
                 del self._until[call]
                 call.let_go()
-        self._timer = self._loop.call_later(LOOK_AGAIN_S, self._look) if self._until else None
+                pause_s = APART_S
+                break
+        self._timer = self._loop.call_later(pause_s, self._look) if self._until else None
 
 
 def farewell(session: Session, reason: str) -> None:
