@@ -19,6 +19,7 @@ import structlog
 from offhook.link import (
     CallEvent,
     CallFinished,
+    CallLeft,
     CallReady,
     CallRefused,
     HangUp,
@@ -29,9 +30,11 @@ from offhook.link import (
     StartCall,
     Transfer,
 )
+from offhook.whose import CALL
 from offhook.worker.agents import Casting
 from offhook.worker.blame import context_of
 from offhook.worker.consulting import Consulting, Line, joint
+from offhook.worker.leaving import farewell
 from offhook.worker.saving import Saver
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
@@ -227,6 +230,31 @@ class Bridge:
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
 
+    def settled(self, at_rest: bool) -> bool:
+        """Is nothing under way that another process could not go on with? at_rest: nor anybody speaking."""
+        session, waits = self._session, [one for one in (self._transfer, self._holding) if one is not None]
+        if session is None or not (self._talking and self.consulting.idle and all(w.done() for w in waits)):
+            return False
+        busy = session.tools_running or self._asked_to_hold or self._side or self._message
+        return not busy and (session.at_rest or not at_rest)
+
+    def let_go(self) -> None:
+        """Another worker goes on with it: save where it stands, and have nothing more to do with it."""
+        if self._session is not None:
+            self._save(self._session.checkpoint())
+        self._close()
+        for task in self._tasks:
+            task.cancel()
+        self._send(CallLeft(call_id=self.call_id))
+        self._ending = self._loop.create_task(self._finish(told=True), name=f"leave {self.call_id}")
+
+    def say_goodbye(self, reason: str) -> None:
+        """The server stops. Whoever talks to somebody else, or to nobody yet, is hung up on."""
+        if self._session is not None and self._talking and self._side is None:
+            farewell(self._session, reason)
+        else:
+            self.hang_up(reason)
+
     def end(self, reason: str) -> asyncio.Task[None]:
         """The call is over. CallFinished follows when the recording is complete, which the task waits for."""
         if self._ending is None:
@@ -352,6 +380,7 @@ class Bridge:
     # ------------------------------------------------------------ on the clock
 
     def _hear(self, frame: Frame, now: float) -> None:
+        CALL.set(self.call_id)
         if self._message is not None:
             self._message.frame(frame, None)
         if self._side is not None:
@@ -495,13 +524,18 @@ class Bridge:
             since = left.turn_ticks if left.turn_since else left.past_ticks
             session.hear_again(past.since(since), self._loop.time())
 
-    async def _finish(self) -> None:
-        """Everything that talks has stopped; then the sockets, the file, the last message."""
+    async def _finish(self, told: bool = False) -> None:
+        """Everything that talks has stopped; then the sockets, the file, the last message. told: it was sent."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        media: dict[str, Any] = {}
+        media = asdict(self._stream.report()) if self._stream is not None else {}
+        self._close()
+        if not told:
+            self._send(CallFinished(call_id=self.call_id, media=media))
+        self._over(self)
+
+    def _close(self) -> None:
         if self._stream is not None:
             self._clock.remove(self._stream)
-            media = asdict(self._stream.report())
             self._stream.close()
         if self._recorder is not None:
             self._recorder.close()
@@ -509,8 +543,6 @@ class Bridge:
         self._rtp.close()
         self._rtcp.close()
         self._vitals.close()
-        self._send(CallFinished(call_id=self.call_id, media=media))
-        self._over(self)
 
     def _spawn(self, work: Any, name: str) -> asyncio.Task[None]:
         name, context = f"{name} {self.call_id}", context_of(self._vitals)

@@ -34,6 +34,7 @@ from offhook.link import (
     HandOverDone,
     HangUp,
     HoldDone,
+    LetGo,
     Load,
     MediaChanged,
     Message,
@@ -42,6 +43,7 @@ from offhook.link import (
     QueueReady,
     Rehearse,
     Rehearsed,
+    SayGoodbye,
     StartCall,
     Stop,
     TransferDone,
@@ -50,11 +52,14 @@ from offhook.link import (
 )
 from offhook.logs import configure_logs
 from offhook.settings import LogSettings, Providers
+from offhook.whose import CALL
 from offhook.wire import Link
 from offhook.worker.agents import Casting
 from offhook.worker.blame import marking_tasks
 from offhook.worker.bridge import Bridge, close_fds
+from offhook.worker.leaving import Departures
 from offhook.worker.notices import send_notices
+from offhook.worker.watchdog import Watchdog
 from pipeline.errors import ConfigError, PipelineError
 from telephony.dialplan.model import TEAM
 from telephony.media.clock import Clock, Ticking
@@ -75,6 +80,8 @@ class Worker:
         self._link = Link(sock, TO_WORKER, self._on_message, self._on_closed)
         self._clock = Clock(self._loop, self._stream_failed, time=time.monotonic)
         self._calls: dict[str, Bridge] = {}
+        self._departures = Departures()
+        self._watchdog = Watchdog(self._loop, self._link.send_from_thread)
         self._casting: Casting | None = None
         self._opening: asyncio.Task[None] | None = None
         self._rehearsals: set[asyncio.Task[None]] = set()
@@ -89,6 +96,7 @@ class Worker:
         try:
             await self._stopped
         finally:
+            self._watchdog.stop()
             self._clock.stop()
             await asyncio.gather(*[bridge.end("worker_stopped") for bridge in self._calls.values()])
             await self._close()
@@ -138,11 +146,14 @@ class Worker:
 
     def _supervised(self, bridge: Bridge, message: Message, fds: list[int]) -> None:
         """What goes wrong with one call ends that call, and no other notices."""
+        token = CALL.set(bridge.call_id)
         try:
             self._to_call(bridge, message, fds)
         except Exception:
             log.exception("call_failed", call_id=bridge.call_id, message=type(message).__name__)
             self._link.send(HangUp(call_id=bridge.call_id, reason="error"))
+        finally:
+            CALL.reset(token)
 
     def _to_call(self, bridge: Bridge, message: Message, fds: list[int]) -> None:
         match message:
@@ -164,6 +175,10 @@ class Worker:
                 bridge.your_turn()
             case PressKey():
                 bridge.key_by_info(message.digit, self._loop.time())
+            case LetGo():
+                self._departures.ask(bridge, message.patience_s)
+            case SayGoodbye():
+                bridge.say_goodbye(message.reason)
             case EndCall():
                 bridge.end(message.reason)
 
@@ -200,6 +215,7 @@ class Worker:
         self._clock.start()
         gc.collect()
         gc.freeze()
+        self._watchdog.start()
         self._link.send(WorkerReady(pid=os.getpid(), notes=casting.notes))
         self._report_load()
         await send_notices(languages, self._link.send)
@@ -232,9 +248,12 @@ class Worker:
             message, fds, clock=self._clock, casting=self._casting, send=self._link.send, over=self._forget
         )
         self._calls[message.call_id] = bridge
+        token = CALL.set(message.call_id)
         bridge.prepare()
+        CALL.reset(token)
 
     def _forget(self, bridge: Bridge) -> None:
+        self._departures.forget(bridge)
         self._calls.pop(bridge.call_id, None)
 
     def _on_closed(self, error: Exception | None) -> None:
