@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -70,7 +71,8 @@ class Switch:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload)
+        at_terminal = sys.stdin is not None and sys.stdin.isatty()  # its window is closed, then
+        loop.add_signal_handler(signal.SIGHUP, self.stop if at_terminal else self._asked_to_reload)
         async with AsyncExitStack() as stack:
             models = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-"))) / "models"
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
