@@ -312,7 +312,7 @@ class Pool:
 
     async def _keep(self, worker: Worker) -> None:
         pause = FIRST_PAUSE_S
-        while not self._stopping:
+        while not (self._stopping or worker.retiring):
             try:
                 await self._live(worker)
             except OSError as error:
@@ -320,14 +320,15 @@ class Pool:
             if self._stopping:
                 return
             if worker.retiring:
-                self._gone(worker)
-                return
+                break
             stable = self._loop.time() - worker.started > STABLE_AFTER_S or worker.shot
             pause = FIRST_PAUSE_S if stable else min(pause * 2, LONGEST_PAUSE_S)
             self.restarts += 1
             self._lost(worker)
             log.error("worker_restarts", number=worker.number, restart_in_s=pause)
             await asyncio.sleep(pause)
+        if not self._stopping:
+            self._gone(worker)
 
     async def _live(self, worker: Worker) -> None:
         """One life of a worker process."""
@@ -360,6 +361,8 @@ class Pool:
             lambda error: self._link_closed(worker, error),
         )
         worker.send(self._configure)
+        if worker.retiring:  # while it was being started
+            worker.send(Stop())
         try:
             await worker.process.wait()
             if worker.link is not None:

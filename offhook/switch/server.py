@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -75,6 +76,8 @@ class Switch:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stop)
+        at_terminal = sys.stdin is not None and sys.stdin.isatty()  # its window is closed, then
+        loop.add_signal_handler(signal.SIGHUP, self.stop if at_terminal else self._asked_to_reload)
         async with AsyncExitStack() as stack:
             models = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-"))) / "models"
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -142,7 +145,8 @@ class Switch:
 
     def _asked_to_reload(self) -> None:
         """The plan is read again, changed or not, and the code."""
-        self._plans.now()
+        if self._reception.pool is not None:
+            self._plans.now()
         task = asyncio.create_task(self._reload_by_signal(), name="reload")
         self._renewals.add(task)
         task.add_done_callback(self._renewals.discard)
@@ -166,7 +170,6 @@ class Switch:
                 gc.freeze()
                 self._phone = phone
                 host, port = phone.address
-                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked_to_reload)
                 self._on_ready(Ready(host, port, phone.tls_port, http_port, pool.size))
                 trunks = AsyncExitStack()
                 await trunks.enter_async_context(self._trunks.open(phone))

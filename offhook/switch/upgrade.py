@@ -82,6 +82,7 @@ class Upgrade:
         """Ask for every call, as soon as it is one that can be moved, until none is left on an old worker."""
         while self._ask(set(old)):  # noqa: ASYNC110 # a call's answer, ACK and end are seen, not told
             await asyncio.sleep(LOOK_AGAIN_S)
+        self._asked = {call_id: worker for call_id, worker in self._asked.items() if worker not in old}
 
     def _ask(self, old: set[Worker]) -> bool:
         here = [active for active in self._calls.values() if active.worker in old and not active.leaving]

@@ -63,11 +63,13 @@ from offhook.worker.watchdog import Watchdog
 from pipeline.errors import ConfigError, PipelineError
 from telephony.dialplan.model import TEAM
 from telephony.media.clock import Clock, Ticking
+from telephony.media.music import music
 
 log = structlog.get_logger()
 
 LOAD_EVERY_S = 1.0
 HAND_IN_AGAIN_S = 0.005
+HOLD_MUSIC, HOLD_RATE_HZ = "default", 8000  # made before the first call: 50 ms that no clock may wait for
 SWITCH_INTERVAL_S = 0.0005  # a busy thread may delay the clock by this, not by CPython's 5 ms
 
 
@@ -208,6 +210,7 @@ class Worker:
         """Ready once the plan's MCP servers are, or have had their time."""
         try:
             await casting.open()
+            music(HOLD_MUSIC, HOLD_RATE_HZ)
         except Exception as error:
             log.exception("tools_not_opened")
             self._fail(f"the plan's tools cannot be opened: {type(error).__name__}: {error}. See the log.")
