@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from offhook.settings import Settings
+
 TOO_MUCH: Final = 3  # measurements in a row above a limit: three seconds
 ENOUGH: Final = 3  # in a row below its lower edge
 LOWER_EDGE: Final = 0.85  # of a limit
@@ -29,6 +31,18 @@ class Limits:
     cpu: float = 0.9
     late_ms: float = 40.0
     free_memory_mb: int = 64
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the operator allows."""
+    overload = settings.overload
+    return Limits(
+        max_calls=settings.max_calls,
+        per_trunk={trunk.name: trunk.max_calls for trunk in settings.trunks if trunk.max_calls},
+        cpu=overload.cpu,
+        late_ms=overload.late_ms,
+        free_memory_mb=overload.free_memory_mb,
+    )
 
 
 class Gauge:

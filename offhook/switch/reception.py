@@ -46,7 +46,7 @@ from offhook.link import (
 )
 from offhook.settings import Settings
 from offhook.switch.active import ActiveCall
-from offhook.switch.admission import Admission, Limits
+from offhook.switch.admission import Admission, limits_of
 from offhook.switch.consulting import Consulting
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool, Worker
@@ -483,18 +483,6 @@ class Reception:
 
     def _journal(self, active: ActiveCall, event: dict[str, Any]) -> None:
         active.journal(event)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """What the operator allows."""
-    overload = settings.overload
-    return Limits(
-        max_calls=settings.max_calls,
-        per_trunk={trunk.name: trunk.max_calls for trunk in settings.trunks if trunk.max_calls},
-        cpu=overload.cpu,
-        late_ms=overload.late_ms,
-        free_memory_mb=overload.free_memory_mb,
-    )
 
 
 async def _first_of(*waiting: asyncio.Future[Any]) -> None:

@@ -28,7 +28,9 @@ from telephony.errors import Overloaded, TelephonyError
 
 log = structlog.get_logger()
 
-BEGINS_WITHIN_S: Final = 0.2  # a worker that got a call; silence from us would cross its first packets
+BEGINS_WITHIN_S: Final = (
+    0.2  # a worker that a call was moved to; silence from us would cross its first packets
+)
 MISSED_TICKS: Final = 3  # then the switch sends silence itself
 MUTE_S: Final = (
     5.0  # so is one that has no call to tick for and does not say its load, which it does every second
@@ -119,7 +121,8 @@ class Recovery:
             since = max(active.vitals.beat, active.moved)  # who has just got it has not ticked yet
             if active not in self._orphans:
                 alive[active.worker] = max(alive.get(active.worker, 0.0), since)
-            if now - since > MISSED_TICKS * TICK_S and now - active.moved > BEGINS_WITHIN_S:
+            begins = active.moved > active.answered and now - active.moved <= BEGINS_WITHIN_S
+            if now - since > MISSED_TICKS * TICK_S and not begins:
                 self._stand_in.silence(active, now)
         for worker, since in alive.items():
             if now - since <= MISSED_TICKS * TICK_S:

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -23,28 +22,25 @@ from offhook.link import (
     CallReady,
     CallRefused,
     HangUp,
-    Hold,
     Message,
-    QueueUp,
     SendDigits,
     StartCall,
-    Transfer,
 )
 from offhook.whose import CALL
 from offhook.worker.agents import Casting
+from offhook.worker.asking import Asking
 from offhook.worker.blame import context_of
 from offhook.worker.consulting import Consulting, Line, joint
+from offhook.worker.holding import with_music
 from offhook.worker.leaving import farewell
+from offhook.worker.marking import Marks
+from offhook.worker.messages import Messages
 from offhook.worker.saving import Saver
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
 from pipeline.events import (
-    CallerStartedSpeaking,
     Event,
     ToneHeard,
-    ToolCalled,
-    ToolFinished,
-    UserTurnCommitted,
     dump,
 )
 from pipeline.options import ThinkingSound
@@ -59,7 +55,7 @@ from telephony.media.clock import Clock
 from telephony.media.music import music
 from telephony.media.playout import Playout
 from telephony.media.progress import tone
-from telephony.media.recorder import Recorder, reopened
+from telephony.media.recorder import reopened
 from telephony.media.signals import ToneKind
 from telephony.media.stream import Stream, StreamState
 from telephony.media.vitals import Left, Vitals
@@ -69,7 +65,6 @@ log = structlog.get_logger()
 
 PREPARE_TIMEOUT_S = 5.0
 FIRST_PACKETS_S = 0.04  # for calls that are moved to us, many at once perhaps
-ROLL_BACK_TICKS = 25  # a turn is noticed up to half a second after its first sound
 BUSY_S = 5.0  # then nobody is there any more: gateways to analogue lines know no other goodbye
 
 
@@ -101,10 +96,7 @@ class Bridge:
         self._stream: Stream | None = None
         self._session: Session | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._transfer: asyncio.Future[TransferResult] | None = None
-        self._holding: asyncio.Future[bool] | None = None
-        self._turn: asyncio.Future[None] | None = None  # in a queue
-        self._asked_to_hold = start.holding  # the far side agreed to wait
+        self.asking = Asking(start.call_id, send, held=start.holding)
         self._route = Route.load(start.route)
         self._media = start.media  # the newest plan that was agreed on
         self._early = self._route.before_answer != "ringing" and not start.resumes
@@ -113,16 +105,14 @@ class Bridge:
             self._recorder.pause()
         self._loop = asyncio.get_running_loop()
         self._answered, self._talking, self._fax = start.resumes, False, False
-        self._caller_turn: tuple[float, int] = (0.0, 0)  # since when, and tick, the caller has had no answer
         self._ending: asyncio.Task[None] | None = None
         self.consulting = Consulting(
             start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join, called=start.consults
         )
         self.consulting.rejoined = self._joined
-        self._message: Recorder | None = None  # that the caller leaves now
-        self._messages = len(list(Path(start.folder).glob("message-*.wav"))) if start.resumes else 0
+        self._messages = Messages(start)
         self._saver = Saver(start.call_id, send)
-        self._tools: set[str] = set()  # of its agent, that run
+        self._marks = Marks(self._vitals, self._out, lambda: self._stream.past if self._stream else None)
         self._preparing: asyncio.Task[None] | None = None
         self._side: Side | None = None  # while the caller talks to somebody else
         self._thinking = ThinkingSounds(start.call_id, start.rate_hz)
@@ -213,35 +203,19 @@ class Bridge:
         else:
             self._key_pressed(digit, now)
 
-    def transfer_done(self, ok: bool, code: int, reason: str) -> None:
-        """The switch knows what came of a transfer."""
-        if self._transfer is not None and not self._transfer.done():
-            self._transfer.set_result(TransferResult(ok, code, reason))
-
-    def hold_done(self, ok: bool) -> None:
-        """The switch knows what came of a hold or resume; perhaps the worker before us wanted it."""
-        if self._holding is not None and not self._holding.done():
-            self._holding.set_result(ok)
-        elif not ok:
-            self._asked_to_hold = False
-
-    def your_turn(self) -> None:
-        """The switch knows that the queue has come to this call."""
-        if self._turn is not None and not self._turn.done():
-            self._turn.set_result(None)
-
     def settled(self, at_rest: bool) -> bool:
         """Is nothing under way that another process could not go on with? at_rest: nor anybody speaking."""
-        session, waits = self._session, [one for one in (self._transfer, self._holding) if one is not None]
-        if session is None or not (self._talking and self.consulting.idle and all(w.done() for w in waits)):
+        session = self._session
+        if session is None or not (self._talking and self.consulting.idle and self.asking.idle):
             return False
-        busy = session.tools_running or self._asked_to_hold or self._side or self._message
+        busy = session.tools_running or self.asking.held or self._side or self._messages.begun
         return not busy and (session.at_rest or not at_rest)
 
     def let_go(self) -> None:
         """Another worker goes on with it: save where it stands, and have nothing more to do with it."""
         if self._session is not None:
             self._save(self._session.checkpoint())
+        self.asking.close()
         self._close()
         for task in self._tasks:
             task.cancel()
@@ -260,8 +234,7 @@ class Bridge:
         if self._ending is None:
             if self._session is not None:
                 self._session.close(reason)
-            self.transfer_done(False, 0, "the call is over")
-            self.hold_done(False)
+            self.asking.close()
             self.consulting.close()
             self._ending = self._loop.create_task(self._finish(), name=f"finish {self.call_id}")
         return self._ending
@@ -274,24 +247,12 @@ class Bridge:
 
     async def transfer(self, target: str) -> TransferResult:
         """Blind transfer."""
-        self._transfer = self._loop.create_future()
-        self._send(Transfer(call_id=self.call_id, target=target))
         self._play_music()
         try:
-            return await self._transfer
+            return await self.asking.transfer(target)
         finally:  # a tool that waits for too long is cancelled
-            if self._stream is not None and not self._asked_to_hold:
+            if self._stream is not None and not self.asking.held:
                 self._stream.stop_background()
-
-    def queue_up(self, name: str, places: int) -> asyncio.Future[None]:
-        """Wait for one of so many places."""
-        self._turn = self._loop.create_future()
-        self._send(QueueUp(call_id=self.call_id, queue=name, places=places))
-        return self._turn
-
-    def leave_queue(self, name: str) -> None:
-        """Wait no longer."""
-        self._send(QueueUp(call_id=self.call_id, queue=name, places=0))
 
     async def consult(self, target: str, ring_s: float) -> Consultation | TransferResult:
         """Call somebody about this call. The caller hears music."""
@@ -318,43 +279,28 @@ class Bridge:
     async def hold(self) -> bool:
         """Music, and a re-INVITE that says so."""
         self._play_music()
-        self._asked_to_hold = await self._ask_hold(True)
-        return self._asked_to_hold
+        self.asking.held = await self.asking.hold(True)
+        return self.asking.held
 
     async def resume(self) -> bool:
         """A re-INVITE to come back, if one was agreed on to wait; then no more music."""
-        if self._asked_to_hold and not await self._ask_hold(False):
+        if self.asking.held and not await self.asking.hold(False):
             return False
-        self._asked_to_hold = False
+        self.asking.held = False
         if self._stream is not None:
             self._stream.stop_background()
         return True
 
-    async def _ask_hold(self, on: bool) -> bool:
-        if self._ending is not None:
-            return False
-        self._holding = self._loop.create_future()
-        self._send(Hold(call_id=self.call_id, on=on))
-        return await self._holding
-
     def start_message(self) -> str:
         """Beep, and record the caller into message-1.wav, left channel, from now on."""
-        if self._stream is None or not self._start.folder:
-            return ""
-        self._messages += 1
-        name, rate_hz = f"message-{self._messages}.wav", self._start.rate_hz
-        self._message = Recorder(Path(self._start.folder) / name, rate_hz)
-        self._stream.play_background(tone("beep", rate_hz, self._route.tones))
+        name = self._messages.begin() if self._stream is not None else ""
+        if self._stream is not None and name:
+            self._stream.play_background(tone("beep", self._start.rate_hz, self._route.tones))
         return name
 
     def end_message(self) -> float:
         """Close the file; its length in s."""
-        message, self._message = self._message, None
-        if message is None:
-            return 0.0
-        seconds = message.samples / self._start.rate_hz
-        message.close()
-        return seconds
+        return self._messages.end()
 
     def _play_music(self) -> None:
         route = self._route
@@ -381,8 +327,7 @@ class Bridge:
 
     def _hear(self, frame: Frame, now: float) -> None:
         CALL.set(self.call_id)
-        if self._message is not None:
-            self._message.frame(frame, None)
+        self._messages.hear(frame)
         if self._side is not None:
             self._side.ear(frame, now)
         elif self._session is not None and self._talking:
@@ -395,7 +340,7 @@ class Bridge:
             return None
         frame = self._session.speak(now)
         if frame is not None:
-            self._vitals.spoke(self._out.played, *self._caller_turn)
+            self._marks.spoke()
         return frame
 
     def _key_pressed(self, digit: str, now: float) -> None:
@@ -439,7 +384,8 @@ class Bridge:
             self._start = start
             session = await self._made(start)
         if isinstance(session, str):
-            self._refuse(session)
+            log.error("call_refused", call_id=self.call_id, reason=session)
+            self._send(CallRefused(call_id=self.call_id, code=503, reason=session))
             return
         self._session = session
         self._send(CallReady(call_id=self.call_id))
@@ -449,11 +395,13 @@ class Bridge:
         try:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
                 gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
-                session = self._casting.session(start, self._out, self, self._emit, self._save, gap_ms, self)
+                session = self._casting.session(
+                    start, self._out, self, self._emit, self._save, gap_ms, self.asking
+                )
                 await session.prepare()
-                await self._fetch_music()
+                self._route = await with_music(self._route, start.rate_hz, self.call_id)
                 await self._thinking.fetch(session.agent.thinking_sound)
-                if self._asked_to_hold:
+                if self.asking.held:
                     self._play_music()
         except (PipelineError, TimeoutError) as error:
             return str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s"
@@ -470,19 +418,6 @@ class Bridge:
             return None
         self._route = route.model_copy(update={"agent": other})
         return self._start.model_copy(update={"route": self._route.dump()})
-
-    async def _fetch_music(self) -> None:
-        """Have it in memory before it is needed. A file that went away since the plan was loaded costs silence."""
-        route = self._route
-        try:
-            await asyncio.to_thread(music, route.hold_music, self._start.rate_hz, route.tones)
-        except MediaError as error:
-            log.error("no_hold_music", call_id=self.call_id, error=str(error))
-            self._route = route.model_copy(update={"hold_music": "none"})
-
-    def _refuse(self, reason: str) -> None:
-        log.error("call_refused", call_id=self.call_id, reason=reason)
-        self._send(CallRefused(call_id=self.call_id, code=503, reason=reason))
 
     async def _talk(self) -> None:
         if self._preparing is not None:
@@ -519,8 +454,7 @@ class Bridge:
 
     def _hear_again(self, session: Session, left: Left) -> None:
         """What the caller said while nobody listened, or to a recogniser that died with its worker."""
-        past = self._stream.past if self._stream is not None else None
-        if past is not None:
+        if self._stream is not None and (past := self._stream.past) is not None:
             since = left.turn_ticks if left.turn_since else left.past_ticks
             session.hear_again(past.since(since), self._loop.time())
 
@@ -552,25 +486,8 @@ class Bridge:
         return task
 
     def _emit(self, event: Event) -> None:
-        match event:
-            case CallerStartedSpeaking() | UserTurnCommitted():
-                self._mark_turn(event)
-            case ToolCalled():
-                self._tools.add(event.id)
-                self._vitals.tools(len(self._tools))
-            case ToolFinished():
-                self._tools.discard(event.id)
-                self._vitals.tools(len(self._tools))
+        self._marks.saw(event)
         self._send(CallEvent(call_id=self.call_id, event=dump(event)))
-
-    def _mark_turn(self, event: CallerStartedSpeaking | UserTurnCommitted) -> None:
-        """From when on a recogniser that starts anew must be given what the caller said."""
-        past = self._stream.past if self._stream is not None else None
-        if isinstance(event, UserTurnCommitted) or past is None:
-            self._caller_turn = (0.0, 0)
-        elif not self._caller_turn[0]:
-            self._caller_turn = (event.at, max(0, past.ticks - ROLL_BACK_TICKS))
-        self._vitals.spoke(self._out.played, *self._caller_turn)
 
     def _save(self, state: dict[str, Any]) -> None:
         """After every step that matters."""

@@ -166,15 +166,15 @@ class Worker:
             case MediaChanged():
                 bridge.media_changed(message.media)
             case TransferDone():
-                bridge.transfer_done(message.ok, message.code, message.reason)
+                bridge.asking.transfer_done(message.ok, message.code, message.reason)
             case HoldDone():
-                bridge.hold_done(message.ok)
+                bridge.asking.hold_done(message.ok)
             case (
                 ConsultRinging() | ConsultAnswered() | ConsultMediaChanged() | ConsultEnded() | HandOverDone()
             ):
                 bridge.consulting.heard(message, fds)
             case QueueReady():
-                bridge.your_turn()
+                bridge.asking.your_turn()
             case PressKey():
                 bridge.key_by_info(message.digit, self._loop.time())
             case LetGo():
