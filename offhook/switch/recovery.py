@@ -135,6 +135,8 @@ class Recovery:
         if (pool := self._pool()) is not None:
             for worker in pool.workers:
                 self._check(pool, worker, now)
+            for gone in [worker for worker in self._relieved if worker not in pool.workers]:
+                del self._relieved[gone]  # it was retiring
 
     def _excuse(self, now: float) -> None:
         """We have not listened ourselves: what workers said meanwhile is still to be read."""
@@ -208,6 +210,8 @@ class Recovery:
                 del self._orphans[active]
                 if not active.finished.done():
                     active.finished.set_result({})
+            elif active.worker is not orphan.worker:  # upgrade.py was moving it when its old worker died
+                del self._orphans[active]
             elif self._too_dangerous(active, orphan, now):
                 del self._orphans[active]
                 self._give_up(active, "worker_lost")

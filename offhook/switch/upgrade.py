@@ -76,7 +76,7 @@ class Upgrade:
             if not active.finished.done():
                 active.finished.set_result({})
         elif asked is active.worker:
-            self._hand_over(active, self._loop.time())
+            self._hand_over(active, active.worker, self._loop.time())
 
     async def _move_all(self, old: list[Worker]) -> None:
         """Ask for every call, as soon as it is one that can be moved, until none is left on an old worker."""
@@ -92,9 +92,9 @@ class Upgrade:
                 active.tell(LetGo(call_id=active.id, patience_s=PATIENCE_S))
         return bool(here)
 
-    def _hand_over(self, active: ActiveCall, since: float) -> None:
-        pool, old = self._pool(), active.worker
-        if active.leaving or active.id not in self._calls:
+    def _hand_over(self, active: ActiveCall, old: Worker, since: float) -> None:
+        pool = self._pool()
+        if active.leaving or active.id not in self._calls or active.worker is not old:
             return
         try:
             if pool is None:
@@ -106,7 +106,7 @@ class Upgrade:
                 active.end_reason = active.end_reason or "worker_lost"
                 active.call.hang_up("worker lost")
             else:
-                self._loop.call_later(LOOK_AGAIN_S, self._hand_over, active, since)
+                self._loop.call_later(LOOK_AGAIN_S, self._hand_over, active, old, since)
             return
         active.move(worker)
         pool.released(old)
