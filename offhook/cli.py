@@ -22,6 +22,7 @@ from telephony.errors import TelephonyError
 # name -> the line that `offhook --help` shows; the module is offhook/commands/<name>.py
 COMMANDS = {
     "serve": "Take calls.",
+    "reload": "Give the running server new workers with new agent code, under its calls.",
     "check": "Read settings and dial plan, and say what the server would do.",
     "dialplan": "Check, ask, compare and change dial plans.",
     "call": "Phone somebody, speak clips in turn, and hear what comes back.",

@@ -199,6 +199,25 @@ class HandIn(Message):
     kind: Literal["HandIn"] = "HandIn"
 
 
+class LetGo(Message):
+    """Another worker will have this call: as soon as nobody would notice, save it and let go of it. CallLeft follows.
+
+    patience_s: how long to wait for a pause in the conversation. No tool, consultation or transfer is broken off,
+    however long it takes."""
+
+    kind: Literal["LetGo"] = "LetGo"
+    call_id: str
+    patience_s: float
+
+
+class SayGoodbye(Message):
+    """The server stops: tell the caller so, and hang up. HangUp follows."""
+
+    kind: Literal["SayGoodbye"] = "SayGoodbye"
+    call_id: str
+    reason: str
+
+
 class Stop(Message):
     """No more calls will come; leave."""
 
@@ -276,6 +295,24 @@ class Notice(Message):
     language: str
     codec: str
     payload: str = Field(repr=False)
+
+
+class CallLeft(Message):
+    """This worker has let go of a call: no packet of it will leave from here, and its checkpoint is the last one."""
+
+    kind: Literal["CallLeft"] = "CallLeft"
+    call_id: str
+
+
+class LoopBlocked(Message):
+    """Some code kept the clock of all calls here waiting. call_id: whose it was, "" if that cannot be told. over: it
+    is past, and this is how long it took; else it is still at it. stack: where it was, innermost line last."""
+
+    kind: Literal["LoopBlocked"] = "LoopBlocked"
+    call_id: str
+    blocked_ms: int
+    over: bool
+    stack: str
 
 
 class HangUp(Message):
@@ -383,7 +420,7 @@ class Load(Message):
 ToWorker = Annotated[
     Configure | Rehearse | StartCall | CallAnswered | CallConfirmed | MediaChanged | TransferDone | HoldDone
     | ConsultRinging | ConsultAnswered | ConsultMediaChanged | ConsultEnded | HandOverDone | QueueReady
-    | EndCall | PressKey | Ping | HandIn | Stop,
+    | EndCall | PressKey | Ping | HandIn | LetGo | SayGoodbye | Stop,
     Field(discriminator="kind"),
 ]  # fmt: skip
 ToSwitch = Annotated[
@@ -395,6 +432,8 @@ ToSwitch = Annotated[
     | CallEvent
     | Checkpoint
     | Notice
+    | CallLeft
+    | LoopBlocked
     | HangUp
     | Transfer
     | Consult

@@ -237,9 +237,28 @@ class Providers(Part):
     turn: Provider | None = None
 
 
-class LogSettings(Part):
-    """level: from which severity on. format: `console` for people, `json` for collectors."""
+class OverloadSettings(Part):
+    """Beyond these, new calls get 503 and Retry-After; 0 is no limit. cpu: share of a core that one worker may use.
+    late_ms: 99 of 100 packets of a worker are less late. free_memory_mb: left on this machine."""
 
+    cpu: float = Field(default=0.9, ge=0.0, le=64.0)
+    late_ms: float = Field(default=40.0, ge=0.0)
+    free_memory_mb: int = Field(default=64, ge=0)
+
+
+class TraceSettings(Part):
+    """endpoint: base URL of an OTLP/HTTP receiver, http://127.0.0.1:4318; "" sends nothing. Needs the extra `traces`.
+    words: also what was said, masked where it was secret."""
+
+    endpoint: str = Field(default="", pattern=r"^(https?://.*)?$")
+    words: bool = False
+
+
+class LogSettings(Part):
+    """level: from which severity on. format: `console` for people, `json` for collectors. redact: fields that may
+    hold what people said or dialled (`pii_...`) show `***`."""
+
+    redact: bool = False
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
 
@@ -248,7 +267,10 @@ class Settings(Part):
     """Everything an operator decides.
 
     workers: 0 is one per core. worker_memory_mb: one that is bigger hands its calls to the spare and starts anew, 0
-    for any size. max_calls: at once on this machine, 0 for as many as the workers can carry.
+    for any size. spare_workers: warm ones without calls, that take over those of one that is lost. calls_per_worker:
+    0 is any number; 1 gives every call a process of its own. wedged_after_s: a worker whose clock stands still for so
+    long is killed. drain_s: on SIGTERM, how long calls may go on before the agents say goodbye. max_calls: at once on
+    this machine, 0 for as many as the workers can carry.
     media_timeout_s: a call without a single RTP packet for so long is ended. hang_up_on: so is one whose line gives
     busy or reorder tone for five seconds, or a fax; [] for neither. database: a SQLAlchemy URL. plan_versions: where
     every version of the dial plan is kept. plan_watch_s: how often its files are looked at, 0 for never.
@@ -263,6 +285,12 @@ class Settings(Part):
     access: AccessSettings = AccessSettings()
     workers: int = Field(default=0, ge=0, le=256)
     worker_memory_mb: int = Field(default=0, ge=0)
+    spare_workers: int = Field(default=1, ge=0, le=64)
+    calls_per_worker: int = Field(default=0, ge=0)
+    wedged_after_s: float = Field(default=1.0, ge=0.2, le=60.0)
+    drain_s: float = Field(default=60.0, ge=0.0)
+    overload: OverloadSettings = OverloadSettings()
+    traces: TraceSettings = TraceSettings()
     max_calls: int = Field(default=0, ge=0)
     dialplan: Path = Path("dialplans/demo.yaml")
     plan_versions: Path = Path("var/plans")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +21,7 @@ from offhook.link import Message
 MAX_WAITING_BYTES = 32 * 1024 * 1024
 READ_BYTES = 256 * 1024
 MAX_FDS = 64
+THREAD_TIMEOUT_S = 1.0
 
 
 class LinkError(Exception):
@@ -46,6 +49,7 @@ class Link:
         self._out: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._waiting_bytes = 0
         self._open = True
+        self._turn = threading.Lock()  # whose line is being written
         sock.setblocking(False)
         self._loop.add_reader(sock, self._readable)
 
@@ -60,6 +64,28 @@ class Link:
             self._writable()
         if self._waiting_bytes > MAX_WAITING_BYTES:
             self._fail(LinkError(f"the peer has not read for {self._waiting_bytes} bytes. Restart it."))
+
+    def send_from_thread(self, message: Message) -> bool:
+        """Past a loop that stands still. False if something waits already, or nobody reads: it has not left then."""
+        data = memoryview(message.model_dump_json().encode() + b"\n")
+        with self._turn:
+            if not self._open or self._out:
+                return False
+            begun = False
+            while data:
+                try:
+                    if not select.select([], [self._sock], [], begun and THREAD_TIMEOUT_S)[1]:
+                        raise TimeoutError("the peer does not read")
+                    data = data[self._sock.send(data) :]
+                except BlockingIOError:
+                    continue
+                except (
+                    OSError,
+                    ValueError,
+                ):  # it is closed, or cut in the middle of a line: the loop will see
+                    return False
+                begun = True
+        return True
 
     @property
     def busy(self) -> bool:
@@ -134,9 +160,10 @@ class Link:
         self._loop.remove_writer(self._sock)
 
     def _send(self, data: memoryview, fds: tuple[int, ...]) -> int:
-        if not fds:
-            return self._sock.send(data)
-        return socket.send_fds(self._sock, [data], fds)
+        with self._turn:
+            if not fds:
+                return self._sock.send(data)
+            return socket.send_fds(self._sock, [data], fds)
 
     def _fail(self, error: Exception | None) -> None:
         if self._open:

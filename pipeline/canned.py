@@ -10,7 +10,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Canned:
     """One language's lines. fillers: in order, while an answer takes its time. caller_for_you, may_i_connect: said to
-    somebody who may take a caller over. back: after a silence that was our fault."""
+    somebody who may take a caller over. back: after a silence that was our fault. closing: the server stops."""
 
     apology: str
     still_there: str
@@ -21,6 +21,7 @@ class Canned:
     caller_for_you: str
     may_i_connect: str
     back: str
+    closing: str
 
 
 ENGLISH = Canned(
@@ -33,6 +34,7 @@ ENGLISH = Canned(
     "I have a caller on the line for you.",
     "May I connect you? Say yes or press one, say no or press two.",
     "I am sorry for the interruption. Please go on.",
+    "I am sorry, I have to end this call now. Please call again in a few minutes. Goodbye.",
 )
 LINES = {
     "en": ENGLISH,
@@ -46,6 +48,7 @@ LINES = {
         "Ich habe einen Anruf für Sie.",
         "Darf ich verbinden? Sagen Sie ja oder drücken Sie die Eins, nein oder die Zwei.",
         "Entschuldigung für die Unterbrechung. Bitte fahren Sie fort.",
+        "Es tut mir leid, ich muss das Gespräch jetzt beenden. Rufen Sie bitte gleich noch einmal an. Auf Wiederhören.",
     ),
     "fr": Canned(
         "Excusez-moi, j'ai eu un problème. Pouvez-vous répéter ?",
@@ -57,6 +60,7 @@ LINES = {
         "J'ai un appel pour vous.",
         "Puis-je vous le passer ? Dites oui ou tapez un, non ou tapez deux.",
         "Excusez cette interruption. Continuez, je vous en prie.",
+        "Je suis désolé, je dois mettre fin à cet appel. Rappelez dans quelques minutes, s'il vous plaît. Au revoir.",
     ),
     "es": Canned(
         "Perdone, he tenido un problema. ¿Puede repetirlo?",
@@ -68,6 +72,7 @@ LINES = {
         "Tengo una llamada para usted.",
         "¿Se la paso? Diga sí o pulse uno, no o pulse dos.",
         "Perdone la interrupción. Continúe, por favor.",
+        "Lo siento, tengo que terminar esta llamada. Vuelva a llamar en unos minutos, por favor. Adiós.",
     ),
     "it": Canned(
         "Mi scusi, ho avuto un problema. Può ripetere?",
@@ -79,6 +84,7 @@ LINES = {
         "Ho una chiamata per lei.",
         "Posso passarla? Dica sì o prema uno, no o prema due.",
         "Mi scusi per l'interruzione. Continui pure.",
+        "Mi dispiace, devo terminare questa chiamata. Richiami tra qualche minuto, per favore. Arrivederci.",
     ),
     "nl": Canned(
         "Sorry, er ging bij mij iets mis. Kunt u dat herhalen?",
@@ -90,6 +96,7 @@ LINES = {
         "Ik heb een beller voor u aan de lijn.",
         "Mag ik doorverbinden? Zeg ja of toets een, nee of toets twee.",
         "Excuses voor de onderbreking. Gaat u verder.",
+        "Het spijt me, ik moet dit gesprek nu beëindigen. Belt u over een paar minuten terug. Tot ziens.",
     ),
     "pt": Canned(
         "Desculpe, tive um problema. Pode repetir?",
@@ -101,6 +108,7 @@ LINES = {
         "Tenho uma chamada para si.",
         "Posso passar? Diga sim ou prima um, não ou prima dois.",
         "Desculpe a interrupção. Continue, por favor.",
+        "Lamento, tenho de terminar esta chamada. Volte a ligar daqui a alguns minutos, por favor. Adeus.",
     ),
 }
 

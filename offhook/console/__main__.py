@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+
+import structlog
 
 from offhook.console.access import Access
 from offhook.console.plan_api import PlanApi
 from offhook.console.records import beside
 from offhook.console.server import serve
+from offhook.console.traces import tracing
+from offhook.errors import OffhookError
 from offhook.logs import configure_logs
 from offhook.settings import ACCESS_VARIABLE, LogSettings
+
+log = structlog.get_logger()
 
 
 def main() -> None:
@@ -32,15 +38,25 @@ def main() -> None:
     )
     options.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options.add_argument("--log-format", default="console", choices=["console", "json"])
+    options.add_argument("--log-redact", action="store_true", help="hide what people said and dialled")
+    options.add_argument("--traces", default="", help="URL of an OTLP/HTTP receiver for finished calls")
+    options.add_argument("--trace-words", action="store_true", help="with what was said")
     given = options.parse_args()
-    configure_logs(LogSettings(level=given.log_level, format=given.log_format))
+    configure_logs(LogSettings(level=given.log_level, format=given.log_format, redact=given.log_redact))
     database = given.database or beside(given.calls_dir)
     where = {"host": given.host, "port": given.port, "link_fd": given.link_fd}
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
+        traces = None
+        try:
+            if given.traces:
+                traces = stack.enter_context(tracing(given.traces, given.trace_words))
+        except OffhookError as error:
+            log.error("no_traces", why=str(error))
 
-    async def work() -> None:
-        await serve(given.calls_dir, database, plan=_plan_api(given.dialplan, given.plan_versions), **where)
+        async def work() -> None:
+            plan = _plan_api(given.dialplan, given.plan_versions)
+            await serve(given.calls_dir, database, plan=plan, traces=traces, **where)
 
-    with suppress(KeyboardInterrupt):
         asyncio.run(work())
 
 

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from offhook.console.plan_api import PlanApi
 from offhook.console.records import Records, as_dict
+from offhook.console.traces import Tracing
 from offhook.errors import AmbiguousCall, BundleError, NoSuchCall
 from telephony.dialplan.document import MAX_BYTES
 
@@ -52,12 +53,13 @@ async def serve(
     port: int = 0,
     link_fd: int | None = None,
     plan: PlanApi | None = None,
+    traces: Tracing | None = None,
     ready: Callable[[str], None] = lambda url: log.debug("console_ready", url=url),
 ) -> None:
     """Run the console until the switch closes its end of `link_fd`; without one, until cancelled.
 
     port: 0 takes a free one; `ready` is told the URL. plan: without it there is no API for dial plans.
-    Raises OSError when the port is taken.
+    traces: where finished calls go as well. Raises OSError when the port is taken.
     """
     async with Records.open(database) as records, _listening(application(records, plan), host, port) as url:
         ready(url)
@@ -66,19 +68,23 @@ async def serve(
             if link_fd is None:
                 await asyncio.Event().wait()
             else:
-                await _follow(link_fd, records, calls_dir)
+                await _follow(link_fd, records, calls_dir, traces)
         finally:
             catching_up.cancel()
             await asyncio.gather(catching_up, return_exceptions=True)
 
 
-async def follow(reader: asyncio.StreamReader, records: Records, calls_dir: Path) -> None:
+async def follow(
+    reader: asyncio.StreamReader, records: Records, calls_dir: Path, traces: Tracing | None = None
+) -> None:
     """Index what the switch tells of, until it hangs up. A bad message costs itself only."""
     root = await asyncio.to_thread(calls_dir.resolve)
     while not reader.at_eof():
         try:
             if path := _bundle_named_in(await reader.readline(), root):
                 await records.index(path)
+                if traces is not None:
+                    await asyncio.to_thread(traces.send, path)
         except (BundleError, ValueError) as error:  # ValueError: a line beyond the reader's limit
             log.warning("bundle_not_indexed", why=str(error))
 
@@ -102,14 +108,14 @@ def _bundle_named_in(line: bytes, root: Path) -> Path | None:
     return path
 
 
-async def _follow(link_fd: int, records: Records, calls_dir: Path) -> None:
+async def _follow(link_fd: int, records: Records, calls_dir: Path, traces: Tracing | None) -> None:
     reader = asyncio.StreamReader()
     pipe = os.fdopen(link_fd, "rb", buffering=0)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), pipe
     )
     try:
-        await follow(reader, records, calls_dir)
+        await follow(reader, records, calls_dir, traces)
     finally:
         transport.close()
 

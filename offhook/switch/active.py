@@ -40,6 +40,7 @@ class ActiveCall:
     ready: asyncio.Future[CallReady | CallRefused]
     finished: asyncio.Future[dict[str, Any]]
     vitals: Vitals
+    started: float = 0.0  # when its worker was told of it
     answered: float = 0.0
     confirmed: bool = False
     leaving: bool = False

@@ -1,10 +1,12 @@
 """What operators and load balancers ask the switch: is it alive, does it take calls, how is it doing.
 
-`/healthz` 200 while the process runs; `/readyz` 200 only while new calls are taken; `/metrics` for Prometheus."""
+`/healthz` 200 while the process runs; `/readyz` 200 only while new calls are taken; `/metrics` for Prometheus. And what
+they tell it: `POST /reload`, from this machine only, which is `offhook reload`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -12,14 +14,22 @@ from aiohttp import web
 from offhook.errors import OffhookError
 from offhook.switch.metrics import Metrics
 
+ASKS = "X-Offhook"  # a header that no web page can send here unasked (Fetch, CORS-safelisted request headers)
+
 
 @asynccontextmanager
 async def open_http(
-    host: str, port: int, metrics: Metrics, not_ready: Callable[[], str], refresh: Callable[[], None]
+    host: str,
+    port: int,
+    metrics: Metrics,
+    not_ready: Callable[[], str],
+    refresh: Callable[[], None],
+    reload: Callable[[bool], Awaitable[dict[str, int]]],
 ) -> AsyncIterator[int]:
     """Serve until left; yields the port. not_ready(): why no calls are taken, "" if they are.
 
-    refresh(): bring gauges up to date before a scrape. Raises OffhookError if the port is taken.
+    refresh(): bring gauges up to date before a scrape. reload(drain): new workers; raises OffhookError if that
+    cannot be. Raises OffhookError if the port is taken.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -33,10 +43,20 @@ async def open_http(
         refresh()
         return web.Response(body=metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
+    async def renew(request: web.Request) -> web.Response:
+        if not _is_local(request) or ASKS not in request.headers:
+            why = f"only this machine may ask for that, with a header {ASKS}. Use `offhook reload` here."
+            return web.json_response({"error": why}, status=403)
+        try:
+            return web.json_response(await reload(request.query.get("how") == "drain"))
+        except OffhookError as error:
+            return web.json_response({"error": str(error)}, status=409)
+
     app = web.Application()
     app.add_routes(
         [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", show_metrics)]
     )
+    app.add_routes([web.post("/reload", renew)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -49,3 +69,11 @@ async def open_http(
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+def _is_local(request: web.Request) -> bool:
+    """Does it come from this machine: to an address from the same one, or over the loopback?"""
+    if request.remote is None or request.transport is None:
+        return False
+    ours = request.transport.get_extra_info("sockname")[0]
+    return request.remote == ours or ipaddress.ip_address(request.remote.partition("%")[0]).is_loopback

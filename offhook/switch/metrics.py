@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from offhook.switch.active import ActiveCall
+from offhook.switch.pool import Pool
+
 DELAYS_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 MOS = (1.5, 2.0, 2.5, 3.1, 3.6, 4.0, 4.3)  # 3.1, 3.6, 4.0, 4.3: ITU-T G.107 annex B, table B.1
+PARTS: Final = {  # of a response delay: its field in AgentStartedSpeaking
+    "wait": "waited_ms",
+    "stt": "stt_ms",
+    "llm": "llm_ms",
+    "tool": "tool_ms",
+    "tts": "tts_ms",
+    "own": "own_ms",
+}
+PARTS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0)
+JITTERS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
+LOSSES = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 SETUPS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
 
 
 class Metrics:
-    """Names and help texts are the documentation; README lists the names."""
+    """Names and help texts are the documentation; docs/operations.md says what to watch."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         r = self.registry
         self.calls = Gauge("offhook_calls", "Calls in progress", registry=r)
+        self.states = Gauge(
+            "offhook_calls_by_state", "Calls in progress: ringing, talking, ending", ["state"], registry=r
+        )
         self.ended = Counter("offhook_calls_ended", "Calls that are over", ["cause"], registry=r)
         self.refused = Counter("offhook_calls_refused", "Calls that were not answered", ["code"], registry=r)
         self.mos = Histogram(
@@ -28,6 +46,31 @@ class Metrics:
         )
         self.tones = Counter("offhook_tones_heard", "Signals of networks and machines", ["kind"], registry=r)
         self.setup = Histogram("offhook_call_setup_seconds", "INVITE to 200", buckets=SETUPS_S, registry=r)
+        self.agent_ready = Histogram(
+            "offhook_agent_ready_seconds",
+            "How long a call waited in its worker for an agent that can speak",
+            buckets=SETUPS_S,
+            registry=r,
+        )
+        self.jitter = Histogram(
+            "offhook_call_jitter_seconds",
+            "Interarrival jitter of each call's caller at its end (RFC 3550 A.8)",
+            buckets=JITTERS_S,
+            registry=r,
+        )
+        self.loss = Histogram(
+            "offhook_call_loss_ratio",
+            "Share of each caller's packets that were lost or too late",
+            buckets=LOSSES,
+            registry=r,
+        )
+        self.part = Histogram(
+            "offhook_delay_part_seconds",
+            "Parts of the response delay: wait, stt, llm, tool, tts, own",
+            ["part"],
+            buckets=PARTS_S,
+            registry=r,
+        )
         self.delay = Histogram(
             "offhook_response_delay_seconds",
             "Caller's last speech to our first packet",
@@ -72,6 +115,19 @@ class Metrics:
         self.too_big = Counter(
             "offhook_workers_too_big", "Workers whose calls were moved because of their memory", registry=r
         )
+        self.moved = Counter(
+            "offhook_calls_moved", "Calls that were moved to another worker on purpose (reload)", registry=r
+        )
+        self.reloads = Counter("offhook_reloads", "Times the workers were replaced by new ones", registry=r)
+        self.retiring_calls = Gauge(
+            "offhook_retiring_calls", "Calls that are still with workers that take no new ones", registry=r
+        )
+        self.blocked = Counter(
+            "offhook_loops_blocked",
+            "Times some code kept a worker's clock waiting for more than 100 ms; the log has its stack",
+            registry=r,
+        )
+        self.full = Gauge("offhook_full", "1 while no worker may take another call", registry=r)
         self.wedged = Counter("offhook_workers_wedged", "Workers killed because they stood still", registry=r)
         self.stand_ins = Counter(
             "offhook_silence_sent",
@@ -88,6 +144,7 @@ class Metrics:
             ["worker"],
             registry=r,
         )
+        self.worker_cpu = Gauge("offhook_worker_cpu", "Share of a core, last second", ["worker"], registry=r)
         self.worker_memory = Gauge(
             "offhook_worker_memory_bytes", "Resident memory per worker", ["worker"], registry=r
         )
@@ -151,6 +208,9 @@ class Metrics:
             case "AgentStartedSpeaking" if event.get("response_delay_ms") is not None:
                 self.delay.observe(event["response_delay_ms"] / 1000)
                 self.own_delay.observe(event["own_ms"] / 1000)
+                for part, field in PARTS.items():
+                    if event.get(field) is not None:
+                        self.part.labels(part).observe(event[field] / 1000)
             case "ToneHeard":
                 self.tones.labels(str(event.get("kind", ""))).inc()
             case "CallerInterrupted":
@@ -164,6 +224,36 @@ class Metrics:
                 self.provider_switches.labels(*labels).inc()
             case "ProviderRecovered":
                 self.provider_recoveries.labels(event.get("kind", ""), event.get("provider", "")).inc()
+
+    def heard(self, media: dict[str, Any]) -> None:
+        """How a call sounded: its media report, as the worker gives it at the end."""
+        if isinstance(mos := media.get("mos"), float):
+            self.mos.observe(mos)
+        if media.get("received"):
+            self.jitter.observe(media["jitter_ms"] / 1000)
+            self.loss.observe(media["missing"])
+
+    def look_at(self, calls: Iterable[ActiveCall], pool: Pool, retiring_calls: int) -> None:
+        """Bring up to date what is not counted as it happens."""
+        self.retiring_calls.set(retiring_calls)
+        self.full.set(bool(pool.full))
+        self.worker_restarts.set(pool.restarts)
+        states = {"ringing": 0, "talking": 0, "ending": 0}
+        for active in calls:
+            states["ending" if active.leaving else "talking" if active.answered else "ringing"] += 1
+        for state, count in states.items():
+            self.states.labels(state).set(count)
+        per_worker = (self.worker_late, self.worker_memory, self.worker_resting, self.worker_cpu)
+        for gauge in (self.worker_calls, *per_worker):
+            gauge.clear()  # of workers that are gone
+        for worker in pool.workers:
+            name, load = str(worker.number), worker.load
+            self.worker_calls.labels(name).set(len(worker.calls))
+            if load is not None:
+                values = load.late_p99_ms, load.memory_bytes, load.resting, load.cpu
+                for gauge, value in zip(per_worker, values, strict=True):
+                    gauge.labels(name).set(value)
+                self.tasks.labels(f"worker {name}").set(load.tasks)
 
     def text(self) -> bytes:
         """The exposition format."""

@@ -1,7 +1,8 @@
 """The call workers: started, counted, chosen, replaced.
 
 Each is a child process at the other end of a link. A worker that dies is reported once and started again, with a
-pause that grows while it keeps dying of itself."""
+pause that grows while it keeps dying of itself. One that retires takes no new calls and leaves with its last one. Which
+worker may take a call at all is admission's (admission.py), who moves calls to new workers is upgrade.py."""
 
 from __future__ import annotations
 
@@ -32,6 +33,7 @@ from offhook.link import (
     WorkerFailed,
     WorkerReady,
 )
+from offhook.switch.admission import Admission
 from offhook.wire import Link
 from telephony.errors import Overloaded
 
@@ -51,6 +53,8 @@ FOREIGN_DEATHS = (
     -signal.SIGINT,
     -signal.SIGHUP,
 )  # nobody does that to himself
+MOST_WORKERS = 256
+RENEW_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +73,8 @@ class Worker:
     lost: bool = False  # this life of it is over
     killed: bool = False  # by us
     blocked: bool = False  # because its own code stood in its way
+    retiring: bool = False  # no new calls; it leaves with the last one and is not replaced
+    failed: str = ""  # why it can never take a call
 
     @property
     def pid(self) -> int:
@@ -99,7 +105,8 @@ class Pool:
     """All workers of a switch.
 
     on_message(worker, message) gets what concerns a call; on_lost(worker) is called as soon as one is gone, with its
-    calls still listed: a spare, which is started and warm, has taken its place by then.
+    calls still listed: a spare, which is started and warm, has taken its place by then. calls_per_worker: 0 for any
+    number; else more workers are started while all are taken, and those beyond `count` leave when they are idle.
     """
 
     def __init__(
@@ -109,14 +116,22 @@ class Pool:
         on_message: Callable[[Worker, Message], None],
         on_lost: Callable[[Worker], None],
         spares: int = 1,
+        calls_per_worker: int = 0,
+        admission: Admission | None = None,
     ) -> None:
         self.workers = [Worker(number, spare=number >= count) for number in range(count + spares)]
         self.restarts = 0
+        self.admission = admission or Admission()
+        self._count, self._spares, self._calls_per_worker = count, spares, calls_per_worker
+        self._next_number = count + spares
+        self._tasks: asyncio.TaskGroup | None = None
+        self._changed = asyncio.Event()  # a worker is ready, has failed or is gone
         self._configure = configure
         self._on_message, self._on_lost = on_message, on_lost
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._noted = ""
+        self.changing = asyncio.Lock()  # plans and code change one after the other
         self._rehearsals = 0
         self._rehearsing: dict[
             tuple[int, int], asyncio.Future[str]
@@ -125,27 +140,118 @@ class Pool:
 
     async def run(self) -> None:
         """Keep every worker alive until cancelled or `stop`."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._ping(), name="ping workers")
+        async with asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._ping(), name="ping workers")
             for worker in self.workers:
-                tasks.create_task(self._keep(worker), name=f"worker {worker.number}")
+                self._tasks.create_task(self._keep(worker), name=f"worker {worker.number}")
 
     @property
     def size(self) -> int:
         """How many workers take calls."""
-        return sum(not worker.spare for worker in self.workers)
+        return self._count
 
     async def wait_ready(self) -> None:
         """Until at least one worker takes calls. Raises OffhookError if they cannot play the dial plan."""
         await asyncio.shield(self._first_ready)
 
     def pick(self) -> Worker:
-        """The least loaded worker, one that speaks if there is one. Raises Overloaded if none is ready."""
-        ready = [worker for worker in self.workers if worker.ready]
+        """The least loaded worker, whatever its load, one that speaks if there is one: for a call that is on already.
+        Raises Overloaded if none is ready."""
+        ready = [worker for worker in self.workers if worker.ready and not worker.retiring]
         if not ready:
             raise Overloaded("no call worker is ready; they are being started. Try again in a second.")
-        now = self._loop.time()
-        return min(ready, key=lambda one: (now - one.heard > QUIET_S, one.spare, len(one.calls)))
+        return min(ready, key=self._burden)
+
+    def pick_for_new(self) -> Worker:
+        """The least loaded worker that may take one more call. Raises Overloaded if there is none."""
+        takers = self._takers()
+        if not takers:
+            raise Overloaded(self._why_none())
+        return min(takers, key=self._burden)
+
+    @property
+    def full(self) -> str:
+        """Why no worker may take one more call now, "" if one may."""
+        return "" if self._takers() else self._why_none()
+
+    def taken(self, worker: Worker) -> None:
+        """A worker has got a new call."""
+        if self._calls_per_worker:
+            worker.spare = False
+            self._hire()
+
+    def released(self, worker: Worker) -> None:
+        """A call has left a worker."""
+        if worker.calls:
+            return
+        surplus = len(self._for_calls()) > self._count + self._spares
+        if worker.retiring or (self._calls_per_worker and surplus and not worker.spare):
+            self.retire(worker)
+
+    async def renew(self) -> list[Worker]:
+        """Start as many workers as there are, with today's code; return the old ones once the new ones take calls.
+        Raises OffhookError, and the old ones stay, if the new ones cannot play the plan."""
+        assert self._tasks is not None
+        old = [worker for worker in self.workers if not worker.retiring]
+        new = [self._add(spare=number >= self._count) for number in range(self._count + self._spares)]
+        try:
+            async with asyncio.timeout(RENEW_TIMEOUT_S):
+                while not all(worker.ready for worker in new):
+                    if why := next((worker.failed for worker in new if worker.failed), ""):
+                        raise OffhookError(f"the new workers cannot be used: {why} The old ones go on.")
+                    self._changed.clear()
+                    await self._changed.wait()
+        except (OffhookError, TimeoutError) as error:
+            for worker in new:
+                self.retire(worker)
+            late = f"the new workers were not ready within {RENEW_TIMEOUT_S:.0f} s. The old ones go on."
+            raise OffhookError(str(error) or late) from error
+        return old
+
+    def retire(self, worker: Worker) -> None:
+        """No more calls for it. It leaves when it has none, now perhaps."""
+        worker.retiring, worker.spare = True, False
+        if not worker.calls:
+            worker.ready = False
+            worker.send(Stop())
+
+    def _add(self, spare: bool) -> Worker:
+        assert self._tasks is not None
+        worker = Worker(self._next_number, spare=spare)
+        self._next_number += 1
+        self.workers.append(worker)
+        self._tasks.create_task(self._keep(worker), name=f"worker {worker.number}")
+        return worker
+
+    def _for_calls(self) -> list[Worker]:
+        """Those that have room, or will when they are ready."""
+        most = self._calls_per_worker or sys.maxsize
+        return [one for one in self.workers if not one.retiring and len(one.calls) < most]
+
+    def _hire(self) -> None:
+        """With a limit of calls for each, there are always as many with room as there were at the start."""
+        if self._calls_per_worker and self._tasks is not None and not self._stopping:
+            while len(self._for_calls()) < self._count + self._spares and len(self.workers) < MOST_WORKERS:
+                self._add(spare=sum(worker.spare for worker in self.workers) < self._spares)
+
+    def _takers(self) -> list[Worker]:
+        """Those that may have one more call. A spare stays one unless there is nobody else, or each has few calls."""
+        ready = [worker for worker in self._for_calls() if worker.ready]
+        if not self._calls_per_worker:
+            ready = [worker for worker in ready if not worker.spare] or ready
+        return [worker for worker in ready if self.admission.may_take(worker.number)]
+
+    def _burden(self, worker: Worker) -> tuple[bool, bool, bool, float, int]:
+        """Who does not speak last, then spares; then by load, which counts calls that came since it was measured."""
+        calls = len(worker.calls)
+        mute = self._loop.time() - worker.heard > QUIET_S
+        taken = bool(self._calls_per_worker) and calls >= self._calls_per_worker
+        return mute, taken, worker.spare, self.admission.burden(worker.number, calls), calls
+
+    def _why_none(self) -> str:
+        if not any(worker.ready for worker in self.workers):
+            return "no call worker is ready; they are being started. Try again in a second."
+        return f"no worker has room for another call: {self.admission.why or 'each has all it may have'}."
 
     def kill(self, worker: Worker) -> None:
         """It does not do its work: end it now. Its calls are lost to it, on_lost says so."""
@@ -160,7 +266,7 @@ class Pool:
 
     def relieve(self, worker: Worker) -> bool:
         """Let another worker have its calls: it saves them and leaves. False if there is no other one."""
-        if not any(other.ready and other is not worker for other in self.workers):
+        if not any(other.ready and not other.retiring and other is not worker for other in self.workers):
             return False
         worker.ready = False
         worker.send(HandIn())
@@ -206,19 +312,23 @@ class Pool:
 
     async def _keep(self, worker: Worker) -> None:
         pause = FIRST_PAUSE_S
-        while not self._stopping:
+        while not (self._stopping or worker.retiring):
             try:
                 await self._live(worker)
             except OSError as error:
                 log.error("worker_not_started", error=str(error))
             if self._stopping:
                 return
+            if worker.retiring:
+                break
             stable = self._loop.time() - worker.started > STABLE_AFTER_S or worker.shot
             pause = FIRST_PAUSE_S if stable else min(pause * 2, LONGEST_PAUSE_S)
             self.restarts += 1
             self._lost(worker)
             log.error("worker_restarts", number=worker.number, restart_in_s=pause)
             await asyncio.sleep(pause)
+        if not self._stopping:
+            self._gone(worker)
 
     async def _live(self, worker: Worker) -> None:
         """One life of a worker process."""
@@ -251,6 +361,8 @@ class Pool:
             lambda error: self._link_closed(worker, error),
         )
         worker.send(self._configure)
+        if worker.retiring:  # while it was being started
+            worker.send(Stop())
         try:
             await worker.process.wait()
             if worker.link is not None:
@@ -264,6 +376,15 @@ class Pool:
                 if asked == worker.number and not answer.done():  # the next one starts with the plan in use
                     answer.set_result("")
 
+    def _gone(self, worker: Worker) -> None:
+        """It was told to leave, or died before; whatever calls it had left go on elsewhere."""
+        if worker.calls:
+            self._lost(worker)
+        self.workers.remove(worker)
+        self.admission.forget(worker.number)
+        self._changed.set()
+        log.info("worker_retired", number=worker.number)
+
     def _lost(self, worker: Worker) -> None:
         """Once for each life: put a spare in its place, and have its calls taken over."""
         if worker.lost or self._stopping:
@@ -274,8 +395,11 @@ class Pool:
         if worker.link is not None:
             worker.link.close()
             worker.link = None
+        self.admission.forget(worker.number)
+        if worker.retiring and not worker.calls:
+            return
         spare = next((other for other in self.workers if other.spare and other.ready), None)
-        if spare is not None and not worker.spare:
+        if spare is not None and not worker.spare and not worker.retiring:
             spare.spare, worker.spare = False, True
         log.error("worker_lost", number=worker.number, calls=len(worker.calls))
         self._on_lost(worker)
@@ -288,12 +412,16 @@ class Pool:
                 if message.notes and message.notes != self._noted:
                     self._noted = message.notes  # every worker says it, and says it again when it is replaced
                     log.warning("provider_without_key", missing=message.notes)
+                self._changed.set()
                 if not self._first_ready.done():
                     self._first_ready.set_result(None)
             case WorkerFailed():
+                worker.failed = message.reason
+                self._changed.set()
                 self._failed(message.reason)
             case Load():
                 worker.load = message
+                self.admission.measured(worker.number, message.cpu, message.late_p99_ms, message.calls)
             case Rehearsed():
                 answer = self._rehearsing.get((message.number, worker.number))
                 if answer is not None and not answer.done():

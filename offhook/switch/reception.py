@@ -20,6 +20,7 @@ from offhook.link import (
     CallConfirmed,
     CallEvent,
     CallFinished,
+    CallLeft,
     CallReady,
     CallRefused,
     Checkpoint,
@@ -31,18 +32,21 @@ from offhook.link import (
     HangUp,
     Hold,
     HoldDone,
+    LoopBlocked,
     MediaChanged,
     Message,
     Notice,
     PressKey,
     QueueReady,
     QueueUp,
+    SayGoodbye,
     SendDigits,
     Transfer,
     TransferDone,
 )
 from offhook.settings import Settings
 from offhook.switch.active import ActiveCall
+from offhook.switch.admission import Admission, limits_of
 from offhook.switch.consulting import Consulting
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool, Worker
@@ -51,6 +55,8 @@ from offhook.switch.referrals import detour
 from offhook.switch.routing import Routing, record, transfer_headers, written
 from offhook.switch.traffic import Queues
 from offhook.switch.trunks import way_out
+from offhook.switch.upgrade import Upgrade
+from offhook.whose import CALL
 from telephony.call.call import Call
 from telephony.call.events import CallEvent as PhoneEvent
 from telephony.call.events import Confirmed, DigitsByInfo, Ended, Moved
@@ -92,8 +98,12 @@ class Reception:
         self.consulting: Consulting | None = None
         self.live: Callable[[], Sequence[Call]] = lambda: [active.call for active in self.calls.values()]
         self._trunks = {trunk.name: trunk for trunk in settings.trunks}
-        self.recovery = Recovery(self.calls, lambda: self.pool, metrics, settings.worker_memory_mb)
+        self.admission = Admission(limits_of(settings))
+        self.recovery = Recovery(
+            self.calls, lambda: self.pool, metrics, settings.worker_memory_mb, settings.wedged_after_s
+        )
         self.recovery.on_orphan, self.recovery.on_moved = self._drop_consultation, self._move_consultation
+        self.upgrade = Upgrade(self.calls, lambda: self.pool, metrics)
 
     # ------------------------------------------------------------ a call's life
 
@@ -102,17 +112,23 @@ class Reception:
         access, live = self._settings.access, self.live()
         if self.draining:
             return Rejection(access.codes.leaving, "Shutting Down", self._retry_after(access.codes.leaving))
-        limit = self._settings.max_calls
-        busy = bool(limit) and len(live) >= limit
-        known = self._trunks.get(trunk)
-        if known is not None and known.max_calls:
-            busy = busy or sum(call.sender.trunk == trunk for call in live) >= known.max_calls
-        if busy and len(self._overflowing) < MOST_OVERFLOWING and self._routing.overflow(request, trunk):
-            self._overflowing.add(request.get("Call-ID") or "")
-        elif busy:
-            self._metrics.refused.labels(str(access.codes.busy)).inc()
-            return Rejection(access.codes.busy, "All Lines Busy", self._retry_after(access.codes.busy))
+        of_trunk = sum(call.sender.trunk == trunk for call in live) if trunk else 0
+        if self.admission.capped(len(live), trunk, of_trunk):
+            busy = "All Lines Busy"
+        elif self.pool is not None and (why := self.pool.full):
+            log.warning("overloaded", why=why, calls=len(live))
+            busy = "Overloaded"
+        else:
+            return None
+        if len(self._overflowing) >= MOST_OVERFLOWING or not self._routing.overflow(request, trunk):
+            return self._turned_away(busy)
+        self._overflowing.add(request.get("Call-ID") or "")
         return None
+
+    def _turned_away(self, reason: str) -> Rejection:
+        code = self._settings.access.codes.busy
+        self._metrics.refused.labels(str(code)).inc()
+        return Rejection(code, reason, self._retry_after(code))
 
     def _retry_after(self, code: int) -> int:
         return self._settings.access.retry_after_s if code in RETRYABLE else 0
@@ -130,6 +146,7 @@ class Reception:
 
     async def take(self, call: Call) -> None:
         """One call, from its INVITE to its record."""
+        CALL.set(call.id)  # in this task: every line of the log that is about it says so
         invited = self._loop.time()
         try:
             active = self._begin(call, invited)
@@ -156,7 +173,7 @@ class Reception:
         decision = self._routing.decide(call, len(self.calls), workers, invited)
         route = taken(decision)
         try:
-            worker = self._worker_for(call)
+            pool, worker = self._worker_for(call)
         except Overloaded:
             if decision.overload:
                 raise SentElsewhere("overloaded: sent where the plan says", decision.overload) from None
@@ -170,17 +187,18 @@ class Reception:
         except OSError as error:
             raise Overloaded(f"no memory for another call: {error}") from error
         worker.calls.add(call.id)
+        pool.taken(worker)
         self._routing.traffic.began(route.number, route.caller, invited)
         return ActiveCall(call, route, worker, bundle, invited, *futures, vitals)
 
-    def _worker_for(self, call: Call) -> Worker:
+    def _worker_for(self, call: Call) -> tuple[Pool, Worker]:
         """Raises Overloaded if there is none, or if the call is one more than we take."""
         if call.sip_call_id in self._overflowing:
             self._overflowing.discard(call.sip_call_id)
             raise Overloaded("all lines are busy")
         if self.pool is None:
             raise Overloaded("the workers are not started yet")
-        return self.pool.pick()
+        return self.pool, self.pool.pick_for_new()
 
     async def _serve(self, active: ActiveCall) -> None:
         call = active.call
@@ -207,6 +225,7 @@ class Reception:
 
     def _start(self, active: ActiveCall) -> None:
         trunk = self._trunks.get(active.call.sender.trunk)
+        active.started = self._loop.time()
         active.begin(trunk.dtmf if trunk else "auto")
 
     def _answer(self, active: ActiveCall, verdict: CallReady | CallRefused) -> None:
@@ -224,6 +243,7 @@ class Reception:
         if limit_s := active.route.max_call_s:
             self._loop.call_later(limit_s, self._too_long, active)
         self._metrics.setup.observe(active.answered - active.invited)
+        self._metrics.agent_ready.observe(active.answered - active.started)
         self._journal(active, {"type": "CallAnswered", "setup_ms": _ms(active.answered - active.invited)})
 
     def _too_long(self, active: ActiveCall) -> None:
@@ -249,8 +269,7 @@ class Reception:
             active.save_sound()
         for task in active.tasks:
             task.cancel()
-        if isinstance(mos := media.get("mos"), float):
-            self._metrics.mos.observe(mos)
+        self._metrics.heard(media)
         now = self._loop.time()
         if usage := active.tally.facts():
             self._journal(active, {"type": "UsageSummed", **usage})
@@ -274,6 +293,8 @@ class Reception:
         self._routing.traffic.ended(active.route.number)
         self._leave_queue(active.id)
         del self.calls[active.id]
+        if self.pool is not None:
+            self.pool.released(active.worker)
         self._metrics.calls.set(len(self.calls))
         self._metrics.ended.labels(reason).inc()
         log.info(
@@ -332,6 +353,9 @@ class Reception:
         if isinstance(message, Notice):
             self.recovery.notices.keep(message)
         active = self.calls.get(getattr(message, "call_id", ""))
+        if isinstance(message, LoopBlocked):
+            self._blocked(worker, active, message)
+            return
         if active is None or active.worker is not worker:
             return
         match message:
@@ -343,6 +367,8 @@ class Reception:
                 self._metrics.saw(message.event)
             case Checkpoint():
                 active.saved(message)
+            case CallLeft():
+                self.upgrade.left(active)
             case CallReady() | CallRefused():
                 if not active.ready.done():
                     active.ready.set_result(message)
@@ -430,8 +456,27 @@ class Reception:
         """A worker is gone; its calls are not."""
         self.recovery.lost(worker)
 
+    def _blocked(self, worker: Worker, active: ActiveCall | None, message: LoopBlocked) -> None:
+        """Somebody's code kept a worker's clock waiting. Reported while it lasts, counted when it is over."""
+        facts = {"blocked_ms": message.blocked_ms, "stack": message.stack}
+        log.error("loop_blocked", call_id=message.call_id, worker=worker.number, over=message.over, **facts)
+        if message.over:
+            return
+        self._metrics.blocked.inc()
+        if active is not None:
+            self._journal(active, {"type": "LoopBlocked", "worker": worker.number, **facts})
+
+    def say_goodbye(self, reason: str) -> None:
+        """The server stops: the agents tell their callers so, and hang up."""
+        for active in list(self.calls.values()):
+            active.end_reason = active.end_reason or reason
+            if active.answered:
+                active.tell(SayGoodbye(call_id=active.id, reason=reason))
+            else:
+                active.call.hang_up(reason)
+
     def hang_up_all(self, reason: str) -> None:
-        """The server stops."""
+        """The server stops, now."""
         for active in list(self.calls.values()):
             active.end_reason = active.end_reason or reason
             active.call.hang_up(reason)

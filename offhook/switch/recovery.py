@@ -28,8 +28,10 @@ from telephony.errors import Overloaded, TelephonyError
 
 log = structlog.get_logger()
 
+BEGINS_WITHIN_S: Final = (
+    0.2  # a worker that a call was moved to; silence from us would cross its first packets
+)
 MISSED_TICKS: Final = 3  # then the switch sends silence itself
-WEDGED_S: Final = 1.0  # then the worker is killed
 MUTE_S: Final = (
     5.0  # so is one that has no call to tick for and does not say its load, which it does every second
 )
@@ -72,8 +74,9 @@ class Orphan:
 
 class Recovery:
     """Of all calls of a switch. calls: by id, reception's own. pool: None before the workers are started.
-    worker_memory_mb: a worker may grow so big, 0 for any size. on_orphan: what else hung on the worker that is gone
-    has to be ended; on_moved: or goes on with the one that has the call now."""
+    worker_memory_mb: a worker may grow so big, 0 for any size; wedged_after_s: and stand still for so long. on_orphan:
+    what else hung on the worker that is gone has to be ended; on_moved: or goes on with the one that has the call
+    now."""
 
     def __init__(
         self,
@@ -81,8 +84,10 @@ class Recovery:
         pool: Callable[[], Pool | None],
         metrics: Metrics,
         worker_memory_mb: int = 0,
+        wedged_after_s: float = 1.0,
     ) -> None:
         self._calls, self._pool, self._metrics = calls, pool, metrics
+        self._wedged_after_s = wedged_after_s
         self._loop = asyncio.get_running_loop()
         self._most_bytes = worker_memory_mb * 1024 * 1024
         self._relieved: dict[Worker, float] = {}  # told to leave, at
@@ -116,12 +121,13 @@ class Recovery:
             since = max(active.vitals.beat, active.moved)  # who has just got it has not ticked yet
             if active not in self._orphans:
                 alive[active.worker] = max(alive.get(active.worker, 0.0), since)
-            if now - since > MISSED_TICKS * TICK_S:
+            begins = active.moved > active.answered and now - active.moved <= BEGINS_WITHIN_S
+            if now - since > MISSED_TICKS * TICK_S and not begins:
                 self._stand_in.silence(active, now)
         for worker, since in alive.items():
             if now - since <= MISSED_TICKS * TICK_S:
                 self._stood_since.pop(worker, None)
-            elif now - since <= WEDGED_S:
+            elif now - since <= self._wedged_after_s:
                 self._stood_since.setdefault(worker, worker.activity()[1])
             elif not worker.lost:
                 worker.blocked = self._blocks_itself(worker)
@@ -129,6 +135,8 @@ class Recovery:
         if (pool := self._pool()) is not None:
             for worker in pool.workers:
                 self._check(pool, worker, now)
+            for gone in [worker for worker in self._relieved if worker not in pool.workers]:
+                del self._relieved[gone]  # it was retiring
 
     def _excuse(self, now: float) -> None:
         """We have not listened ourselves: what workers said meanwhile is still to be read."""
@@ -143,7 +151,7 @@ class Recovery:
                 del self._relieved[worker]
             elif now - told > LEAVE_S:
                 pool.kill(worker)
-        elif worker.ready and worker.heard and now - worker.heard > MUTE_S:
+        elif worker.ready and worker.heard and now - worker.heard > max(MUTE_S, self._wedged_after_s):
             self._wedged(worker, now - worker.heard)
         elif self._too_big(worker) and pool.relieve(worker):
             self._relieved[worker] = now
@@ -159,7 +167,7 @@ class Recovery:
         stopped it, or the machine gives it no time."""
         state, cpu_s = worker.activity()
         worked_s = cpu_s - self._stood_since.pop(worker, cpu_s)
-        return state in ("S", "D") or worked_s > WEDGED_S * BUSY_SHARE
+        return state in ("S", "D") or worked_s > self._wedged_after_s * BUSY_SHARE
 
     def _wedged(self, worker: Worker, silent_s: float) -> None:
         log.error("worker_wedged", number=worker.number, silent_s=round(silent_s, 2))
@@ -202,6 +210,8 @@ class Recovery:
                 del self._orphans[active]
                 if not active.finished.done():
                     active.finished.set_result({})
+            elif active.worker is not orphan.worker:  # upgrade.py was moving it when its old worker died
+                del self._orphans[active]
             elif self._too_dangerous(active, orphan, now):
                 del self._orphans[active]
                 self._give_up(active, "worker_lost")

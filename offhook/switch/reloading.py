@@ -111,6 +111,10 @@ class Reloading:
 
     async def reload(self) -> bool:
         """Read the plan and use it from the next call on. False if it is refused; then nothing has changed."""
+        async with self._pool.changing:
+            return await self._reload()
+
+    async def _reload(self) -> bool:
         watching = _Stalls(self._loop)
         try:
             verdict, plan = await self._read()

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -37,6 +38,9 @@ from telephony.trunk.dns import NameServers
 log = structlog.get_logger()
 
 GOODBYE_TIMEOUT_S = 6.0
+FAREWELL_S = 12.0  # for the agents' goodbyes
+LOG_OUT_TIMEOUT_S = 5.0
+LOOK_AT_MEMORY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +61,33 @@ class Switch:
         self._settings, self._on_ready = settings, on_ready
         self._store = _plan(settings.dialplan)
         self._metrics = Metrics()
-        self._stopping = asyncio.Event()
         access = {ACCESS_VARIABLE: json.dumps(settings.console.holders())}
         self._console = Helper("console", "offhook.console", _console_arguments(settings), access)
+        self._stopping, self._now = asyncio.Event(), asyncio.Event()
+        self._models_socket = ""
+        self._renewals: set[asyncio.Task[None]] = set()
         self._trunks = Trunks(settings, self._metrics)
         self._reception = Reception(settings, self._store, self._metrics, self._record_written)
         self._takers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until a signal or `stop`. Calls in progress are ended with a goodbye on the wire (BYE)."""
+        """Until a signal or `stop`: calls in progress may go on for a while, then the agents say goodbye."""
         settings = self._settings
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stop)
+        at_terminal = sys.stdin is not None and sys.stdin.isatty()  # its window is closed, then
+        loop.add_signal_handler(signal.SIGHUP, self.stop if at_terminal else self._asked_to_reload)
         async with AsyncExitStack() as stack:
             models = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-"))) / "models"
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             helpers = [Helper("models", "offhook.models", ["--socket", str(models)]), self._console]
             running = [tasks.create_task(helper.run(), name=helper.name) for helper in helpers]
-            pool = self._pool(str(models))
+            self._models_socket = str(models)
+            pool = self._pool()
             running.append(tasks.create_task(pool.run(), name="workers"))
             running.append(tasks.create_task(self._reception.recovery.watch(), name="watch the workers"))
-            self._reloading = Reloading(
+            self._plans = Reloading(
                 settings.dialplan,
                 settings.plan_versions,
                 settings.plan_watch_s,
@@ -119,14 +128,39 @@ class Switch:
                     task.cancel()
 
     def stop(self) -> None:
-        """Take no more calls and leave."""
+        """Take no more calls, and leave when those that are on are over. The second time: leave now."""
+        if self._stopping.is_set():
+            self._now.set()
         self._reception.draining = True
         self._stopping.set()
+
+    async def reload(self, drain: bool) -> dict[str, int]:
+        """New workers, with the code as it is on disk now, under the calls that are on. drain: old workers keep theirs
+        to the end. Returns how many take calls now, and how many calls are still with old ones. Raises OffhookError."""
+        if self._stopping.is_set():
+            raise OffhookError("the server is stopping: start it again instead.")
+        upgrade = self._reception.upgrade
+        workers = await upgrade.reload("drain" if drain else "move")
+        return {"workers": workers, "calls": upgrade.moving}
+
+    def _asked_to_reload(self) -> None:
+        """The plan is read again, changed or not, and the code."""
+        if self._reception.pool is not None:
+            self._plans.now()
+        task = asyncio.create_task(self._reload_by_signal(), name="reload")
+        self._renewals.add(task)
+        task.add_done_callback(self._renewals.discard)
+
+    async def _reload_by_signal(self) -> None:
+        try:
+            await self.reload(drain=False)
+        except OffhookError as error:
+            log.error("not_reloaded", why=str(error))
 
     async def _serve(self, phone: Phone, pool: Pool) -> None:
         http = self._settings.http
         async with open_http(
-            http.host, http.port, self._metrics, self._why_not_ready, self._refresh
+            http.host, http.port, self._metrics, self._why_not_ready, self._refresh, self.reload
         ) as http_port:
             self._reception.pool = pool
             if not await self._workers_ready(pool):
@@ -137,15 +171,20 @@ class Switch:
                 self._phone = phone
                 host, port = phone.address
                 self._on_ready(Ready(host, port, phone.tls_port, http_port, pool.size))
-                async with self._trunks.open(phone):
-                    answering = asyncio.create_task(self._answer(phone), name="answer the phone")
-                    reloading = asyncio.create_task(self._reloading.run(), name="watch the dial plan")
-                    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reloading.now)
+                trunks = AsyncExitStack()
+                await trunks.enter_async_context(self._trunks.open(phone))
+                answering = asyncio.create_task(self._answer(phone), name="answer the phone")
+                watching = asyncio.create_task(self._watch_memory(), name="watch the memory")
+                reloading = asyncio.create_task(self._plans.run(), name="watch the dial plan")
+                try:
                     await self._stopping.wait()
+                finally:  # log out first: carriers shall send no more calls
+                    leaving = asyncio.create_task(trunks.aclose(), name="log out")
+                    await self._drain()
                     answering.cancel()
+                    watching.cancel()
                     reloading.cancel()
-                    await asyncio.wait([reloading])
-                await self._say_goodbye()
+                    await asyncio.wait({leaving, reloading}, timeout=LOG_OUT_TIMEOUT_S)
 
     async def _workers_ready(self, pool: Pool) -> bool:
         """Wait for the first worker; False if we are told to stop before. Raises OffhookError."""
@@ -173,47 +212,75 @@ class Switch:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("call_task_failed", task=task.get_name(), exc_info=error)
 
-    async def _say_goodbye(self) -> None:
+    async def _drain(self) -> None:
+        """Let calls end by themselves for a while; then the agents say goodbye; then hang up."""
+        settings, calls = self._settings, self._reception.calls
+        if calls:
+            log.info("draining", calls=len(calls), limit_s=settings.drain_s)
+        if not await self._all_over(settings.drain_s):
+            log.warning("drain_time_over", calls=len(calls))
+            self._reception.say_goodbye("server_stopped")
+            await self._all_over(FAREWELL_S)
         self._reception.hang_up_all("server_stopped")
         if self._takers:
             await asyncio.wait(self._takers, timeout=GOODBYE_TIMEOUT_S)
 
-    def _pool(self, models_socket: str) -> Pool:
-        count = self._settings.workers or os.cpu_count() or 1
-        configure = Configure(
+    async def _all_over(self, within_s: float) -> bool:
+        """Wait for the end of all calls. False if time is up; True if we are told to leave now, too."""
+        now = asyncio.ensure_future(self._now.wait())
+        until = asyncio.get_running_loop().time() + within_s
+        try:
+            while self._takers and not now.done():
+                left = until - asyncio.get_running_loop().time()
+                if left <= 0:
+                    return False
+                await asyncio.wait({*self._takers, now}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        finally:
+            now.cancel()
+
+    async def _watch_memory(self) -> None:
+        while True:
+            self._reception.admission.memory_left(free_memory_mb())
+            await asyncio.sleep(LOOK_AT_MEMORY_S)
+
+    def _configure(self) -> Configure:
+        """What workers are told that are started now."""
+        return Configure(
             providers=self._settings.providers.model_dump(),
             agents={name: persona.model_dump(mode="json") for name, persona in self._store.agents.items()},
             log=self._settings.log.model_dump(),
             media_timeout_s=self._settings.media_timeout_s,
             hang_up_on=self._settings.hang_up_on,
-            models_socket=models_socket,
+            models_socket=self._models_socket,
         )
-        return Pool(count, configure, self._reception.heard_from, self._reception.worker_lost)
+
+    def _pool(self) -> Pool:
+        settings, reception = self._settings, self._reception
+        return Pool(
+            settings.workers or os.cpu_count() or 1,
+            self._configure(),
+            reception.heard_from,
+            reception.worker_lost,
+            settings.spare_workers,
+            settings.calls_per_worker,
+            reception.admission,
+        )
 
     def _why_not_ready(self) -> str:
         if self._stopping.is_set():
             return "the server is stopping"
         pool = self._reception.pool
-        if pool is None or not any(worker.ready for worker in pool.workers):
-            return "no call worker is ready"
-        return ""
+        return pool.full if pool is not None else "no call worker is ready"
 
     def _refresh(self) -> None:
-        pool = self._reception.pool
-        if pool is None:
+        if (pool := self._reception.pool) is None:
             return
         self._metrics.tasks.labels("switch").set(len(asyncio.all_tasks()))
-        self._metrics.worker_restarts.set(pool.restarts)
         self._metrics.workers_ready.set(sum(worker.ready for worker in pool.workers))
         self._trunks.count()
         self._metrics.malformed.set(self._phone.counters.malformed)
-        for worker in pool.workers:
-            self._metrics.worker_calls.labels(str(worker.number)).set(len(worker.calls))
-            if worker.load is not None:
-                self._metrics.worker_late.labels(str(worker.number)).set(worker.load.late_p99_ms)
-                self._metrics.worker_memory.labels(str(worker.number)).set(worker.load.memory_bytes)
-                self._metrics.tasks.labels(f"worker {worker.number}").set(worker.load.tasks)
-                self._metrics.worker_resting.labels(str(worker.number)).set(worker.load.resting)
+        self._metrics.look_at(self._reception.calls.values(), pool, self._reception.upgrade.moving)
 
     def _record_written(self, bundle: str) -> None:
         self._console.tell(json.dumps({"type": "bundle", "path": bundle}).encode())
@@ -226,7 +293,22 @@ def _plan(path: Path) -> PlanStore:
 
 
 def _console_arguments(settings: Settings) -> list[str]:
-    console = settings.console
-    listens = ["--host", console.host, "--port", str(console.port)]
-    plan = ["--dialplan", str(settings.dialplan), "--plan-versions", str(settings.plan_versions)]
-    return ["--calls-dir", str(settings.calls_dir), "--database", str(settings.database), *listens, *plan]
+    log, traces, console = settings.log, settings.traces, settings.console
+    given = ["--calls-dir", str(settings.calls_dir), "--database", str(settings.database)]
+    given += ["--host", console.host, "--port", str(console.port)]
+    given += ["--dialplan", str(settings.dialplan), "--plan-versions", str(settings.plan_versions)]
+    given += ["--log-level", log.level, "--log-format", log.format]
+    given += ["--log-redact"] if log.redact else []
+    if traces.endpoint:
+        given += ["--traces", traces.endpoint, *(["--trace-words"] if traces.words else [])]
+    return given
+
+
+def free_memory_mb() -> float:
+    """What this machine can still give (Linux, proc(5)); plenty where nobody says."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return float("inf")
+    known = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(known["MemAvailable"].split()[0]) / 1024 if "MemAvailable" in known else float("inf")

@@ -15,7 +15,7 @@ import structlog
 from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers
-from offhook.worker.asking import asked_of, brought, key_of, scripted
+from offhook.worker.asked import asked_of, brought, key_of, scripted
 from offhook.worker.desks import Places, desk
 from offhook.worker.parts import (
     check,

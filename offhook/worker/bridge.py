@@ -17,24 +17,25 @@ import structlog
 from offhook.link import (
     CallEvent,
     CallFinished,
+    CallLeft,
     CallReady,
     CallRefused,
     HangUp,
-    Hold,
     Message,
-    QueueUp,
     SendDigits,
     StartCall,
-    Transfer,
 )
+from offhook.whose import CALL
 from offhook.worker.agents import Casting
+from offhook.worker.asking import Asking
 from offhook.worker.blame import context_of
 from offhook.worker.cassette import live_deck
 from offhook.worker.consulting import Consulting, Line, joint
-from offhook.worker.holdmusic import HoldMusic
+from offhook.worker.holding import with_music
+from offhook.worker.leaving import farewell
+from offhook.worker.marking import Marks
 from offhook.worker.messages import Messages
 from offhook.worker.saving import Saver
-from offhook.worker.standing import Standing
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
 from pipeline.events import (
@@ -51,6 +52,7 @@ from telephony.errors import MediaError
 from telephony.media.address import is_numeric, looked_up
 from telephony.media.bridge import Side
 from telephony.media.clock import Clock
+from telephony.media.music import music
 from telephony.media.playout import Playout
 from telephony.media.progress import tone
 from telephony.media.recorder import reopened
@@ -94,12 +96,8 @@ class Bridge:
         self._stream: Stream | None = None
         self._session: Session | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._transfer: asyncio.Future[TransferResult] | None = None
-        self._holding: asyncio.Future[bool] | None = None
-        self._turn: asyncio.Future[None] | None = None  # in a queue
-        self._asked_to_hold = start.holding  # the far side agreed to wait
+        self.asking = Asking(start.call_id, send, held=start.holding)
         self._route = Route.load(start.route)
-        self._music = HoldMusic(start.call_id, self._route, start.rate_hz)
         self._media = start.media  # the newest plan that was agreed on
         self._early = self._route.before_answer != "ringing" and not start.resumes
         announced = self._route.recording in ("announce", "ask")
@@ -107,14 +105,14 @@ class Bridge:
             self._recorder.pause()
         self._loop = asyncio.get_running_loop()
         self._answered, self._talking, self._fax = start.resumes, False, False
-        self._standing = Standing(self._vitals, self._out)
         self._ending: asyncio.Task[None] | None = None
         self.consulting = Consulting(
             start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join, called=start.consults
         )
         self.consulting.rejoined = self._joined
-        self._messages = Messages(start.folder, start.rate_hz, goes_on=start.resumes)
+        self._messages = Messages(start)
         self._saver = Saver(start.call_id, send)
+        self._marks = Marks(self._vitals, self._out, lambda: self._stream.past if self._stream else None)
         self._preparing: asyncio.Task[None] | None = None
         self._side: Side | None = None  # while the caller talks to somebody else
         self._thinking = ThinkingSounds(start.call_id, start.rate_hz)
@@ -206,30 +204,38 @@ class Bridge:
         else:
             self._key_pressed(digit, now)
 
-    def transfer_done(self, ok: bool, code: int, reason: str) -> None:
-        """The switch knows what came of a transfer."""
-        if self._transfer is not None and not self._transfer.done():
-            self._transfer.set_result(TransferResult(ok, code, reason))
+    def settled(self, at_rest: bool) -> bool:
+        """Is nothing under way that another process could not go on with? at_rest: nor anybody speaking."""
+        session = self._session
+        if session is None or not (self._talking and self.consulting.idle and self.asking.idle):
+            return False
+        busy = session.tools_running or self.asking.held or self._side or self._messages.begun
+        return not busy and (session.at_rest or not at_rest)
 
-    def hold_done(self, ok: bool) -> None:
-        """The switch knows what came of a hold or resume; perhaps the worker before us wanted it."""
-        if self._holding is not None and not self._holding.done():
-            self._holding.set_result(ok)
-        elif not ok:
-            self._asked_to_hold = False
+    def let_go(self) -> None:
+        """Another worker goes on with it: save where it stands, and have nothing more to do with it."""
+        if self._session is not None:
+            self._saver.save(self._session.checkpoint())
+        self.asking.close()
+        self._close()
+        for task in self._tasks:
+            task.cancel()
+        self._send(CallLeft(call_id=self.call_id))
+        self._ending = self._loop.create_task(self._finish(told=True), name=f"leave {self.call_id}")
 
-    def your_turn(self) -> None:
-        """The switch knows that the queue has come to this call."""
-        if self._turn is not None and not self._turn.done():
-            self._turn.set_result(None)
+    def say_goodbye(self, reason: str) -> None:
+        """The server stops. Whoever talks to somebody else, or to nobody yet, is hung up on."""
+        if self._session is not None and self._talking and self._side is None:
+            farewell(self._session, reason)
+        else:
+            self.hang_up(reason)
 
     def end(self, reason: str) -> asyncio.Task[None]:
         """The call is over. CallFinished follows when the recording is complete, which the task waits for."""
         if self._ending is None:
             if self._session is not None:
                 self._session.close(reason)
-            self.transfer_done(False, 0, "the call is over")
-            self.hold_done(False)
+            self.asking.close()
             self.consulting.close()
             self._ending = self._loop.create_task(self._finish(), name=f"finish {self.call_id}")
         return self._ending
@@ -242,24 +248,12 @@ class Bridge:
 
     async def transfer(self, target: str) -> TransferResult:
         """Blind transfer."""
-        self._transfer = self._loop.create_future()
-        self._send(Transfer(call_id=self.call_id, target=target))
-        self._music.play(self._stream)
+        self._play_music()
         try:
-            return await self._transfer
+            return await self.asking.transfer(target)
         finally:  # a tool that waits for too long is cancelled
-            if self._stream is not None and not self._asked_to_hold:
+            if self._stream is not None and not self.asking.held:
                 self._stream.stop_background()
-
-    def queue_up(self, name: str, places: int) -> asyncio.Future[None]:
-        """Wait for one of so many places."""
-        self._turn = self._loop.create_future()
-        self._send(QueueUp(call_id=self.call_id, queue=name, places=places))
-        return self._turn
-
-    def leave_queue(self, name: str) -> None:
-        """Wait no longer."""
-        self._send(QueueUp(call_id=self.call_id, queue=name, places=0))
 
     async def consult(self, target: str, ring_s: float) -> Consultation | TransferResult:
         """Call somebody about this call. The caller hears music."""
@@ -285,36 +279,34 @@ class Bridge:
 
     async def hold(self) -> bool:
         """Music, and a re-INVITE that says so."""
-        self._music.play(self._stream)
-        self._asked_to_hold = await self._ask_hold(True)
-        return self._asked_to_hold
+        self._play_music()
+        self.asking.held = await self.asking.hold(True)
+        return self.asking.held
 
     async def resume(self) -> bool:
         """A re-INVITE to come back, if one was agreed on to wait; then no more music."""
-        if self._asked_to_hold and not await self._ask_hold(False):
+        if self.asking.held and not await self.asking.hold(False):
             return False
-        self._asked_to_hold = False
+        self.asking.held = False
         if self._stream is not None:
             self._stream.stop_background()
         return True
 
-    async def _ask_hold(self, on: bool) -> bool:
-        if self._ending is not None:
-            return False
-        self._holding = self._loop.create_future()
-        self._send(Hold(call_id=self.call_id, on=on))
-        return await self._holding
-
     def start_message(self) -> str:
         """Beep, and record the caller into message-1.wav, left channel, from now on."""
         name = self._messages.begin() if self._stream is not None else ""
-        if name and self._stream is not None:
+        if self._stream is not None and name:
             self._stream.play_background(tone("beep", self._start.rate_hz, self._route.tones))
         return name
 
     def end_message(self) -> float:
         """Close the file; its length in s."""
         return self._messages.end()
+
+    def _play_music(self) -> None:
+        route = self._route
+        if self._stream is not None and (sound := music(route.hold_music, self._start.rate_hz, route.tones)):
+            self._stream.play_background(sound)
 
     def think(self, sound: ThinkingSound | None) -> None:
         """Softly, behind speech and music; None: no more."""
@@ -335,6 +327,7 @@ class Bridge:
     # ------------------------------------------------------------ on the clock
 
     def _hear(self, frame: Frame, now: float) -> None:
+        CALL.set(self.call_id)
         self._messages.hear(frame)
         if self._side is not None:
             self._side.ear(frame, now)
@@ -348,7 +341,7 @@ class Bridge:
             return None
         frame = self._session.speak(now)
         if frame is not None:
-            self._standing.spoke()
+            self._marks.spoke()
         return frame
 
     def _key_pressed(self, digit: str, now: float) -> None:
@@ -392,7 +385,8 @@ class Bridge:
             self._start = start
             session = await self._made(start)
         if isinstance(session, str):
-            self._refuse(session)
+            log.error("call_refused", call_id=self.call_id, reason=session)
+            self._send(CallRefused(call_id=self.call_id, code=503, reason=session))
             return
         self._session = session
         self._send(CallReady(call_id=self.call_id))
@@ -403,13 +397,13 @@ class Bridge:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
                 gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
                 session = self._casting.session(
-                    start, self._out, self, self._emit, self._saver.save, gap_ms, self, self._deck
+                    start, self._out, self, self._emit, self._saver.save, gap_ms, self.asking, self._deck
                 )
                 await session.prepare()
-                await self._music.fetch()
+                self._route = await with_music(self._route, start.rate_hz, self.call_id)
                 await self._thinking.fetch(session.agent.thinking_sound)
-                if self._asked_to_hold:
-                    self._music.play(self._stream)
+                if self.asking.held:
+                    self._play_music()
         except (PipelineError, TimeoutError) as error:
             return str(error) or f"the agent was not ready within {PREPARE_TIMEOUT_S:.0f} s"
         except Exception as error:  # user code: an agent's class may raise anything
@@ -425,10 +419,6 @@ class Bridge:
             return None
         self._route = route.model_copy(update={"agent": other})
         return self._start.model_copy(update={"route": self._route.dump()})
-
-    def _refuse(self, reason: str) -> None:
-        log.error("call_refused", call_id=self.call_id, reason=reason)
-        self._send(CallRefused(call_id=self.call_id, code=503, reason=reason))
 
     async def _talk(self) -> None:
         if self._preparing is not None:
@@ -469,13 +459,18 @@ class Bridge:
             since = left.turn_ticks if left.turn_since else left.past_ticks
             session.hear_again(past.since(since), self._loop.time())
 
-    async def _finish(self) -> None:
-        """Everything that talks has stopped; then the sockets, the file, the last message."""
+    async def _finish(self, told: bool = False) -> None:
+        """Everything that talks has stopped; then the sockets, the file, the last message. told: it was sent."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        media: dict[str, Any] = {}
+        media = asdict(self._stream.report()) if self._stream is not None else {}
+        self._close()
+        if not told:
+            self._send(CallFinished(call_id=self.call_id, media=media))
+        self._over(self)
+
+    def _close(self) -> None:
         if self._stream is not None:
             self._clock.remove(self._stream)
-            media = asdict(self._stream.report())
             self._stream.close()
         if self._recorder is not None:
             self._recorder.close()
@@ -484,8 +479,6 @@ class Bridge:
         self._rtp.close()
         self._rtcp.close()
         self._vitals.close()
-        self._send(CallFinished(call_id=self.call_id, media=media))
-        self._over(self)
 
     def _spawn(self, work: Any, name: str) -> asyncio.Task[None]:
         name, context = f"{name} {self.call_id}", context_of(self._vitals)
@@ -495,6 +488,6 @@ class Bridge:
         return task
 
     def _emit(self, event: Event) -> None:
-        self._standing.happened(event, self._stream.past if self._stream is not None else None)
+        self._marks.saw(event)
         self._deck.noticed(event)
         self._send(CallEvent(call_id=self.call_id, event=dump(event)))

@@ -298,6 +298,11 @@ class Consulting:
             case ConsultEnded():
                 self._ended(TransferResult(False, message.code, message.reason))
 
+    @property
+    def idle(self) -> bool:
+        """Nobody is on the line, or called."""
+        return self.line is None and (self._answer is None or self._answer.done())
+
     def silent_for(self, now: float) -> float:
         """Seconds without a packet from the colleague's phone."""
         return self.line.stream.silent_for(now) if self.line is not None else 0.0

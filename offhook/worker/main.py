@@ -34,6 +34,7 @@ from offhook.link import (
     HandOverDone,
     HangUp,
     HoldDone,
+    LetGo,
     Load,
     MediaChanged,
     Message,
@@ -42,6 +43,7 @@ from offhook.link import (
     QueueReady,
     Rehearse,
     Rehearsed,
+    SayGoodbye,
     StartCall,
     Stop,
     TransferDone,
@@ -50,19 +52,24 @@ from offhook.link import (
 )
 from offhook.logs import configure_logs
 from offhook.settings import LogSettings, Providers
+from offhook.whose import CALL
 from offhook.wire import Link
 from offhook.worker.agents import Casting
 from offhook.worker.blame import marking_tasks
 from offhook.worker.bridge import Bridge
+from offhook.worker.leaving import Departures
 from offhook.worker.notices import send_notices
+from offhook.worker.watchdog import Watchdog
 from pipeline.errors import ConfigError, PipelineError
 from telephony.dialplan.model import TEAM
 from telephony.media.clock import Clock, Ticking
+from telephony.media.music import music
 
 log = structlog.get_logger()
 
 LOAD_EVERY_S = 1.0
 HAND_IN_AGAIN_S = 0.005
+HOLD_MUSIC, HOLD_RATE_HZ = "default", 8000  # made before the first call: 50 ms that no clock may wait for
 SWITCH_INTERVAL_S = 0.0005  # a busy thread may delay the clock by this, not by CPython's 5 ms
 
 
@@ -75,6 +82,8 @@ class Worker:
         self._link = Link(sock, TO_WORKER, self._on_message, self._on_closed)
         self._clock = Clock(self._loop, self._stream_failed, time=time.monotonic)
         self._calls: dict[str, Bridge] = {}
+        self._departures = Departures()
+        self._watchdog = Watchdog(self._loop, self._link.send_from_thread)
         self._casting: Casting | None = None
         self._opening: asyncio.Task[None] | None = None
         self._rehearsals: set[asyncio.Task[None]] = set()
@@ -89,6 +98,7 @@ class Worker:
         try:
             await self._stopped
         finally:
+            self._watchdog.stop()
             self._clock.stop()
             await asyncio.gather(*[bridge.end("worker_stopped") for bridge in self._calls.values()])
             await self._close()
@@ -138,11 +148,14 @@ class Worker:
 
     def _supervised(self, bridge: Bridge, message: Message, fds: list[int]) -> None:
         """What goes wrong with one call ends that call, and no other notices."""
+        token = CALL.set(bridge.call_id)
         try:
             self._to_call(bridge, message, fds)
         except Exception:
             log.exception("call_failed", call_id=bridge.call_id, message=type(message).__name__)
             self._link.send(HangUp(call_id=bridge.call_id, reason="error"))
+        finally:
+            CALL.reset(token)
 
     def _to_call(self, bridge: Bridge, message: Message, fds: list[int]) -> None:
         match message:
@@ -153,17 +166,21 @@ class Worker:
             case MediaChanged():
                 bridge.media_changed(message.media)
             case TransferDone():
-                bridge.transfer_done(message.ok, message.code, message.reason)
+                bridge.asking.transfer_done(message.ok, message.code, message.reason)
             case HoldDone():
-                bridge.hold_done(message.ok)
+                bridge.asking.hold_done(message.ok)
             case (
                 ConsultRinging() | ConsultAnswered() | ConsultMediaChanged() | ConsultEnded() | HandOverDone()
             ):
                 bridge.consulting.heard(message, fds)
             case QueueReady():
-                bridge.your_turn()
+                bridge.asking.your_turn()
             case PressKey():
                 bridge.key_by_info(message.digit, self._loop.time())
+            case LetGo():
+                self._departures.ask(bridge, message.patience_s)
+            case SayGoodbye():
+                bridge.say_goodbye(message.reason)
             case EndCall():
                 bridge.end(message.reason)
 
@@ -193,6 +210,7 @@ class Worker:
         """Ready once the plan's MCP servers are, or have had their time."""
         try:
             await casting.open()
+            music(HOLD_MUSIC, HOLD_RATE_HZ)
         except Exception as error:
             log.exception("tools_not_opened")
             self._fail(f"the plan's tools cannot be opened: {type(error).__name__}: {error}. See the log.")
@@ -200,6 +218,7 @@ class Worker:
         self._clock.start()
         gc.collect()
         gc.freeze()
+        self._watchdog.start()
         self._link.send(WorkerReady(pid=os.getpid(), notes=casting.notes))
         self._report_load()
         await send_notices(languages, self._link.send)
@@ -232,9 +251,12 @@ class Worker:
             message, fds, clock=self._clock, casting=self._casting, send=self._link.send, over=self._forget
         )
         self._calls[message.call_id] = bridge
+        token = CALL.set(message.call_id)
         bridge.prepare()
+        CALL.reset(token)
 
     def _forget(self, bridge: Bridge) -> None:
+        self._departures.forget(bridge)
         self._calls.pop(bridge.call_id, None)
 
     def _on_closed(self, error: Exception | None) -> None:

@@ -1,34 +1,41 @@
-"""The messages that the caller of one call leaves, each in a file of its own beside the recording.
+"""Messages that a caller leaves: message-1.wav and so on in the call's folder, left channel.
 
-Driven by bridge.py: told when one begins and ends, and given every frame meanwhile."""
+One call's, driven by bridge.py. Not the recording of the call, and not what a message is taken for
+(pipeline/waiting.py)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from telephony.media.codecs import Frame
+from offhook.link import StartCall
+from pipeline.ports import Frame
 from telephony.media.recorder import Recorder
 
 
 class Messages:
-    """folder: the call's, "" for none. goes_on: another worker may have taken messages in it."""
+    """One call's."""
 
-    def __init__(self, folder: str, rate_hz: int, *, goes_on: bool) -> None:
-        self._folder, self._rate_hz = folder, rate_hz
-        self._taken = len(list(Path(folder).glob("message-*.wav"))) if goes_on else 0
+    def __init__(self, start: StartCall) -> None:
+        self._folder, self._rate_hz = start.folder, start.rate_hz
+        self._count = len(list(Path(start.folder).glob("message-*.wav"))) if start.resumes else 0
         self._open: Recorder | None = None
 
+    @property
+    def begun(self) -> bool:
+        """The caller leaves one now."""
+        return self._open is not None
+
     def begin(self) -> str:
-        """Record into message-1.wav, left channel, from now on. Returns the name, "" if there is no folder."""
+        """Record the caller from now on. Returns the file's name, "" if there is no folder."""
         if not self._folder:
             return ""
-        self._taken += 1
-        name = f"message-{self._taken}.wav"
+        self._count += 1
+        name = f"message-{self._count}.wav"
         self._open = Recorder(Path(self._folder) / name, self._rate_hz)
         return name
 
     def hear(self, frame: Frame) -> None:
-        """20 ms of the caller."""
+        """The caller's next frame."""
         if self._open is not None:
             self._open.frame(frame, None)
 

@@ -136,7 +136,8 @@ class Vitals:
     def spoke(self, samples: int, turn_since: float, turn_ticks: int) -> None:
         """samples: of speech that have left. turn_since: loop time when the caller began a turn that nobody has
         answered yet, 0.0 if none; turn_ticks: ticks then."""
-        _SPOKEN.pack_into(self.memory, _SPOKEN_AT, samples, turn_since, turn_ticks)
+        if self.fd >= 0:
+            _SPOKEN.pack_into(self.memory, _SPOKEN_AT, samples, turn_since, turn_ticks)
 
     def peer(self, source: tuple[str, int] | None, target: tuple[str, int]) -> None:
         """Whom we hear, and where we send."""

@@ -270,7 +270,7 @@ async def running_server(
 
 async def _spawn(folder: Path, dialplan: Path, workers: int, more: str) -> asyncio.subprocess.Process:
     config = folder / "offhook.yaml"
-    await asyncio.to_thread(config.write_text, _settings(folder, dialplan, workers) + more)
+    await asyncio.to_thread(config.write_text, _settings(folder, dialplan, workers, more) + more)
     command = ["-m", "offhook", "serve", "--sip-port", "0", "--http-port", "0", "--config", str(config)]
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -282,7 +282,7 @@ async def _spawn(folder: Path, dialplan: Path, workers: int, more: str) -> async
     )
 
 
-def _settings(folder: Path, dialplan: Path, workers: int) -> str:
+def _settings(folder: Path, dialplan: Path, workers: int, more: str) -> str:
     return "\n".join(
         [
             f"dialplan: {dialplan}",
@@ -292,6 +292,7 @@ def _settings(folder: Path, dialplan: Path, workers: int) -> str:
             "http: {host: 127.0.0.1, port: 0}",
             f"plan_versions: {folder / 'plans'}",
             f"workers: {workers}",
+            *([] if "drain_s:" in more else ["drain_s: 0"]),
             f"calls_dir: {folder / 'calls'}",
             f"database: sqlite:///{folder / 'offhook.db'}",
             "",

@@ -178,6 +178,23 @@ async def test_a_call_that_no_worker_can_take_is_sent_where_the_plan_says(tmp_pa
         await over(rig, call)
 
 
+async def test_while_workers_have_too_much_to_do_calls_go_where_the_plan_says_or_are_refused(
+    tmp_path: Path,
+) -> None:
+    async with a_reception(tmp_path, TRUNKS) as rig, a_peer("127.0.0.2") as carrier:
+        assert rig.reception.pool is not None
+        measured = rig.reception.pool.admission.measured
+        for _ in range(3):
+            measured(0, 1.0, 0.0, 5)
+        assert await refused(rig, carrier, "+4930500") == 302
+        assert await refused(rig, carrier, "+4930200") == 503
+        for _ in range(3):
+            measured(0, 0.1, 0.0, 5)
+        call, start = await ring(rig, carrier, "+4930500")
+        assert start.route["agent"] == "desk"
+        await over(rig, call)
+
+
 async def test_an_agent_that_cannot_start_is_replaced_by_a_redirection(tmp_path: Path) -> None:
     async with a_reception(tmp_path, TRUNKS) as rig, a_peer("127.0.0.2") as carrier:
         dialing = asyncio.create_task(refused(rig, carrier, "+4930500"))

@@ -17,7 +17,7 @@ import pytest
 from offhook.link import CallRefused, Checkpoint, HandIn, Load, Notice, StartCall
 from offhook.switch.active import ActiveCall
 from offhook.switch.pool import Pool, Worker
-from offhook.switch.recovery import LEAVE_S, LONGEST_WAIT_S, MUTE_S, WEDGED_S, Recovery
+from offhook.switch.recovery import LEAVE_S, LONGEST_WAIT_S, MUTE_S, Recovery
 from offhook.wire import Link
 from telephony.call.call import Call
 from telephony.media.packet import parse
@@ -28,6 +28,7 @@ from tests.offhook.test_reception import ring
 
 TRUNKS = "trunks: [{name: carrier, allow_from: 127.0.0.2}]\n"
 SILENCE = b"\xff" * 160
+WEDGED_S = 1.0  # the default
 
 
 class Scene:
