@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -139,17 +139,13 @@ def _finish(
 ) -> None:
     """Judge, write, say, and end with the exit code."""
     failed = [one for one in done if one.error]
-    results: list[Any] = []
-    if assessing.available():
-        results = [result for one in done for result in assessing.assess(one, baseline)]
-        assessing.report(results, html=html, junit=junit, json=None, title="Replay")
-    elif html or junit or baseline:
-        raise OffhookError("this Offhook cannot judge replays. Install all of it.")
+    results = [result for one in done for result in assessing.assess(one, baseline)]
+    assessing.report(results, html=html, junit=junit, json=None, title="Replay")
     if update and baseline is not None:
         kept = assessing.update_baseline([bundle for one in done for bundle in one.bundles], baseline)
         err.print(f"baseline {baseline}: {kept} calls")
     if as_json:
-        print(json.dumps(assessing.as_json(results) if results else [_plain(one) for one in done], indent=2))
+        print(json.dumps(assessing.as_json(results), indent=2))
     else:
         for one in done:
             for bundle in one.bundles:
@@ -161,10 +157,6 @@ def _finish(
         err.print(f"not replayed: {one.error}", style="red", markup=False)
     code = assessing.exit_code(results) if results else (assessing.UNDECIDED if failed else assessing.CLEAN)
     raise typer.Exit(code)
-
-
-def _plain(one: Done) -> dict[str, Any]:
-    return {"path": str(one.path), "bundles": [str(b) for b in one.bundles], "error": one.error}
 
 
 def _shown(path: Path) -> Path:

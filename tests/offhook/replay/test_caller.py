@@ -26,7 +26,7 @@ def _recording(
         for begins, ends in spans:
             side[round(begins * RATE_HZ) : round(ends * RATE_HZ)] = 5000
     utterances = tuple(Utterance(*span) for span in said)
-    return Recording("test", RATE_HZ, sides[0], sides[1], utterances, keys, facts, Path("test.wav"))
+    return Recording("test", RATE_HZ, sides[0], sides[1], utterances, keys, facts, Path("test.wav"), ())
 
 
 def _played(
