@@ -57,7 +57,8 @@ class Reloading:
         self._path, self._root, self._every_s = path, root, every_s
         self._versions = Versions(root, path)
         self._store, self._metrics, self._pool = store, metrics, pool
-        self._files: tuple[Path, ...] = (path,)
+        self._files: tuple[Path, ...] = files_of(store.current)
+        self._seen = _stamp(self._files)  # now: what is saved before `run` has its turn is a change
         self._asked = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -67,8 +68,7 @@ class Reloading:
 
     async def run(self) -> None:
         """Until cancelled."""
-        self._files = files_of(self._store.current)
-        seen = await asyncio.to_thread(_stamp, self._files)
+        seen = self._seen
         await self._began()
         while True:
             asked = await self._wait()
