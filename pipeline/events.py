@@ -269,11 +269,11 @@ class ProviderFailed(Event):
 @dataclass(frozen=True, slots=True)
 class CassetteMissed(Event):
     """In a replay, an answer was not on tape. changed: what is different from the request on tape that is most like it,
-    nothing if there is none. live: the provider was asked instead; otherwise it is missing."""
+    names with commas between, "" if there is none. live: the provider was asked instead; otherwise it is missing."""
 
     kind: str  # stt, llm or tts
     provider: str
-    changed: tuple[str, ...]
+    changed: str
     live: bool
 
 

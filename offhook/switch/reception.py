@@ -466,14 +466,16 @@ class Reception:
         if active is not None:
             self._journal(active, {"type": "LoopBlocked", "worker": worker.number, **facts})
 
-    def say_goodbye(self, reason: str) -> None:
-        """The server stops: the agents tell their callers so, and hang up."""
+    def say_goodbye(self, reason: str) -> set[str]:
+        """The server stops: the agents tell their callers so, and hang up. Returns the ids of those who hear it."""
+        told = {active.id for active in self.calls.values() if active.answered and active.confirmed}
         for active in list(self.calls.values()):
             active.end_reason = active.end_reason or reason
-            if active.answered:
+            if active.id in told:
                 active.tell(SayGoodbye(call_id=active.id, reason=reason))
             else:
                 active.call.hang_up(reason)
+        return told
 
     def hang_up_all(self, reason: str) -> None:
         """The server stops, now."""

@@ -219,22 +219,23 @@ class Switch:
             log.info("draining", calls=len(calls), limit_s=settings.drain_s)
         if not await self._all_over(settings.drain_s):
             log.warning("drain_time_over", calls=len(calls))
-            self._reception.say_goodbye("server_stopped")
-            await self._all_over(FAREWELL_S)
+            told = {f"call {call_id}" for call_id in self._reception.say_goodbye("server_stopped")}
+            await self._all_over(FAREWELL_S, {task for task in self._takers if task.get_name() in told})
         self._reception.hang_up_all("server_stopped")
         if self._takers:
             await asyncio.wait(self._takers, timeout=GOODBYE_TIMEOUT_S)
 
-    async def _all_over(self, within_s: float) -> bool:
-        """Wait for the end of all calls. False if time is up; True if we are told to leave now, too."""
+    async def _all_over(self, within_s: float, among: set[asyncio.Task[None]] | None = None) -> bool:
+        """Wait for the end of all calls, or of those. False if time is up; True if we are told to leave now, too."""
+        calls = self._takers if among is None else among
         now = asyncio.ensure_future(self._now.wait())
         until = asyncio.get_running_loop().time() + within_s
         try:
-            while self._takers and not now.done():
+            while not now.done() and (going := {task for task in calls if not task.done()}):
                 left = until - asyncio.get_running_loop().time()
                 if left <= 0:
                     return False
-                await asyncio.wait({*self._takers, now}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({*going, now}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             return True
         finally:
             now.cancel()

@@ -41,6 +41,7 @@ class Transport:
         self._links: dict[str, Link] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
         self._closed = False
         self.unsendable = 0  # messages that no socket would take
 
@@ -117,10 +118,13 @@ class Transport:
     def _arm(self) -> None:
         deadline = self._stack.next_deadline()
         if self._timer is not None:
-            if deadline is not None and self._timer.when() <= deadline:
+            if deadline is not None and self._rings_at <= deadline:
                 return  # it rings earlier, finds nothing due and arms again: cheaper than moving it each time
             self._timer.cancel()
-        self._timer = None if deadline is None or self._closed else self._loop.call_at(deadline, self._ring)
+            self._timer = None
+        if deadline is not None and not self._closed:
+            # not asked of the timer itself: for a time that has passed, uvloop gives one that cannot tell
+            self._timer, self._rings_at = self._loop.call_at(deadline, self._ring), deadline
 
     def _ring(self) -> None:
         self._timer = None

@@ -95,7 +95,7 @@ class PlayingDeck(Deck):
         """A request is not on tape."""
         self.missed[kind] += 1
         now = asyncio.get_running_loop().time()
-        self._emit(CassetteMissed(now, kind, provider, tuple(changed), self.live))
+        self._emit(CassetteMissed(now, kind, provider, ", ".join(changed), self.live))
 
     def missing(self, kind: str, provider: str) -> ProviderError:
         """What a provider fails with whose answer is not on tape, and that may not be asked."""

@@ -49,7 +49,7 @@ def _plan(tmp_path: Path, *changes: tuple[str, str]) -> Path:
 
 
 def _missed(record: Record) -> list[tuple[str, list[str]]]:
-    return [(event["kind"], event["changed"]) for event in kinds(record, "CassetteMissed")]
+    return [(event["kind"], event["changed"].split(", ")) for event in kinds(record, "CassetteMissed")]
 
 
 def test_a_tape_plays_what_it_recorded_to_the_byte(taped: Record, tmp_path: Path) -> None:
