@@ -69,7 +69,6 @@ class Reloading:
     async def run(self) -> None:
         """Until cancelled."""
         seen = self._seen
-        await self._began()
         while True:
             asked = await self._wait()
             stamp = await asyncio.to_thread(_stamp, self._files)
@@ -96,8 +95,9 @@ class Reloading:
         self._asked.clear()
         return True
 
-    async def _began(self) -> None:
-        """The plan that the server started with is a version like any other."""
+    async def begin(self) -> None:
+        """The plan that the server started with is a version like any other: the first one in use. Before anybody can
+        save another."""
         try:
             plan = self._store.current
             taken = await asyncio.to_thread(snapshot, plan)

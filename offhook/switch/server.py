@@ -170,6 +170,7 @@ class Switch:
                 gc.freeze()
                 self._phone = phone
                 host, port = phone.address
+                await self._plans.begin()
                 self._on_ready(Ready(host, port, phone.tls_port, http_port, pool.size))
                 trunks = AsyncExitStack()
                 await trunks.enter_async_context(self._trunks.open(phone))
