@@ -28,6 +28,7 @@ class Heard:
     packets: int = 0
     voiced: int = 0  # packets that carry audible PCMU
     gaps: int = 0  # packets missing by sequence number
+    repeats: int = 0  # packets that came behind their successor, or twice
     strays: int = 0  # datagrams that are no RTP of one stream
     sources: set[tuple[str, int]] = field(default_factory=set)
     ssrcs: set[int] = field(default_factory=set)
@@ -42,9 +43,12 @@ class Heard:
         self.sources.add(source)
         self.ssrcs.add(int.from_bytes(packet[8:12], "big"))
         sequence = int.from_bytes(packet[2:4], "big")
-        if self._next_sequence >= 0:
-            self.gaps += (sequence - self._next_sequence) & 0xFFFF
-        self._next_sequence = sequence + 1 & 0xFFFF
+        ahead = (sequence - self._next_sequence) & 0xFFFF
+        if self._next_sequence >= 0 and ahead >= 0x8000:  # late, or twice: nothing is missing
+            self.repeats += 1
+        else:
+            self.gaps += ahead if self._next_sequence >= 0 else 0
+            self._next_sequence = sequence + 1 & 0xFFFF
         if packet[1] & 0x7F == 0 and _is_voice(packet[_HEADER_BYTES:]):
             self.voiced += 1
 

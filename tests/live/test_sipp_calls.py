@@ -59,7 +59,7 @@ async def test_two_hundred_calls_at_twenty_a_second_leave_nothing_behind(
     _assert_all_went_well(result, CALLS)
     expected = HOLD_MS / 20
     for heard in result.heard:
-        assert heard.packets > 0.8 * expected, f"{heard}: too few packets came back"
+        assert heard.packets > 0.6 * expected, f"{heard}: too few packets came back"
         assert heard.voiced > 0, f"{heard}: the agent was not audible"
         assert (heard.gaps, len(heard.ssrcs), len(heard.sources)) == (0, 1, 1), str(heard)
     await server.idle()
@@ -83,7 +83,7 @@ async def _tasks(server: Server) -> float:
     """asyncio tasks in the switch and in every worker."""
     metrics = await server.metrics()
     counts = [value for name, value in metrics.items() if name.startswith("offhook_tasks")]
-    assert len(counts) == 3, "the switch and two workers count their tasks"
+    assert len(counts) == 4, "the switch, two workers and their spare count their tasks"
     return sum(counts)
 
 
