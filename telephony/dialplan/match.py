@@ -165,20 +165,46 @@ def route_to(plan: Plan, agent: str, called: str, caller: str = "") -> Route:
     """The route of a call that this agent takes, whatever the number rules say. Raises KeyError for an unknown one."""
     if agent not in plan.teams:
         raise KeyError(agent)
+    action = NumberRoute(number="any", agent=agent)
+    return _route(plan, action, _failing(None, plan.spec.defaults), agent, called, caller)
+
+
+def _route(
+    plan: Plan,
+    action: NumberRoute,
+    failing: OnFailure,
+    name: str,
+    called: str,
+    caller: str,
+    *,
+    line: int = 0,
+    file: str = "",
+    arm: str = "",
+) -> Route:
+    """What the rule and the plan's defaults say of a call that this agent or target takes."""
     defaults = plan.spec.defaults
+    recording = action.recording or defaults.recording
+    agents, first = _agents(plan, name, failing, asks=recording == "ask")
     return Route.model_construct(
         called=called,
         caller=caller,
-        number="any",
-        line=0,
-        agent=agent,
-        agents=plan.teams[agent],
+        number=action.number,
+        line=line,
+        file=file or plan.path,
+        agent=first,
+        agents=agents,
         plan=plan.name,
         plan_version=plan.version,
-        max_call_s=defaults.max_call,
-        recording=defaults.recording,
-        cassette=defaults.cassette,
-        announcement=defaults.announcement,
+        max_call_s=action.max_call or defaults.max_call,
+        hold_music=located(action.hold_music or defaults.hold_music, plan.path),
+        tones=action.tones or defaults.tones,
+        before_answer=action.before_answer or defaults.before_answer,
+        recording=recording,
+        cassette=action.cassette or defaults.cassette,
+        announcement=action.announcement or defaults.announcement,
+        on_failure=_address(plan, failing.provider_outage),
+        arm=arm,
+        fallback=failing,
     )
 
 
@@ -275,31 +301,10 @@ class _Deciding:
             return self._refused(480, why)
         self._note(self._line, self._rule.action.number, "")
         plan, rule, action = self._plan, self._rule, self._rule.action
-        defaults = plan.spec.defaults
-        recording = action.recording or defaults.recording
-        outage = self._failing.provider_outage
-        agents, first = _agents(plan, name, self._failing, asks=recording == "ask")
-        route = Route.model_construct(
-            called=self._number,
-            caller=self._call.caller,
-            number=action.number,
-            line=rule.line,
-            file=rule.file or plan.path,
-            agent=first,
-            agents=agents,
-            plan=plan.name,
-            plan_version=plan.version,
-            max_call_s=action.max_call or defaults.max_call,
-            hold_music=located(action.hold_music or defaults.hold_music, plan.path),
-            tones=action.tones or defaults.tones,
-            before_answer=action.before_answer or defaults.before_answer,
-            recording=recording,
-            cassette=action.cassette or defaults.cassette,
-            announcement=action.announcement or defaults.announcement,
-            on_failure=_address(plan, outage),
-            arm=self._arm,
-            fallback=self._failing,
-        )
+        route = _route(
+            plan, action, self._failing, name, self._number, self._call.caller,
+            line=rule.line, file=rule.file, arm=self._arm,
+        )  # fmt: skip
         return Decision(
             route, 0, "", self._number, rule, self._line, taker=name, overload=_addresses(plan, self._failing.overload),
             tried=tuple(self._tried or ()),

@@ -54,9 +54,6 @@ class Call:
     ends: list[End] = field(default_factory=list)
     keys: list[tuple[float, str, str]] = field(default_factory=list)  # time, side, digit by INFO
 
-    def last_end(self, side: str) -> End | None:
-        return next((end for end in reversed(self.ends) if end.side == side), None)
-
 
 def is_sip(payload: bytes) -> bool:
     return _SIP.match(payload) is not None
