@@ -6,9 +6,10 @@ callbacks and decides nothing: who has the floor is turn.py's business."""
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from pipeline.errors import ConfigError, ProviderError
 from pipeline.hearing.echo import EchoGuard
@@ -22,6 +23,8 @@ CLOSE_AFTER_S = 3.0  # a hold this long closes the recogniser, which costs money
 UNANSWERED = 2  # turns in a row: the recogniser hangs
 GUESSED = 0.5  # confidence in words that were never confirmed
 MAX_FAILURES = 3  # in a row; then the session is told that nobody listens any more
+MISSED_FRAMES = 15_000 // FRAME_MS  # kept of a turn for a recogniser that is being opened
+BEFORE_FRAMES = 500 // FRAME_MS  # kept of what comes before one
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ class Listening:
         self._hints = Hints()
         self._texts: list[Final] = []
         self._guess = ""  # the newest partial, until a final says it better
-        self._torn = False  # the recogniser failed in the middle of this turn
+        self._torn = False  # the recogniser did not hear all of this turn
+        self._deaf = False  # it failed too often
+        self._missed = deque[Frame | Literal["start", "end"]](maxlen=MISSED_FRAMES)  # while there is none
         self._unanswered = 0
         self._owed: list[_Owed] = []
         self._next_due = float("inf")
@@ -94,6 +99,8 @@ class Listening:
         if self._stream is not None:
             self._stream.push(frame)
             self._pushed += 1
+        else:
+            self._miss(frame)
         if now >= self._next_due:
             self._expire(now)
         return self._activity.heard(frame, now)
@@ -135,6 +142,8 @@ class Listening:
         self._owed = [owed for owed in self._owed if not owed.expired]
         if self._stream is not None:
             self._stream.start_turn()
+        else:
+            self._missed.append("start")
 
     def end_turn(self, now: float, *, overlap: bool = False) -> None:
         """The caller is done; on_utterance follows, at the latest when the transcript timeout is over."""
@@ -143,8 +152,10 @@ class Listening:
         self._next_due = min(self._next_due, now + self._timeout_s)
         if self._stream is not None:
             self._stream.end_turn()
-        else:
+        elif self._deaf:
             self._drop_stream()
+        else:
+            self._missed.append("end")
 
     def expect(self, hints: Hints) -> None:
         """Another agent listens, or something else was asked."""
@@ -195,6 +206,7 @@ class Listening:
                 self._drop_stream()
                 self._on_failed(error, gave_up)
                 if gave_up:
+                    self._deaf = True
                     return
             if not self._swapped:
                 await asyncio.sleep(REOPEN_AFTER_S)
@@ -220,8 +232,7 @@ class Listening:
         if self._stream is None:
             await self.open(self._stt, self._opener)
             self.expect(self._hints)
-            if self._in_turn and self._stream is not None:
-                self._stream.start_turn()
+            self._catch_up()
         stream = self._stream
         assert stream is not None
         try:
@@ -236,6 +247,31 @@ class Listening:
             self._count()
             self._stream = None
             await stream.aclose()
+
+    def _miss(self, frame: Frame) -> None:
+        """Nobody listens just now: keep a turn for the recogniser that is being opened, as far as it goes."""
+        missed = self._missed
+        if len(missed) == MISSED_FRAMES:
+            self._torn = self._in_turn
+        missed.append(frame)
+        if not self._in_turn and not self._owed and len(missed) > BEFORE_FRAMES:
+            missed.popleft()
+
+    def _catch_up(self) -> None:
+        """Tell the new recogniser what was said since there was none."""
+        stream, missed = self._stream, self._missed
+        assert stream is not None
+        first = next((step for step in missed if isinstance(step, str)), "end" if self._in_turn else "start")
+        if first == "end":
+            stream.start_turn()  # it began with the recogniser before, or too long ago
+        for step in missed:
+            if not isinstance(step, str):
+                stream.push(step)
+            elif step == "start":
+                stream.start_turn()
+            else:
+                stream.end_turn()
+        missed.clear()
 
     def _take(self, final: Final) -> None:
         self._guess = ""
@@ -269,8 +305,11 @@ class Listening:
         for owed in self._owed:
             if not owed.expired and now >= owed.due:
                 owed.expired = True
-                self._unanswered += 1
+                self._unanswered += self._stream is not None
                 self._deliver(owed, lost=True)
+        if self._stream is None and not self._in_turn:
+            self._missed.clear()
+            self._owed = [owed for owed in self._owed if not owed.expired]
         if self._unanswered >= UNANSWERED and self._reading is not None:
             self._reading.reschedule(now)
         self._next_due = min((owed.due for owed in self._owed if not owed.expired), default=float("inf"))

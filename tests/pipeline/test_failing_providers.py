@@ -97,6 +97,27 @@ def test_a_recogniser_that_dies_in_mid_turn_loses_no_word_and_costs_less_than_tw
     assert [event.text for event in rig.of(UserTurnCommitted)] == ["50", "50"]
 
 
+@pytest.mark.parametrize(
+    ("fates", "speech"),
+    [
+        (("dies", "well"), (2.0, 3.0)),  # opened again in mid-turn
+        (("dies", "refused", "well"), (2.0, 2.4)),  # opened again when the caller has said all
+    ],
+)
+def test_what_is_said_while_a_lone_recogniser_is_opened_again_is_heard(
+    fates: tuple[Fate, ...], speech: tuple[float, float]
+) -> None:
+    async def call() -> Rig:
+        ear = FlakyStt("ear", *fates, after=90)  # 1.8 s
+        voice, model = FlakyTts("voice"), FlakyLlm("model", REPLY)
+        return await Rig(Agent(), speech=[speech], stt=ear, llm=model, tts=voice).run(10.0)
+
+    rig = run(call)
+    assert [event.text for event in rig.of(UserTurnCommitted)] == [f"{round((speech[1] - speech[0]) * 50)}"]
+    assert len(rig.of(ProviderFailed)) == len(fates) - 1
+    assert [event.text for event in rig.of(AgentSpoke)] == [REPLY]
+
+
 def test_all_three_may_fail_in_one_call() -> None:
     rig = _play(
         stt=[FlakyStt("ear", "dies", after=130), FlakyStt("other ear")],
