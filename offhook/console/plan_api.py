@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -47,10 +47,17 @@ class Asked:
 
 
 class PlanApi:
-    """One plan. path: its main file; root: where versions are kept."""
+    """One plan. path: its main file; root: where versions are kept; trunks: those of the settings (load_plan)."""
 
-    def __init__(self, path: Path, root: Path, access: Access, wait_s: float = WAIT_S) -> None:
-        self._path, self._access, self._wait_s = path, access, wait_s
+    def __init__(
+        self,
+        path: Path,
+        root: Path,
+        access: Access,
+        wait_s: float = WAIT_S,
+        trunks: Mapping[str, int] | None = None,
+    ) -> None:
+        self._path, self._access, self._wait_s, self._trunks = path, access, wait_s, trunks
         self._versions = Versions(root, path)
         self._changing = asyncio.Lock()
 
@@ -198,7 +205,7 @@ class PlanApi:
     def _problems(self, data: bytes) -> tuple[list[Problem], str]:
         """What is wrong with a plan that would stand in our file's place, and its version if nothing is."""
         try:
-            plan = parse_plan(data, str(self._path))
+            plan = parse_plan(data, str(self._path), trunks=self._trunks)
         except FileProblems as error:
             return error.problems, ""
         return failed_tests(plan), snapshot(plan, data).version

@@ -17,11 +17,12 @@ from telephony.dialplan.model import DialPlan
 from telephony.dialplan.music import BUILT_IN, fault, located
 from telephony.dialplan.number import parse_pattern
 from telephony.dialplan.routing import ANONYMOUS
+from telephony.dialplan.sources import DISK, Sources
 
 MAX_CALLERS = 1_000_000
 
 
-def read_files(plan: Assembly, spec: DialPlan) -> tuple[FilesRead, list[Problem]]:
+def read_files(plan: Assembly, spec: DialPlan, sources: Sources = DISK) -> tuple[FilesRead, list[Problem]]:
     """What is in the files, and what is wrong with them, each where it is named first."""
     problems = list(_music(plan, spec))
     folder = Path(plan.path).parent
@@ -30,7 +31,7 @@ def read_files(plan: Assembly, spec: DialPlan) -> tuple[FilesRead, list[Problem]
         for text in calendar.holidays:
             if text.lower().endswith(".ics") and text not in holidays:
                 try:
-                    holidays[text] = dict(read_holidays(folder / text))
+                    holidays[text] = dict(read_holidays(folder / text, sources))
                 except NoCalendar as error:
                     holidays[text] = {}
                     problems.append(_named(plan, ("calendars", name, "holidays"), text, str(error)))
@@ -38,7 +39,7 @@ def read_files(plan: Assembly, spec: DialPlan) -> tuple[FilesRead, list[Problem]
     for name, known in spec.lists.items():
         if known.file:
             try:
-                callers[name] = list(_callers(folder / known.file))
+                callers[name] = list(_callers(folder / known.file, sources))
             except ValueError as error:
                 problems.append(plan.problem(("lists", name, "file"), str(error)))
     return FilesRead(holidays, callers), problems
@@ -54,10 +55,10 @@ def _named(plan: Assembly, loc: Loc, text: str, fact: str) -> Problem:
     return plan.problem((*loc, text) if isinstance(value, dict) else loc, fact, key=isinstance(value, dict))
 
 
-def _callers(path: Path) -> Iterator[str]:
+def _callers(path: Path, sources: Sources) -> Iterator[str]:
     """Numbers and patterns, one a line, the first column of a table. Raises ValueError with place and remedy."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = sources.read(path).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}. Check the path.") from None
     except UnicodeDecodeError:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from telephony.dialplan.sources import DISK, Sources
+
 YEARS_AHEAD = 30
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -19,14 +21,14 @@ class NoCalendar(ValueError):
     """A file is not an iCalendar file, or says what is not understood."""
 
 
-def read_holidays(path: Path) -> Mapping[date, str]:
+def read_holidays(path: Path, sources: Sources = DISK) -> Mapping[date, str]:
     """Day → its name. Raises NoCalendar with place, fact and remedy."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise NoCalendar(f"{path}: is larger than 4 MB. Export the holidays alone.")
-        data = path.read_bytes()
+        data = sources.read(path)
     except OSError as error:
         raise NoCalendar(f"{path}: {error.strerror}. Check the path.") from error
+    if len(data) > MAX_BYTES:
+        raise NoCalendar(f"{path}: is larger than 4 MB. Export the holidays alone.")
     return _read(data, str(path))
 
 

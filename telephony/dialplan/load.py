@@ -30,6 +30,8 @@ from telephony.dialplan.document import (
 from telephony.dialplan.files import read_files
 from telephony.dialplan.match import Plan
 from telephony.dialplan.model import DialPlan
+from telephony.dialplan.sources import DISK, Sources
+from telephony.dialplan.trial import failed_tests
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,10 +53,22 @@ def load(path: str | Path, *, trunks: Mapping[str, int] | None = None) -> Plan |
         return PlanErrors(tuple(error.problems))
 
 
-def load_plan(path: str | Path, *, trunks: Mapping[str, int] | None = None) -> Plan:
-    """Read and check a dial plan. Raises FileProblems (a PlanError) with everything that is wrong with it."""
+def load_plan(path: str | Path, *, trunks: Mapping[str, int] | None = None, sources: Sources = DISK) -> Plan:
+    """Read and check a dial plan. sources: where its files are read from. Raises FileProblems (a PlanError) with
+    everything that is wrong with it."""
     with _no_collections():
-        return _plan(assembled(read_file(path)), trunks)
+        return _plan(assembled(read_file(path, sources), sources), trunks, sources)
+
+
+def load_tested(
+    path: str | Path, *, trunks: Mapping[str, int] | None = None, sources: Sources = DISK
+) -> Plan:
+    """As load_plan, and its own tests are run: what calls may be routed by. Raises FileProblems, also with those that
+    failed."""
+    plan = load_plan(path, trunks=trunks, sources=sources)
+    if failed := failed_tests(plan):
+        raise FileProblems(failed)
+    return plan
 
 
 def parse_plan(data: bytes, path: str = "dialplan.yaml", *, trunks: Mapping[str, int] | None = None) -> Plan:
@@ -89,7 +103,7 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _plan(plan: Assembly, trunks: Mapping[str, int] | None) -> Plan:
+def _plan(plan: Assembly, trunks: Mapping[str, int] | None, sources: Sources = DISK) -> Plan:
     problems = list(plan.problems)
     value = plan.value
     problems += [plan.problem(found.loc, found.text) for found in check_secrets(value)]
@@ -106,9 +120,9 @@ def _plan(plan: Assembly, trunks: Mapping[str, int] | None) -> Plan:
         spec = DialPlan.model_validate(value)
     except ValidationError as error:
         problems += explain_errors(plan, DialPlan, error.errors())
-        problems += _check_the_rest(plan, value, names, trunks, error.errors())
+        problems += _check_the_rest(plan, value, names, trunks, error.errors(), sources)
         raise FileProblems(problems) from error
-    files, faults = read_files(plan, spec)
+    files, faults = read_files(plan, spec, sources)
     source = _source(plan, spec, range(len(spec.numbers)))
     bare = bare_rules(spec, source)
     problems += faults
@@ -136,6 +150,7 @@ def _check_the_rest(
     names: list[str],
     trunks: Mapping[str, int] | None,
     errors: Sequence[ErrorDetails],
+    sources: Sources,
 ) -> list[Problem]:
     """Cross-check what is left when all that pydantic refused is taken out, so that one look shows all."""
     rest = _copy(value)
@@ -161,7 +176,7 @@ def _check_the_rest(
         spec = DialPlan.model_validate(rest)
     except ValidationError:
         return []
-    files, problems = read_files(plan, spec)
+    files, problems = read_files(plan, spec, sources)
     lost = {part for part in ("calendars", "lists", "trunks") if rest.get(part) != value.get(part)}
     for found in check_plan(
         spec, names, bare_rules(spec, _source(plan, spec, kept)), files, trunks, unread=lost

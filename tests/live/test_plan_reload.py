@@ -148,7 +148,7 @@ async def test_whatever_is_wrong_with_a_saved_plan_the_one_before_goes_on(tmp_pa
 async def test_a_plan_that_comes_over_the_api_is_in_use_when_the_answer_comes(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(plan("anna"))
-    settings, port = "plan_watch_s: 0.1\n", _free_port()
+    settings, port = "plan_watch_s: 0.1\n", free_port()
     os.environ["TEST_PLAN_TOKEN"] = TOKEN
     try:
         async with running_server(
@@ -159,7 +159,7 @@ async def test_a_plan_that_comes_over_the_api_is_in_use_when_the_answer_comes(tm
             console=f"{{port: {port}, tokens: [{{name: anna, role: editor, token_env: TEST_PLAN_TOKEN}}]}}",
         ) as server:
             url = f"http://127.0.0.1:{port}"
-            await server.until(lambda: _listens(port), "console", 30)
+            await server.until(lambda: listens(port), "console", 30)
             assert all(TOKEN.encode() not in _environ(pid) for pid in _consoles(server)), (
                 "only a digest is handed on"
             )
@@ -185,13 +185,13 @@ async def test_a_plan_that_comes_over_the_api_is_in_use_when_the_answer_comes(tm
         del os.environ["TEST_PLAN_TOKEN"]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
