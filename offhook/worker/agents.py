@@ -16,6 +16,7 @@ from offhook.link import StartCall
 from offhook.models.client import HostedStt
 from offhook.settings import Providers
 from offhook.worker.asked import asked_of, brought, key_of, scripted
+from offhook.worker.clips import spoken
 from offhook.worker.desks import Places, desk
 from offhook.worker.parts import (
     check,
@@ -197,7 +198,7 @@ class Casting:
         before = Before(state, gap_ms) if start.confirmed else None
         options = TurnHandling.model_validate(persona.turn_handling)
         announces = route.recording == "announce" and not start.resumes
-        announcement = route.announcement if announces else ""
+        announcement = spoken(route.announcement, start.rate_hz) if announces else ""
         return Session(
             agent,
             services,
@@ -318,7 +319,7 @@ class Casting:
         declared, asked = persona.tts or self._defaults.tts, asked_of(persona, self._defaults)
         speaks = self._found("tts", declared, self._tts, registry.create_tts)[0][0]
         voice = voice_of(persona, speaks.name, own=speaks is declared[0])
-        agent = desk(persona.does, name, voice, others, places)
+        agent = desk(persona.does, name, voice, others, places, rate_hz)
         agent.stt = deck.stt(asked["stt"], lambda: self._persona_stt(persona, emit, call_id))
         agent.tts = deck.tts(asked["tts"], lambda: self._persona_tts(persona, emit, call_id, rate_hz))
         agent.llm = _cached(self._llm, "scripted", {}, registry.create_llm)

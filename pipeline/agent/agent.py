@@ -35,6 +35,8 @@ class Agent:
     or what ThinkingSound (options.py) takes.
     """
 
+    begins_again = False  # after its process died: it enters anew, instead of going on in mid-sentence
+
     def __init__(
         self,
         *,

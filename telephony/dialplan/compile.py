@@ -70,7 +70,7 @@ def compile_plan(spec: DialPlan, source: Source, bare: Sequence[Rule], files: Fi
         source.path,
         source.version,
         tuple(sorted(levels.items(), key=lambda level: -level[0])),
-        teams(spec),
+        teams(spec, source.path),
         calendars,
         {name: numbering(use.numbers) for name, use in spec.trunks.items() if use.numbers != "as_sent"},
         source.files,

@@ -17,14 +17,16 @@ from telephony.dialplan.model import DialPlan
 from telephony.dialplan.music import BUILT_IN, fault, located
 from telephony.dialplan.number import parse_pattern
 from telephony.dialplan.routing import ANONYMOUS
+from telephony.dialplan.saying import Saying
 from telephony.dialplan.sources import DISK, Sources
 
 MAX_CALLERS = 1_000_000
+SHORTEST_S = 0.1  # of what is said out of a file
 
 
 def read_files(plan: Assembly, spec: DialPlan, sources: Sources = DISK) -> tuple[FilesRead, list[Problem]]:
     """What is in the files, and what is wrong with them, each where it is named first."""
-    problems = list(_music(plan, spec))
+    problems = [*_music(plan, spec), *_sounds(plan, spec)]
     folder = Path(plan.path).parent
     holidays: dict[str, dict[date, str]] = {}
     for name, calendar in spec.calendars.items():
@@ -75,6 +77,27 @@ def _callers(path: Path, sources: Sources) -> Iterator[str]:
             except ValueError as error:
                 raise ValueError(f"{path}:{at}: {error}") from None
         yield text
+
+
+def _sounds(plan: Assembly, spec: DialPlan) -> Iterator[Problem]:
+    """What is said out of files."""
+    for loc, saying in sayings(spec):
+        if saying.sound and (text := fault(saying.located(plan.path).sound, "sound", (), SHORTEST_S)):
+            yield plan.problem((*loc, "sound"), text)
+
+
+def sayings(spec: DialPlan) -> Iterator[tuple[Loc, Saying]]:
+    """Everything that callers may hear out of a file, and where it stands."""
+    yield ("defaults", "announcement"), spec.defaults.announcement
+    yield ("defaults", "consent"), spec.defaults.consent
+    for name, target in spec.targets.items():
+        for kind in ("voicemail", "play", "menu", "queue"):
+            for key, value in getattr(target, kind) or ():
+                if isinstance(value, Saying):
+                    yield ("targets", name, kind, key), value
+    for at, rule in enumerate(spec.numbers):
+        if rule.announcement is not None:
+            yield ("numbers", at, "announcement"), rule.announcement
 
 
 def _music(plan: Assembly, spec: DialPlan) -> Iterator[Problem]:

@@ -201,7 +201,7 @@ def _route(
         before_answer=action.before_answer or defaults.before_answer,
         recording=recording,
         cassette=action.cassette or defaults.cassette,
-        announcement=action.announcement or defaults.announcement,
+        announcement=(action.announcement or defaults.announcement).located(plan.path),
         on_failure=_address(plan, failing.provider_outage),
         arm=arm,
         fallback=failing,
@@ -390,13 +390,15 @@ def _agents(
 
 def _asking(plan: Plan, name: str) -> Desk:
     defaults, persona = plan.spec.defaults, plan.teams[name][name]
-    consent = Consent(question=defaults.consent, then=name, if_refused=defaults.if_refused)
+    question = defaults.consent.located(plan.path)
+    consent = Consent(question=question, then=name, if_refused=defaults.if_refused)
     voice = {part: getattr(persona, part) for part in ("language", "voice", "stt", "tts", "llm")}
     return Desk.model_construct(does=consent, handoff=(name,), **voice)
 
 
-def teams(spec: DialPlan) -> dict[str, dict[str, Desk | Persona]]:
-    """Each agent and each target that talks, with all that a call can reach from there."""
+def teams(spec: DialPlan, path: str) -> dict[str, dict[str, Desk | Persona]]:
+    """Each agent and each target that talks, with all that a call can reach from there. path: of the plan; the files
+    of its sounds lie beside it."""
     everybody: dict[str, Desk | Persona] = {
         key: persona.with_defaults(spec.defaults).with_servers(spec.mcp)
         for key, persona in spec.agents.items()
@@ -404,7 +406,7 @@ def teams(spec: DialPlan) -> dict[str, dict[str, Desk | Persona]]:
     for key, target in spec.targets.items():
         if target.does is not None:
             heirs = tuple(_talking(target.leads_to, spec))
-            desk = Desk(does=target, handoff=heirs).with_defaults(spec.defaults)
+            desk = Desk(does=target.located(path), handoff=heirs).with_defaults(spec.defaults)
             everybody.setdefault(key, desk)
     return {key: _team(key, everybody) for key in everybody}
 

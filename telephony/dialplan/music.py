@@ -5,6 +5,7 @@ Reads a file's header, nothing more; no arrays here, for the switch loads plans.
 from __future__ import annotations
 
 import wave
+from collections.abc import Collection
 from pathlib import Path
 
 BUILT_IN = ("default", "none", "ringback")
@@ -16,22 +17,25 @@ def located(name: str, plan_path: str) -> str:
     return name if name in BUILT_IN else str(Path(plan_path).parent / name)
 
 
-def fault(path: str) -> str:
-    """What is wrong with a file as hold music, in words; "" if it will do."""
+def fault(
+    path: str, what: str = "hold music", built_in: Collection[str] = BUILT_IN, shortest_s: float = 1.0
+) -> str:
+    """What is wrong with a sound file, in words; "" if it will do. what: the sound's name in the message."""
     wanted = "Give a 16-bit PCM WAV file with one or two channels."
     try:
         with wave.open(path, "rb") as file:
             channels, width = file.getnchannels(), file.getsampwidth()
             rate_hz, frames = file.getframerate(), file.getnframes()
     except OSError as error:
-        built_in = ", ".join(BUILT_IN)
-        return f"hold music {path}: {error.strerror}. Check the path, or write one of {built_in}."
+        instead = f", or write one of {', '.join(built_in)}" if built_in else ""
+        return f"{what} {path}: {error.strerror}. Check the path{instead}."
     except (wave.Error, EOFError) as error:
-        return f"hold music {path}: is no WAV file ({error}). {wanted}"
+        return f"{what} {path}: is no WAV file ({error}). {wanted}"
     if width != 2 or channels not in (1, 2):
-        return f"hold music {path}: {channels} channels of {8 * width} bits. {wanted}"
+        return f"{what} {path}: {channels} channels of {8 * width} bits. {wanted}"
     if not 8000 <= rate_hz <= 96000:
-        return f"hold music {path}: {rate_hz} Hz. Give 8000 to 96000 Hz."
-    if not rate_hz <= frames <= LONGEST_S * rate_hz:
-        return f"hold music {path}: lasts {frames / rate_hz:.1f} s. Give one second to {LONGEST_S // 60} minutes."
+        return f"{what} {path}: {rate_hz} Hz. Give 8000 to 96000 Hz."
+    if not shortest_s * rate_hz <= frames <= LONGEST_S * rate_hz:
+        give = f"Give {shortest_s:g} s to {LONGEST_S // 60} minutes."
+        return f"{what} {path}: lasts {frames / rate_hz:.1f} s. {give}"
     return ""
