@@ -45,6 +45,8 @@ class AskingAgain:
         stage, patience = self._stage, self._stage.patience
         silence, canned = patience.options, lines(stage.agent.voice.language)
         stage.emit(CallerSilent(now, patience.asked, gave_up=due is Due.GIVE_UP))
+        if due is Due.GIVE_UP and stage.agent.on_silence():
+            return
         if due is Due.GIVE_UP:
             if goodbye := canned.goodbye if silence.goodbye is None else silence.goodbye:
                 stage.conversation.say(goodbye)

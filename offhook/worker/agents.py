@@ -324,7 +324,7 @@ class Casting:
         agent.tts = deck.tts(asked["tts"], lambda: self._persona_tts(persona, emit, call_id, rate_hz))
         agent.llm = _cached(self._llm, "scripted", {}, registry.create_llm)
         agent.pronounce = agent.pronounce.with_words(persona.pronounce)
-        agent.turn_handling = dict(persona.turn_handling)
+        agent.turn_handling = {**agent.turn_handling, **persona.turn_handling}
         return agent
 
     def _from_plan(self, name: str, persona: Persona, realtime: str, deck: Deck) -> Agent:

@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 NOBODY = "I am sorry, nobody is there. Goodbye."
 WAITED = "I am sorry, nobody is free. Please call again later. Goodbye."
+KEYS_TIMEOUT_MS = 500  # a menu has keys of one digit: nothing is waited for
+ANSWER_S = 6.0  # to agree, before the question is asked again
 REFUSED = "All right. We cannot go on without it. Goodbye."
 
 Colleagues = Mapping[str, Callable[[], Agent]]
@@ -145,6 +147,7 @@ class MenuDesk(Target):
         super().__init__(name, voice, colleagues)
         self._spec = spec
         self.keys = dict(spec.keys)
+        self.turn_handling = {"keys_timeout_ms": KEYS_TIMEOUT_MS}
         self.hints = type(self.hints)(tuple(dict.fromkeys(spec.keys.values())), self.hints.language)
         self._chosen: asyncio.Future[str] | None = None
 
@@ -156,9 +159,15 @@ class MenuDesk(Target):
             self._chosen.set_result(name)
         raise StopResponse
 
+    def on_keys(self, keys: str) -> bool:
+        """A key that leads nowhere: the menu is said again at once."""
+        if self._chosen is not None and not self._chosen.done():
+            self._chosen.set_result("")
+        return True
+
     async def work(self) -> None:
-        chosen = self._chosen = asyncio.get_running_loop().create_future()
         for _ in range(self._spec.tries):
+            chosen = self._chosen = asyncio.get_running_loop().create_future()
             saying = self.session.say(self.spoken(self._spec.say))
             heard = asyncio.ensure_future(saying.wait_for_playout())
             await asyncio.wait({chosen, heard}, return_when=asyncio.FIRST_COMPLETED)
@@ -166,7 +175,8 @@ class MenuDesk(Target):
             await asyncio.wait({chosen}, timeout=self._spec.wait)
             if chosen.done():
                 saying.interrupt()
-                await self.go_on(chosen.result())
+            if chosen.done() and (name := chosen.result()):
+                await self.go_on(name)
                 return
         await self.go_on(self._spec.then, NOBODY)
 
@@ -201,11 +211,17 @@ class QueueDesk(Target):
 
 
 class AskConsent(AskYesNo):
-    """The question, out of a file if there is one, each time it is asked."""
+    """The question, out of a file if there is one. Who says nothing does not agree."""
 
     def __init__(self, question: Saying, rate_hz: int) -> None:
-        super().__init__(question.text)
+        silence = {"after_s": ANSWER_S, "times": 1, "ask": question.text or None}
+        super().__init__(question.text, silence=silence)
         self._asked = spoken(question, rate_hz)
+
+    def on_silence(self) -> bool:
+        """Asked twice, and not a word."""
+        self.fail("The caller said nothing.", "declined")
+        return True
 
     def _say(self, text: str, expectation: Expectation | None) -> None:
         if isinstance(self._asked, Clip) and self.question in text:

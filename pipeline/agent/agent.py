@@ -153,6 +153,11 @@ class Agent:
         """The caller has keyed something in. True: dealt with; False: it counts as said."""
         return False
 
+    def on_silence(self) -> bool:
+        """The caller was asked as often as `silence` says, and says nothing. True: dealt with; False: they are told
+        goodbye, and the call ends."""
+        return False
+
     async def on_tone(self, kind: str) -> None:
         """The caller's line gives a signal of a network or a machine. kind: busy, reorder, sit (an announcement
         follows), beep (an answering machine records), fax_cng (a fax calls) or fax_ced (a fax answers)."""

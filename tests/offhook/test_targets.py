@@ -200,14 +200,20 @@ def test_a_caller_who_has_waited_for_too_long_goes_where_the_plan_says() -> None
         ("yes", "continue", True, "desk"),
         ("no", "continue", False, "desk"),
         ("no", "hang_up", False, "(consent)"),
+        ("", "continue", False, "desk"),
+        ("", "hang_up", False, "(consent)"),
     ],
 )
 def test_nobody_is_recorded_who_has_not_agreed(answer: str, refused: str, recorded: bool, then: str) -> None:
-    rig = phoned("{play: x}", answer, "keys 9", number="200", recording="ask", refused=refused)
+    """Silence is no consent."""
+    lines = [answer, "keys 9"] if answer else []
+    rig = phoned("{play: x}", *lines, number="200", recording="ask", refused=refused)
     assert said(rig)[0] == "May we record you?"
     assert bool(rig.of(RecordingResumed)) is recorded
     assert entered(rig)[-1] == then
-    assert rig.hung_up == "agent_hung_up"
+    assert answer or said(rig)[1] == "May we record you?"
+    if answer or refused == "hang_up":
+        assert rig.hung_up == "agent_hung_up"
 
 
 # ---------------------------------------------------------------- out of files
@@ -296,3 +302,9 @@ def test_the_question_for_consent_may_be_recorded_and_is_asked_again_so(tmp_path
     assert said(rig)[:3] == ["May we?", "May we?", "This is the desk."]
     assert tone_s(rig) == pytest.approx(4.0, abs=0.1)
     assert len(rig.of(RecordingResumed)) == 1
+
+
+def test_a_wrong_key_has_the_menu_said_again_at_once() -> None:
+    menu = '{menu: {say: Press 1., keys: {"1": desk}, tries: 3, wait: 60s}}'
+    rig = phoned(menu, "keys 7", "keys 8", "keys 1", seconds=50.0)
+    assert entered(rig) == ["it", "desk"]
