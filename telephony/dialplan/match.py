@@ -184,7 +184,10 @@ def _route(
     """What the rule and the plan's defaults say of a call that this agent or target takes."""
     defaults = plan.spec.defaults
     recording = action.recording or defaults.recording
-    agents, first = _agents(plan, name, failing, asks=recording == "ask")
+    asks = recording == "ask" and any(
+        other in plan.spec.agents for other in plan.teams[name]
+    )  # a box needs no leave
+    agents, first = _agents(plan, name, failing, asks=asks)
     return Route.model_construct(
         called=called,
         caller=caller,

@@ -308,3 +308,18 @@ def test_a_wrong_key_has_the_menu_said_again_at_once() -> None:
     menu = '{menu: {say: Press 1., keys: {"1": desk}, tries: 3, wait: 60s}}'
     rig = phoned(menu, "keys 7", "keys 8", "keys 1", seconds=50.0)
     assert entered(rig) == ["it", "desk"]
+
+
+@pytest.mark.parametrize(
+    ("target", "asked"),
+    [
+        ("{play: We are closed.}", False),
+        ("{play: {say: We are closed., then: box}}", False),
+        ('{menu: {say: Press 1., keys: {"1": desk}}}', True),
+    ],
+)
+def test_nobody_is_asked_for_consent_who_will_talk_to_no_agent(target: str, asked: bool) -> None:
+    """An announcement and a box: the question would be the only thing that anybody answers."""
+    rig = phoned(target, "no", recording="ask", seconds=15.0)
+    assert ("May we record you?" in said(rig)) is asked
+    assert not rig.of(RecordingResumed)
