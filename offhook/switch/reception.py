@@ -103,6 +103,7 @@ class Reception:
             self.calls, lambda: self.pool, metrics, settings.worker_memory_mb, settings.wedged_after_s
         )
         self.recovery.on_orphan, self.recovery.on_moved = self._drop_consultation, self._move_consultation
+        self.recovery.line_of = lambda call_id: self.consulting.line(call_id) if self.consulting else None
         self.upgrade = Upgrade(self.calls, lambda: self.pool, metrics)
 
     # ------------------------------------------------------------ a call's life

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -24,13 +24,14 @@ from offhook.switch.active import ActiveCall
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import FOREIGN_DEATHS, Pool, Worker
 from offhook.switch.standing_in import TICK_S, Notices, StandIn
+from telephony.call.call import Call
 from telephony.errors import Overloaded, TelephonyError
+from telephony.media.vitals import Vitals
 
 log = structlog.get_logger()
 
-BEGINS_WITHIN_S: Final = (
-    0.2  # a worker that a call was moved to; silence from us would cross its first packets
-)
+Leg: TypeAlias = tuple[Call, Vitals]
+
 MISSED_TICKS: Final = 3  # then the switch sends silence itself
 MUTE_S: Final = (
     5.0  # so is one that has no call to tick for and does not say its load, which it does every second
@@ -76,7 +77,7 @@ class Recovery:
     """Of all calls of a switch. calls: by id, reception's own. pool: None before the workers are started.
     worker_memory_mb: a worker may grow so big, 0 for any size; wedged_after_s: and stand still for so long. on_orphan:
     what else hung on the worker that is gone has to be ended; on_moved: or goes on with the one that has the call
-    now."""
+    now. line_of: a call's second leg, to a colleague, and the vitals of its stream."""
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class Recovery:
         self.notices = Notices()
         self.on_orphan: Callable[[ActiveCall], None] = lambda active: None
         self.on_moved: Callable[[ActiveCall], None] = lambda active: None
+        self.line_of: Callable[[str], Leg | None] = lambda call_id: None
         self._orphans: dict[ActiveCall, Orphan] = {}
         self._looked_at = self._loop.time()
         self._stood_since: dict[Worker, float] = {}  # CPU seconds of workers when they missed their ticks
@@ -121,9 +123,10 @@ class Recovery:
             since = max(active.vitals.beat, active.moved)  # who has just got it has not ticked yet
             if active not in self._orphans:
                 alive[active.worker] = max(alive.get(active.worker, 0.0), since)
-            begins = active.moved > active.answered and now - active.moved <= BEGINS_WITHIN_S
-            if now - since > MISSED_TICKS * TICK_S and not begins:
-                self._stand_in.silence(active, now)
+            if now - since > MISSED_TICKS * TICK_S:
+                self._stand_in.silence(active.call, active.vitals, now)
+            if (line := self.line_of(active.id)) is not None and line[1].begun:
+                self._fill(*line, active.moved, now)
         for worker, since in alive.items():
             if now - since <= MISSED_TICKS * TICK_S:
                 self._stood_since.pop(worker, None)
@@ -137,6 +140,11 @@ class Recovery:
                 self._check(pool, worker, now)
             for gone in [worker for worker in self._relieved if worker not in pool.workers]:
                 del self._relieved[gone]  # it was retiring
+
+    def _fill(self, call: Call, vitals: Vitals, moved: float, now: float) -> None:
+        """The colleague's end, if nobody sends there."""
+        if now - max(vitals.beat, moved) > MISSED_TICKS * TICK_S:
+            self._stand_in.silence(call, vitals, now)
 
     def _excuse(self, now: float) -> None:
         """We have not listened ourselves: what workers said meanwhile is still to be read."""
@@ -302,7 +310,9 @@ class Recovery:
         plan, persona = active.call.plan, active.route.agents.get(active.route.agent)
         if plan is not None:
             language = persona.language if persona is not None else "en"
-            await self._stand_in.say(active, self.notices.sound(language, plan.codec.upper()))
+            await self._stand_in.say(
+                active.call, active.vitals, self.notices.sound(language, plan.codec.upper())
+            )
         await self._send_elsewhere(active, target, reason)
 
     async def _send_elsewhere(self, active: ActiveCall, target: str, reason: str) -> None:

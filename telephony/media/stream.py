@@ -81,7 +81,7 @@ class Stream:
         self._ear, self._mouth = ear, mouth
         self._rate_hz = rate_hz or plan.rate_hz
         self._receiver = Receiver(plan, on_digit, self._rate_hz, on_tone, mute_tones)
-        self._sender = Sender(plan, state, self._emit, self._rate_hz)
+        self._sender = Sender(plan, state, self._emit, self._rate_hz, self._claim)
         self._background = Background()
         self._murmur = Background()  # behind the background as well
         self._control = Control(state.ssrc)
@@ -165,8 +165,7 @@ class Stream:
         self._drain(now)
         if skipped:
             self._skipped += skipped
-            unsent = skipped if self._vitals is None else self._stood_in(self._vitals, now, skipped)
-            self._sender.rest(unsent)
+            self._sender.rest(skipped)
             if self.recorder is not None:
                 self.recorder.skip(skipped)
         caller = self._receiver.frame(now, skipped)
@@ -301,8 +300,7 @@ class Stream:
         missed, since = _missed(now, self._left_at), self._left_at
         self._left_at = 0.0
         self._skipped += missed
-        unsent = _missed(now, self._left_sending_at)
-        self._sender.rest(unsent if self._vitals is None else self._stood_in(self._vitals, now, unsent))
+        self._sender.rest(_missed(now, self._left_sending_at))
         for tick in range(1, missed + 1):
             at = since + tick * TICK_S
             self._drain(at, datagrams=1)
@@ -324,14 +322,6 @@ class Stream:
         if self._events_told != receiver.events:
             self._events_told = receiver.events
             vitals.heard_key(receiver.key_heard)
-
-    def _stood_in(self, vitals: Vitals, now: float, skipped: int) -> int:
-        """Time in which we sent nothing: perhaps the switch has, silence. Returns ticks in which nobody did."""
-        state, sent_at, packets, octets = vitals.last_sent()
-        if packets <= self._sender.packets:
-            return skipped
-        self._sender.stood_in(state, packets, octets)
-        return _missed(now, sent_at)
 
     def _drain(self, now: float, datagrams: int = DATAGRAMS_A_TICK) -> None:
         """Read what has arrived on the RTP port."""
@@ -375,7 +365,21 @@ class Stream:
             self.last_spoken_at = now
         return frame
 
+    def _claim(self) -> bool:
+        """May we send now? If somebody has sent in our place, in the middle of this tick perhaps, we go on behind."""
+        vitals, sender = self._vitals, self._sender
+        if vitals is None:
+            return True
+        if not vitals.claim():
+            return False
+        if vitals.packets_sent != sender.packets:
+            state, sent_at, packets, octets = vitals.last_sent()
+            sender.stood_in(state, packets, octets)
+            self._now = max(self._now, sent_at)
+        return True
+
     def _emit(self, packet: memoryview) -> None:
+        """One packet, whose number is ours by `_claim`."""
         if self._vitals is not None:
             self._vitals.sending(self.state, self._now, self._sender.packets, self._sender.payload_bytes)
         try:
@@ -385,6 +389,9 @@ class Stream:
             self._send_errors += 1
         else:
             self.last_sent_at = self._now
+        finally:
+            if self._vitals is not None:
+                self._vitals.release()
 
     def _report(self, sock: socket.socket, now: float) -> None:
         """Read their reports, and send ours when it is time."""

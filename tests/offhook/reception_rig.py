@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from offhook.link import TO_SWITCH, TO_WORKER, CallFinished, CallReady, Configure, EndCall, StartCall
 from offhook.settings import Settings, load_settings
@@ -134,8 +134,10 @@ async def a_reception(
 
 
 @asynccontextmanager
-async def a_peer(host: str, first: int = 24800) -> AsyncIterator[Phone]:
+async def a_peer(
+    host: str, first: int = 24800, *, srtp: Literal["off", "required"] = "off"
+) -> AsyncIterator[Phone]:
     """A carrier or PBX at that loopback address."""
-    async with Phone(host=host, port=0, ports=PortPool(host, first, first + 40)) as phone:
+    async with Phone(host=host, port=0, ports=PortPool(host, first, first + 40), srtp=srtp) as phone:
         phone.goodbye_s = 0.2
         yield phone
