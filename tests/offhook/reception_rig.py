@@ -29,9 +29,14 @@ name: Rig
 agents:
   lost: {instructions: Answer.}
   desk: {instructions: Answer., transfer_to: {billing: "sip:billing@pbx.example"}, tools: [transfer]}
+targets:
+  boss: {ring: "sip:boss@pbx.example"}
 numbers:
   - {number: "+4930123", agent: desk}
   - {number: "+4930124", agent: lost, on_failure: "sip:human@pbx.example"}
+  - {number: "+4930125", agent: lost, on_failure: {agent_crash: boss, provider_outage: "sip:human@pbx.example"}}
+  - {number: "+4930126", agent: lost, on_failure: {agent_crash: "sip:rescue@pbx.example"}}
+  - {number: "+4930127", agent: lost, on_failure: {agent_crash: desk, provider_outage: "sip:human@pbx.example"}}
 """
 
 

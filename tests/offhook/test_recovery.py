@@ -19,11 +19,13 @@ from typing import Literal
 import pytest
 
 from offhook.link import (
+    CallLeft,
     CallRefused,
     Checkpoint,
     Consult,
     ConsultAnswered,
     HandIn,
+    LetGo,
     Load,
     Notice,
     StartCall,
@@ -33,6 +35,7 @@ from offhook.switch.pool import Pool, Worker
 from offhook.switch.recovery import LEAVE_S, LONGEST_WAIT_S, MUTE_S, Recovery
 from offhook.wire import Link
 from telephony.call.call import Call
+from telephony.errors import CallFailed
 from telephony.media.crypto import Guard
 from telephony.media.packet import parse
 from telephony.media.sending_state import StreamState
@@ -390,9 +393,20 @@ async def test_who_stands_by_when_a_worker_dies_is_not_to_blame(tmp_path: Path) 
         two.cancel()
 
 
-async def test_a_call_that_is_given_up_hears_why_and_goes_to_the_fallback(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "to"),
+    [
+        ("+4930124", "sip:human@pbx.example"),  # provider_outage is all there is
+        ("+4930125", "sip:boss@pbx.example"),  # agent_crash, the address that its target rings
+        ("+4930126", "sip:rescue@pbx.example"),
+        ("+4930127", "sip:human@pbx.example"),  # agent_crash is an agent: that needs a worker
+    ],
+)
+async def test_a_call_that_is_given_up_hears_why_and_goes_to_the_fallback(
+    tmp_path: Path, number: str, to: str
+) -> None:
     """The switch plays what a worker has encoded when it started, then refers the caller to `on_failure`."""
-    async with scene(tmp_path, number="+4930124") as (play, _):
+    async with scene(tmp_path, number=number) as (play, _):
         notice = base64.b64encode(b"\x01" * 480).decode()
         said = Notice(language="en", codec="PCMU", payload=notice)
         play.rig.reception.heard_from(play.active.worker, said)
@@ -406,7 +420,67 @@ async def test_a_call_that_is_given_up_hears_why_and_goes_to_the_fallback(tmp_pa
         heard = [payload for *_, payload in play.packets()]
         assert heard.count(b"\x01" * 160) == 3
         (given_up,) = journal(play.active, "CallGivenUp")
-    assert given_up == {"type": "CallGivenUp", "workers": 2, "fallback": "sip:human@pbx.example"}
+    assert given_up == {"type": "CallGivenUp", "workers": 2, "fallback": to}
+
+
+@pytest.mark.parametrize(("number", "code"), [("+4930126", 302), ("+4930123", 503)])
+async def test_a_call_that_rings_and_gets_no_worker_is_sent_elsewhere(
+    tmp_path: Path, number: str, code: int
+) -> None:
+    """302 to `agent_crash` while that is still possible; else it is refused, and may be tried again."""
+    async with a_reception(tmp_path, TRUNKS) as rig, a_peer("127.0.0.2") as carrier:
+        dialing = asyncio.create_task(carrier.dial(address(rig, number)))
+        await rig.told(StartCall)
+        reception, loop = rig.reception, asyncio.get_running_loop()
+        assert reception.pool is not None
+        (worker, _) = reception.pool.workers
+        worker.ready = False
+        reception.recovery.lost(worker)
+        reception.recovery.look(loop.time() + LONGEST_WAIT_S + 0.1)
+        with pytest.raises(CallFailed) as failed:
+            await dialing
+        assert failed.value.code == code
+
+
+async def test_a_call_that_was_let_go_waits_for_a_worker_like_one_that_lost_its_own(tmp_path: Path) -> None:
+    """The new ones have died in the middle of a reload. The old one is not killed for it, and there is silence."""
+    async with scene(tmp_path) as (play, _):
+        old, spare = play.pool.workers
+        await let_go(play)
+        now = play.loop.time()
+        play.packets()
+        for at in (0.1, 1.0, WEDGED_S + 0.2):
+            play.recovery.look(now + at)
+        assert len(play.packets()) == 3 and not (old.killed or old.lost)
+        play.spare()
+        play.recovery.look(now + 2.0)
+        assert play.active.worker is spare
+        assert (await play.rig.told(StartCall)).takeovers == 0
+        assert journal(play.active, "CallHandedOver") == [{"type": "CallHandedOver", "worker": 0, "by": 1}]
+
+
+async def test_a_call_that_was_let_go_for_nobody_goes_to_the_fallback(tmp_path: Path) -> None:
+    async with scene(tmp_path, number="+4930126") as (play, _):
+        await let_go(play)
+        play.recovery.look(play.loop.time() + LONGEST_WAIT_S + 0.1)
+        await play.caller.ended()
+        (given_up,) = journal(play.active, "CallGivenUp")
+        assert given_up == {"type": "CallGivenUp", "workers": 0, "fallback": "sip:rescue@pbx.example"}
+        assert play.active.end_reason == "worker_lost"
+
+
+async def let_go(play: Scene) -> None:
+    """Its worker was asked to leave it to another one, and does; but there is no other one."""
+    worker, reception = play.active.worker, play.rig.reception
+    worker.retiring = True
+    moving = asyncio.create_task(reception.upgrade._move_all([worker]))
+    await play.rig.told(LetGo)
+    reception.heard_from(worker, CallLeft(call_id=play.active.id))
+    moving.cancel()
+
+
+def address(rig: Rig, user: str) -> str:
+    return f"sip:{user}@127.0.0.1:{rig.phone.address[1]}"
 
 
 async def test_the_calls_of_a_worker_that_is_too_big_are_saved_and_moved(tmp_path: Path) -> None:
