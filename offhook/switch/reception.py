@@ -267,6 +267,7 @@ class Reception:
             media = {}
         if not media:
             active.save_sound()
+            media = active.media_left()
         for task in active.tasks:
             task.cancel()
         self._metrics.heard(media)

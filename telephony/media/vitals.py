@@ -17,13 +17,15 @@ import fcntl
 import mmap
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from struct import Struct
 from typing import Final
 
+from telephony.media.counts import FIELDS, Counts
 from telephony.media.sending_state import StreamState
 
 _BEAT = Struct("<d")
+_COUNTS = Struct(f"<{len(FIELDS)}d")
 _SENT = Struct("<dIHIIQQ")  # at, ssrc, seq, wraps, timestamp, packets, octets
 _COUNT = Struct("<Q")
 _TICK = Struct("<dQQIBIqI")  # at, ticks, recorded, waiting, flags, their ssrc, their highest number, reports
@@ -35,6 +37,7 @@ _COMFORT = Struct("<BIH400s")  # payload type, units a packet, length, a silent 
 
 _SENT_AT, _TICK_AT, _SPOKEN_AT, _PEER_AT, _KEYS_AT, _HEARD_AT, _COMFORT_AT = 0, 64, 128, 192, 384, 512, 1024
 _ACTING_AT, _TOOLS_AT = 1536, 1537  # a byte each
+_COUNTS_AT, _COUNTED_AT = 2048, 2044  # the numbers, and in a byte before them whether there are any
 _PACKETS_AT = _SENT_AT + _SENT.size - 2 * _COUNT.size
 _PAGE: Final = 4096
 _MAX_RATE_HZ: Final = 16000
@@ -84,6 +87,7 @@ class Left:
     spoken: int
     turn_since: float
     turn_ticks: int
+    counts: Counts
 
 
 class Vitals:
@@ -205,7 +209,17 @@ class Vitals:
         if len(payload) <= 400:
             _COMFORT.pack_into(self.memory, _COMFORT_AT, payload_type, units, len(payload), payload)
 
+    def count(self, counts: Counts) -> None:
+        """What was counted since the call began."""
+        _COUNTS.pack_into(self.memory, _COUNTS_AT, *astuple(counts))
+        self.memory[_COUNTED_AT] = True
+
     # ------------------------------------------------------------ read by others
+
+    def counts(self) -> Counts:
+        """Of all workers so far, the last second of those that died left out."""
+        known = bool(self.memory[_COUNTED_AT])
+        return Counts(*_COUNTS.unpack_from(self.memory, _COUNTS_AT)) if known else Counts()
 
     @property
     def begun(self) -> bool:
@@ -278,6 +292,7 @@ class Vitals:
             spoken=spoken,
             turn_since=turn_since,
             turn_ticks=turn_ticks,
+            counts=self.counts(),
         )
 
     # ------------------------------------------------------------ the sound behind the page

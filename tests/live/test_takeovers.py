@@ -68,6 +68,7 @@ async def test_a_call_outlives_its_worker(tmp_path: Path, how: signal.Signals) -
         lasted = audio.getnframes() / audio.getframerate()
     ended = folder.of("CallEnded")[0]["at"] - folder.of("CallAnswered")[0]["at"]
     assert abs(lasted - ended) < 0.5
+    assert folder.facts["media"]["sent"] >= 150, "of both workers"
 
 
 @asynccontextmanager

@@ -421,6 +421,8 @@ async def test_a_call_that_is_given_up_hears_why_and_goes_to_the_fallback(
         assert heard.count(b"\x01" * 160) == 3
         (given_up,) = journal(play.active, "CallGivenUp")
     assert given_up == {"type": "CallGivenUp", "workers": 2, "fallback": to}
+    facts = json.loads((play.active.bundle.path / "call.json").read_text())
+    assert (facts["media"]["codec"], facts["media"]["sent"]) == ("PCMU", 103), "though no worker told its end"
 
 
 @pytest.mark.parametrize(("number", "code"), [("+4930126", 302), ("+4930123", 503)])

@@ -22,6 +22,7 @@ import pytest
 from numpy.typing import NDArray
 
 from telephony.media.codecs.g711 import encode_ulaw
+from telephony.media.counts import FIELDS, Counts
 from telephony.media.crypto import Guard
 from telephony.media.packet import Header, parse
 from telephony.media.recorder import Recorder, reopened
@@ -472,6 +473,32 @@ def test_an_encrypted_call_goes_on_across_wraps_of_both_sides(first: int) -> Non
     assert min(loud) > 3000
 
 
+@pytest.mark.parametrize("let_go", [True, False])
+def test_what_was_counted_goes_on_from_worker_to_worker(let_go: bool) -> None:
+    """The report is the call's, not its last worker's: exact if the call was let go, else but for a second at most."""
+    with a_line(srtp=Srtp(SHA80, 1, OURS, THEIRS)) as line:
+        line.sequence, line.stamp = 100, 0
+        for part in range(3):
+            line.ticks(60)
+            line.sequence, line.stamp = line.sequence + 3, line.stamp + 480  # these are lost
+            line.ticks(30)
+            line.phone.sendto(b"\x80\x00 not under the key", line.rtp.getsockname())
+            line.ticks(30)
+            if part < 2:
+                if let_go:
+                    line.stream.close()
+                line.dies(gap_s=0.02)
+        report = line.stream.report()
+        kept = line.vitals.counts().report(line.plan, 8000, line.vitals.packets_sent)
+    assert report.sent == 360 and report.sources == 1
+    seen = (report.received, report.lost, report.unauthenticated)
+    assert seen == ((360, 9, 3) if let_go else (300, 9, 2))
+    assert report.concealed_ms >= 9 * 20 and report.delay_ms >= 20
+    assert report.missing == round(9 / (report.received + 9), 4)
+    assert report.mos is not None and 3.0 < report.mos < 4.4
+    assert (kept.sent, kept.lost) == (360, 9) and kept.received == report.received - 10
+
+
 def test_a_packet_that_the_dead_worker_has_heard_is_a_replay_for_the_next() -> None:
     srtp = Srtp(SHA80, 1, OURS, THEIRS)
     with a_line(srtp=srtp) as line:
@@ -511,6 +538,7 @@ def test_what_was_written_into_vitals_is_what_another_process_reads() -> None:
     vitals.keying("12#", 17, 18)
     vitals.heard_key(KeyHeard(19, 20, 21, True, 22.0))
     vitals.spoke(23, 24.0, 25)
+    vitals.count(Counts(*range(26, 26 + len(FIELDS))))
     vitals.act(True)
     vitals.tools(300)
     left = other.read()
@@ -522,6 +550,7 @@ def test_what_was_written_into_vitals_is_what_another_process_reads() -> None:
     assert (left.digits, left.digit_tick, left.event_timestamp) == ("12#", 17, 18)
     assert left.key == KeyHeard(19, 20, 21, True, 22.0)
     assert (left.spoken, left.turn_since, left.turn_ticks) == (23, 24.0, 25)
+    assert left.counts == Counts(*range(26, 26 + len(FIELDS)))
     vitals.close()
     vitals.act(True)  # a task that ends late
     other.close()
