@@ -211,8 +211,9 @@ class Vitals:
 
     def count(self, counts: Counts) -> None:
         """What was counted since the call began."""
-        _COUNTS.pack_into(self.memory, _COUNTS_AT, *astuple(counts))
-        self.memory[_COUNTED_AT] = True
+        if self.fd >= 0:
+            _COUNTS.pack_into(self.memory, _COUNTS_AT, *astuple(counts))
+            self.memory[_COUNTED_AT] = True
 
     # ------------------------------------------------------------ read by others
 
