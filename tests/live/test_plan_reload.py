@@ -128,7 +128,9 @@ async def test_whatever_is_wrong_with_a_saved_plan_the_one_before_goes_on(tmp_pa
         for count, (text, words) in enumerate(broken.items(), 1):
             save(path, text)
             await taken(server, count, "refused")
-            assert words in " ".join(server.log), server.tell(f"nothing is said of {words!r}")
+            await server.until(
+                lambda words=words: words in " ".join(server.log), f"a line with {words!r}", 10
+            )
             assert words in " ".join(history(server)[-1]["problems"])
         path.unlink()
         await taken(server, len(broken) + 1, "refused")
