@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ async def taken(server: Server, count: int, result: str = "in_use") -> None:
     await server.until_metric(
         lambda: changes(server, result), lambda value: value >= count, f"{result} number {count}", 30
     )
+
+
+def logged(server: Server, words: str) -> bool:
+    return words in " ".join(server.log)
 
 
 def history(server: Server) -> list[dict[str, Any]]:
