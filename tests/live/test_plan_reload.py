@@ -133,9 +133,7 @@ async def test_whatever_is_wrong_with_a_saved_plan_the_one_before_goes_on(tmp_pa
         for count, (text, words) in enumerate(broken.items(), 1):
             save(path, text)
             await taken(server, count, "refused")
-            await server.until(
-                lambda words=words: words in " ".join(server.log), f"a line with {words!r}", 10
-            )
+            await server.until(partial(logged, server, words), f"a line with {words!r}", 10)
             assert words in " ".join(history(server)[-1]["problems"])
         path.unlink()
         await taken(server, len(broken) + 1, "refused")
