@@ -153,8 +153,8 @@ class OnFailure(PlanModel):
     """Who takes calls that cannot go where they should: agents, targets, or SIP addresses.
 
     overload: no worker is free; only a `redirect` or a SIP address, which then gets a 302. provider_outage: recogniser,
-    model or voice have failed for good; a SIP address or a `ring` target. agent_crash: the agent cannot start, or its
-    process died. closed: outside the hours of `open`."""
+    model or voice have failed for good; a SIP address or a `ring` target. agent_crash: the agent cannot start, its
+    code broke, or it took its processes down. closed: outside the hours of `open`."""
 
     overload: str = ""
     provider_outage: str = ""
