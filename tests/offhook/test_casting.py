@@ -98,10 +98,6 @@ def test_an_agent_from_a_python_class_talks_and_uses_its_tools() -> None:
             "agent 'a': turn_handling: min_delay_ms",
         ),
         (
-            "    instructions: x\n    thinking_sound: gone.wav",
-            r"agent 'a': thinking_sound: .*gone\.wav.*typing",
-        ),
-        (
             "    instructions: x\n    thinking_sound: {sound: tick, loud: 3}",
             "agent 'a': thinking_sound: loud",
         ),
@@ -112,6 +108,12 @@ def test_what_cannot_be_played_is_said_before_the_first_call_and_names_the_agent
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         Casting(FAKES, None).rehearse(_personas(_plan(agent)))
+
+
+def test_a_sound_that_is_gone_since_the_plan_was_checked_is_said_before_the_first_call() -> None:
+    (persona,) = _personas(_plan("    instructions: x")).values()
+    with pytest.raises(ConfigError, match=r"agent 'a': thinking_sound: .*gone\.wav.*typing"):
+        Casting(FAKES, None).rehearse({"a": persona.with_thinking_sound("gone.wav")})
 
 
 def test_what_a_caller_hears_while_an_agent_thinks_is_the_plan_s() -> None:
