@@ -14,7 +14,7 @@ import pytest
 
 from offhook.errors import RecordingError
 from offhook.replay.engine import call_id
-from offhook.replay.recording import read
+from offhook.replay.recording import Reading, read
 from tests.offhook.replay.recorded import (
     CLIPS,
     DEMO,
@@ -149,6 +149,7 @@ def test_a_plan_without_a_recording_of_calls_replays_without_sound(tmp_path: Pat
 
 
 def test_the_bundles_name_depends_on_the_recording_alone() -> None:
-    one, other = read(CLIPS / "yes.wav"), read(CLIPS / "no.wav")
-    assert call_id(one) == call_id(read(CLIPS / "yes.wav")) != call_id(other)
+    alone = Reading(mono="caller")
+    one, other = read(CLIPS / "yes.wav", alone), read(CLIPS / "no.wav", alone)
+    assert call_id(one) == call_id(read(CLIPS / "yes.wav", alone)) != call_id(other)
     assert call_id(one).startswith("yes-")
