@@ -258,6 +258,7 @@ class Casting:
         if model is not None and agent.stt is None and agent.llm is None:
             made = partial(self._persona_tts, emit=emit, call_id=call_id, rate_hz=rate_hz)
             self._realtime.play(agent, model, persona, made, call_id=call_id, rate_hz=rate_hz, law=law)
+            deck = LIVE  # one model hears, thinks and speaks on one line: no tape has three strands of it
         own = agent.stt, agent.llm, agent.tts
         asked = asked_of(persona, self._defaults)
         agent.stt = deck.stt(
