@@ -14,6 +14,7 @@ from pipeline.agent.tasks.collect import collect_tool
 from pipeline.errors import ConfigError
 from pipeline.hearing.expectation import Expectation
 from pipeline.options import ThinkingSound
+from pipeline.providers.cassette.deck import LIVE, Deck
 from pipeline.providers.script_model import phrases_of
 from pipeline.realtime.model import RealtimeModel
 from telephony.dialplan.model import Desk, Persona
@@ -30,7 +31,7 @@ class Cast:
         persona = self._personas[name]
         if isinstance(persona, Desk):
             return self._desk(name, persona)
-        model = self._providing.realtime.model(persona)
+        model, deck = self._providing.realtime.model(persona), self._on_call.deck
         agent = self._from_python(name, persona) if persona.python else self._from_plan(name, persona, model)
         agent.name = name
         self._play(agent, persona)
@@ -45,7 +46,8 @@ class Cast:
                 rate_hz=on_call.rate_hz,
                 law=on_call.law,
             )
-        self._provide(agent, persona)
+            deck = LIVE  # one model hears, thinks and speaks on one line: no tape has three strands of it
+        self._provide(agent, persona, deck)
         agent.may(
             handoffs=self._colleagues(persona),
             transfers={name: destination(place) for name, place in persona.transfer_to.items()},
@@ -83,18 +85,18 @@ class Cast:
         if steps := collected(persona):
             agent.tools["collect"] = collect_tool(steps)
 
-    def _provide(self, agent: Agent, persona: Persona) -> None:
+    def _provide(self, agent: Agent, persona: Persona, deck: Deck) -> None:
         """Ears, mind and mouth: its own, else the plan's; or the tape's."""
         providing, on_call = self._providing, self._on_call
         own = agent.stt, agent.llm, agent.tts
         asked = asked_of(persona, providing.defaults)
-        agent.stt = on_call.deck.stt(
+        agent.stt = deck.stt(
             brought(own[0]) or asked["stt"], lambda: own[0] or providing.stt(persona, on_call)
         )
-        agent.llm = on_call.deck.llm(
+        agent.llm = deck.llm(
             brought(own[1]) or asked["llm"], lambda: own[1] or providing.llm(persona, on_call)
         )
-        agent.tts = on_call.deck.tts(
+        agent.tts = deck.tts(
             brought(own[2]) or asked["tts"], lambda: own[2] or providing.tts(persona, on_call)
         )
 
