@@ -260,6 +260,19 @@ class Persona(PlanModel):
         missing["pronounce"] = {**defaults.pronounce, **self.pronounce}
         return self.model_copy(update=missing)
 
+    def with_thinking_sound(self, sound: str) -> Self:
+        """This agent with another sound to be heard while it thinks."""
+        given = self.thinking_sound
+        return self.model_copy(
+            update={"thinking_sound": {**given, "sound": sound} if isinstance(given, dict) else sound}
+        )
+
     def with_servers(self, servers: Mapping[str, McpChoice]) -> Self:
         """This agent with what the plan says of the MCP servers it names."""
         return self.model_copy(update={"mcp": {name: servers.get(name) for name in self.mcp}})
+
+
+def thinking_file(owner: Defaults | Persona) -> str:
+    """The name of the sound that is heard while an agent thinks, "" for none or a default."""
+    given = owner.thinking_sound
+    return str(given.get("sound", "")) if isinstance(given, dict) else given or ""
