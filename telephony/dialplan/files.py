@@ -1,4 +1,4 @@
-"""The files that a plan names: music, holidays, lists of callers. Looked at when the plan is loaded: a caller must
+"""The files that a plan names: sounds, holidays, lists of callers. Looked at when the plan is loaded: a caller must
 not be the first to find out.
 
 Reads files; paths are seen from the plan. Driven by load.py."""
@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
-from telephony.dialplan.assembly import Assembly
 from telephony.dialplan.compile import FilesRead
-from telephony.dialplan.document import Loc, Problem
+from telephony.dialplan.document import Loc
+from telephony.dialplan.finding import Finding
 from telephony.dialplan.holidays import NoCalendar, read_holidays
-from telephony.dialplan.model import DialPlan
-from telephony.dialplan.music import BUILT_IN, fault, located
+from telephony.dialplan.model import Defaults, DialPlan, Persona
+from telephony.dialplan.music import BUILT_IN, THINKING, fault, located
 from telephony.dialplan.number import parse_pattern
+from telephony.dialplan.persona import thinking_file
 from telephony.dialplan.routing import ANONYMOUS
 from telephony.dialplan.saying import Saying
 from telephony.dialplan.sources import DISK, Sources
@@ -24,10 +25,11 @@ MAX_CALLERS = 1_000_000
 SHORTEST_S = 0.1  # of what is said out of a file
 
 
-def read_files(plan: Assembly, spec: DialPlan, sources: Sources = DISK) -> tuple[FilesRead, list[Problem]]:
-    """What is in the files, and what is wrong with them, each where it is named first."""
-    problems = [*_music(plan, spec), *_sounds(plan, spec)]
-    folder = Path(plan.path).parent
+def read_files(path: str, spec: DialPlan, sources: Sources = DISK) -> tuple[FilesRead, list[Finding]]:
+    """What is in the files, and what is wrong with them, each where it is named first. path: of the plan.
+    sources: where what it names is read from, but for sounds."""
+    findings = [*_sounds(path, spec), *_recorded(path, spec)]
+    folder = Path(path).parent
     holidays: dict[str, dict[date, str]] = {}
     for name, calendar in spec.calendars.items():
         for text in calendar.holidays:
@@ -36,25 +38,15 @@ def read_files(plan: Assembly, spec: DialPlan, sources: Sources = DISK) -> tuple
                     holidays[text] = dict(read_holidays(folder / text, sources))
                 except NoCalendar as error:
                     holidays[text] = {}
-                    problems.append(_named(plan, ("calendars", name, "holidays"), text, str(error)))
+                    findings.append(Finding(("calendars", name, "holidays", text), str(error), key=True))
     callers: dict[str, Sequence[str]] = {}
     for name, known in spec.lists.items():
         if known.file:
             try:
                 callers[name] = list(_callers(folder / known.file, sources))
             except ValueError as error:
-                problems.append(plan.problem(("lists", name, "file"), str(error)))
-    return FilesRead(holidays, callers), problems
-
-
-def _named(plan: Assembly, loc: Loc, text: str, fact: str) -> Problem:
-    """At the entry of a list or mapping that is called so."""
-    value = plan.value
-    for part in loc:
-        value = value.get(str(part)) if isinstance(value, dict) else None
-    if isinstance(value, list) and text in value:
-        return plan.problem((*loc, value.index(text)), fact)
-    return plan.problem((*loc, text) if isinstance(value, dict) else loc, fact, key=isinstance(value, dict))
+                findings.append(Finding(("lists", name, "file"), str(error)))
+    return FilesRead(holidays, callers), findings
 
 
 def _callers(path: Path, sources: Sources) -> Iterator[str]:
@@ -65,6 +57,8 @@ def _callers(path: Path, sources: Sources) -> Iterator[str]:
         raise ValueError(f"{path}: {error.strerror}. Check the path.") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: is not UTF-8. Save it as UTF-8.") from None
+    except ValueError as error:  # a path with a NUL byte
+        raise ValueError(f"{str(path)!r}: {error}. Check the path.") from None
     if len(lines) > MAX_CALLERS:
         raise ValueError(f"{path}: has more than {MAX_CALLERS} lines. Use prefixes, +49160*.")
     for at, line in enumerate(lines, 1):
@@ -79,14 +73,36 @@ def _callers(path: Path, sources: Sources) -> Iterator[str]:
         yield text
 
 
-def _sounds(plan: Assembly, spec: DialPlan) -> Iterator[Problem]:
+def _sounds(path: str, spec: DialPlan) -> Iterator[Finding]:
+    """Hold music, and what is heard while agents think."""
+    music: dict[str, Loc] = {located(spec.defaults.hold_music, path): ("defaults", "hold_music")}
+    for at, rule in enumerate(spec.numbers):
+        if rule.hold_music is not None:
+            music.setdefault(located(rule.hold_music, path), ("numbers", at, "hold_music"))
+    thinking: dict[str, Loc] = {}
+    owners: list[tuple[Loc, Defaults | Persona]] = [(("defaults",), spec.defaults)]
+    owners += [(("agents", name), persona) for name, persona in spec.agents.items()]
+    for loc, owner in owners:
+        if sound := thinking_file(owner):
+            own: Loc = ("sound",) if isinstance(owner.thinking_sound, dict) else ()
+            thinking.setdefault(located(sound, path, THINKING), (*loc, "thinking_sound", *own))
+    for named, what, built_in in (
+        (music, "hold music", BUILT_IN),
+        (thinking, "thinking_sound", THINKING),
+    ):
+        for file, place in named.items():
+            if file not in built_in and (text := fault(file, what, built_in)):
+                yield Finding(place, text)
+
+
+def _recorded(path: str, spec: DialPlan) -> Iterator[Finding]:
     """What is said out of files."""
-    for loc, saying in sayings(spec):
-        if saying.sound and (text := fault(saying.located(plan.path).sound, "sound", (), SHORTEST_S)):
-            yield plan.problem((*loc, "sound"), text)
+    for loc, saying in _sayings(spec):
+        if saying.sound and (text := fault(saying.located(path).sound, "sound", (), SHORTEST_S)):
+            yield Finding((*loc, "sound"), text)
 
 
-def sayings(spec: DialPlan) -> Iterator[tuple[Loc, Saying]]:
+def _sayings(spec: DialPlan) -> Iterator[tuple[Loc, Saying]]:
     """Everything that callers may hear out of a file, and where it stands."""
     yield ("defaults", "announcement"), spec.defaults.announcement
     yield ("defaults", "consent"), spec.defaults.consent
@@ -98,14 +114,3 @@ def sayings(spec: DialPlan) -> Iterator[tuple[Loc, Saying]]:
     for at, rule in enumerate(spec.numbers):
         if rule.announcement is not None:
             yield ("numbers", at, "announcement"), rule.announcement
-
-
-def _music(plan: Assembly, spec: DialPlan) -> Iterator[Problem]:
-    named: dict[str, Loc] = {}
-    for at in range(len(spec.numbers) - 1, -1, -1):
-        if (music := spec.numbers[at].hold_music) is not None:
-            named[located(music, plan.path)] = ("numbers", at, "hold_music")
-    named[located(spec.defaults.hold_music, plan.path)] = ("defaults", "hold_music")
-    for path, loc in named.items():
-        if path not in BUILT_IN and (text := fault(path)):
-            yield plan.problem(loc, text)

@@ -25,8 +25,9 @@ def read_holidays(path: Path, sources: Sources = DISK) -> Mapping[date, str]:
     """Day → its name. Raises NoCalendar with place, fact and remedy."""
     try:
         data = sources.read(path)
-    except OSError as error:
-        raise NoCalendar(f"{path}: {error.strerror}. Check the path.") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise NoCalendar(f"{path}: {why}. Check the path.") from error
     if len(data) > MAX_BYTES:
         raise NoCalendar(f"{path}: is larger than 4 MB. Export the holidays alone.")
     return _read(data, str(path))

@@ -66,7 +66,7 @@ def test_a_good_file_is_what_the_server_starts_with(folder: Folder) -> None:
     [
         ("{", "plan.yaml:"),
         (plan("berta").replace("agent: berta", "agent: bertha"), "no agent 'bertha'"),
-        (plan("berta", expect="anna"), "100 goes to berta, not anna"),
+        (plan("berta", expect="zoe"), "100 goes to berta, not zoe"),
         (plan("berta", trunk="carier"), "no trunk 'carier' in the settings"),
         ("", "a dial plan begins with keys"),
     ],
