@@ -2,9 +2,9 @@
 
     python -m tests.bench.report_bench [--calls 1000] [--folder DIR] [--pictures DIR]
 
-A hundred calls of the set of replay_bench.py, replayed twice with a model that is slower the second time, stand under as
-many names as asked for, each with its own sound in the page. Then Chromium opens it: until the list can be used, until
-all is there, what searching, sorting and opening a call take, and the memory of its scripts. Never a test."""
+A hundred calls of the set of replay_bench.py, replayed twice with a model that is slower the second time, stand under
+as many names as asked for, each with its own sound in the page. Then Chromium opens it: until the list can be used,
+until all is there, what searching, sorting and opening a call take, and the memory of its scripts. Never a test."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from tests.offhook.replay.recorded import options
 
 OPENS_S = 1.0  # a call's page (quality.md D)
 RECORDINGS = 100
+SETTLED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def main() -> None:
@@ -57,8 +58,12 @@ def main() -> None:
         table.add_row("calls", f"{len(results)}, {minutes:.0f} min of sound")
         table.add_row("written in", f"{time.perf_counter() - began:.1f} s")
         table.add_row("size", f"{page.stat().st_size / 1e6:.0f} MB")
-        for what, told in asyncio.run(opened(page, asked.pictures)).items():
-            table.add_row(what, told)
+        told, pictures = asyncio.run(opened(page.absolute(), pictured=asked.pictures is not None))
+        for what, found in told.items():
+            table.add_row(what, found)
+        for name, content in pictures.items():
+            asked.pictures.mkdir(parents=True, exist_ok=True)
+            (asked.pictures / name).write_bytes(content)
         out.print(table)
 
 
@@ -80,17 +85,14 @@ def _replayed(calls: list[Path], how: ReplayOptions) -> list[Path]:
     return [bundle for one in done for bundle in one.bundles]
 
 
-async def opened(page: Path, pictures: Path | None) -> dict[str, str]:
-    """What a browser takes over it."""
+async def opened(page: Path, *, pictured: bool) -> tuple[dict[str, str], dict[str, bytes]]:
+    """What a browser takes over it, and pictures by name."""
     async with browser() as tab:
         told = await _loaded(tab, page)
         memory = {one["name"]: one["value"] for one in (await tab.send("Performance.getMetrics"))["metrics"]}
         told["memory of scripts"] = f"{memory['JSHeapUsedSize'] / 1e6:.0f} MB"
         told["errors"] = ", ".join(tab.errors) or "none"
-        if pictures is not None:
-            pictures.mkdir(parents=True, exist_ok=True)
-            await _pictured(tab, page, pictures)
-        return told
+        return told, await _pictures(tab) if pictured else {}
 
 
 async def _loaded(tab: Tab, page: Path) -> dict[str, str]:
@@ -98,6 +100,7 @@ async def _loaded(tab: Tab, page: Path) -> dict[str, str]:
     began = time.perf_counter()
     await tab.open(page)
     told["all there after"] = f"{time.perf_counter() - began:.1f} s"
+    await tab.ask(SETTLED)
     first = await tab.ask("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1")
     told["list seen after"] = f"{first / 1000:.1f} s"
     for what, script in (
@@ -120,19 +123,22 @@ async def _loaded(tab: Tab, page: Path) -> dict[str, str]:
     return told
 
 
-async def _pictured(tab: Tab, page: Path, pictures: Path) -> None:
-    await tab.ask("location.hash = '#calls'; $('clear').click(); scrollTo(0, 0)")
-    await tab.picture(pictures / "list.png")
+async def _pictures(tab: Tab) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    await tab.ask(f"location.hash = '#calls'; {SETTLED}")
     await tab.ask(
-        "new Promise((done) => { addEventListener('hashchange', () => requestAnimationFrame(done), {once: true}); location.hash = '#call=0'; })"
+        "$('search').value = ''; listed(); document.querySelector('th[data-sort]').click(); scrollTo(0, 0)"
     )
-    await tab.picture(pictures / "call.png")
+    found["list.png"] = await tab.picture()
+    found["list.pdf"] = await tab.print()
+    await tab.ask(f"location.hash = '#call=0'; {SETTLED}")
+    found["call.png"] = await tab.picture()
+    found["call.pdf"] = await tab.print()
     await tab.look(1280, 900, dark=True)
-    await tab.picture(pictures / "call-dark.png")
+    found["call-dark.png"] = await tab.picture()
     await tab.look(390, 800)
-    await tab.picture(pictures / "call-phone.png")
-    await tab.look(1280, 900)
-    await tab.print(pictures / "call.pdf")
+    found["call-phone.png"] = await tab.picture()
+    return found
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -82,9 +83,9 @@ class Tab:
         return dict(told["result"])
 
     async def open(self, page: Path, anchor: str = "") -> None:
-        """Until it has been loaded; another anchor of the page that is open loads nothing."""
+        """Until it has been loaded. page: an absolute path. Another anchor of the page that is open loads nothing."""
         loaded = self._events["Page.loadEventFired"] = asyncio.get_running_loop().create_future()
-        told = await self.send("Page.navigate", url=f"{page.absolute().as_uri()}{anchor}")
+        told = await self.send("Page.navigate", url=f"file://{quote(str(page))}{anchor}")
         if "loaderId" not in told:
             return
         async with asyncio.timeout(ANSWER_S):
@@ -129,17 +130,14 @@ class Tab:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.send("Emulation.setEmulatedMedia", features=[scheme])
 
-    async def picture(self, path: Path) -> bytes:
+    async def picture(self) -> bytes:
         """What is in the window, as PNG."""
-        told = await self.send("Page.captureScreenshot", format="png")
-        path.write_bytes(b64decode(told["data"]))
-        return path.read_bytes()
+        return b64decode((await self.send("Page.captureScreenshot", format="png"))["data"])
 
-    async def print(self, path: Path) -> bytes:
+    async def print(self) -> bytes:
         """As it comes out of a printer, as PDF."""
         told = await self.send("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
-        path.write_bytes(b64decode(told["data"]))
-        return path.read_bytes()
+        return b64decode(told["data"])
 
 
 @asynccontextmanager

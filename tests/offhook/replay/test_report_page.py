@@ -165,14 +165,12 @@ async def test_what_a_colour_says_is_said_in_another_way_too(page: Path, tab: Ta
     assert all([await tab.ask(f"!!document.querySelector('{fill[4:-1]}')") for fill in fills])
 
 
-async def test_an_open_call_is_printed_alone_and_the_list_with_its_worst_calls(
-    page: Path, tab: Tab, tmp_path: Path
-) -> None:
+async def test_an_open_call_is_printed_alone_and_the_list_with_its_worst_calls(page: Path, tab: Tab) -> None:
     await tab.open(page)
-    whole = await tab.print(tmp_path / "list.pdf")
+    whole = await tab.print()
     await tab.open(page, "#call=3")
     await tab.ask(SETTLED)
-    alone = await tab.print(tmp_path / "call.pdf")
+    alone = await tab.print()
     assert 1 <= _pages(alone) <= 2
     assert _pages(whole) > _pages(alone)
 
