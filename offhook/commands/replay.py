@@ -118,7 +118,10 @@ def replay(
 
 
 def _run(items: list[Item], count: int, ray: str, again: bool) -> list[Done]:
-    running = run_on_ray(items, ray, again=again) if ray else jobs.run(items, count, again=again)
+    if ray:
+        running = run_on_ray(items, ray, again=again, workers=count if count > 1 else None)
+    else:
+        running = jobs.run(items, count, again=again)
     return _watched(running, len(items))
 
 
