@@ -1,6 +1,6 @@
 """One recorded call through the unchanged pipeline: the caller's sound in, a bundle out.
 
-The session is cast from a dial plan's route as a worker does it (offhook/worker/agents.py), the media path is the
+The session is cast from a dial plan's route as a worker does it (offhook/worker/casting.py), the media path is the
 stream's without the packets: tones heard, session, playout, recorder. On a virtual clock the same input gives the
 same bytes. Not how recordings are read (recording.py) nor many of them (jobs.py)."""
 
@@ -26,7 +26,8 @@ from offhook.replay.phone import ReplayPhone
 from offhook.replay.recording import Recording
 from offhook.replay.tapes import Tapes
 from offhook.usage import Tally
-from offhook.worker.agents import Casting
+from offhook.worker.casting import Casting
+from offhook.worker.on_call import OnCall
 from pipeline.errors import PipelineError
 from pipeline.events import Event, dump
 from pipeline.providers.espeak_engine import begin_anew
@@ -199,9 +200,11 @@ class ReplayedCall:
             masked=self._route.cassette == "masked",
         )
         self._deck = tapes.deck
+        start = self._start(identity)
+        on_call = OnCall(start.call_id, start.rate_hz, self._emit, deck=tapes.deck)
         try:
             self._session = casting.session(
-                self._start(identity), self._out, self._phone, self._emit, lambda state: None, deck=tapes.deck
+                start, self._route, on_call, self._out, self._phone, lambda state: None
             )
             with outside(frozen=True):
                 await casting.open()

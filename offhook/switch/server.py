@@ -81,7 +81,10 @@ class Switch:
         async with AsyncExitStack() as stack:
             models = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-"))) / "models"
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            helpers = [Helper("models", "offhook.models", ["--socket", str(models)]), self._console]
+            helpers = [
+                Helper("models", "offhook.models", ["--socket", str(models), *_log_arguments(settings)]),
+                self._console,
+            ]
             running = [tasks.create_task(helper.run(), name=helper.name) for helper in helpers]
             self._models_socket = str(models)
             pool = self._pool()
@@ -295,15 +298,20 @@ def _plan(path: Path) -> PlanStore:
 
 
 def _console_arguments(settings: Settings) -> list[str]:
-    log, traces, console = settings.log, settings.traces, settings.console
+    traces, console = settings.traces, settings.console
     given = ["--calls-dir", str(settings.calls_dir), "--database", str(settings.database)]
     given += ["--host", console.host, "--port", str(console.port)]
     given += ["--dialplan", str(settings.dialplan), "--plan-versions", str(settings.plan_versions)]
-    given += ["--log-level", log.level, "--log-format", log.format]
-    given += ["--log-redact"] if log.redact else []
+    given += _log_arguments(settings)
     if traces.endpoint:
         given += ["--traces", traces.endpoint, *(["--trace-words"] if traces.words else [])]
     return given
+
+
+def _log_arguments(settings: Settings) -> list[str]:
+    log = settings.log
+    given = ["--log-level", log.level, "--log-format", log.format]
+    return [*given, "--log-redact"] if log.redact else given
 
 
 def free_memory_mb() -> float:
