@@ -26,15 +26,17 @@ from offhook.link import (
     StartCall,
 )
 from offhook.whose import CALL
-from offhook.worker.agents import Casting
 from offhook.worker.asking import Asking
 from offhook.worker.blame import context_of
 from offhook.worker.cassette import live_deck
+from offhook.worker.casting import Casting
 from offhook.worker.consulting import Consulting, Line, joint
 from offhook.worker.holding import with_music
 from offhook.worker.leaving import farewell
 from offhook.worker.marking import Marks
 from offhook.worker.messages import Messages
+from offhook.worker.on_call import OnCall
+from offhook.worker.realtime import law_of
 from offhook.worker.saving import Saver
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
@@ -85,8 +87,7 @@ class Bridge:
         over: Callable[[Bridge], None],
     ) -> None:
         self.call_id = start.call_id
-        self._start, self._clock, self._casting = start, clock, casting
-        self._send, self._over = send, over
+        self._start, self._clock, self._casting, self._send, self._over = start, clock, casting, send, over
         self._rtp, self._rtcp = (socket.socket(fileno=fd) for fd in fds[:2])
         self._vitals = Vitals(fds[2])
         self._left = self._vitals.read()  # how a worker before us has left it
@@ -107,7 +108,12 @@ class Bridge:
         self._answered, self._talking, self._fax = start.resumes, False, False
         self._ending: asyncio.Task[None] | None = None
         self.consulting = Consulting(
-            start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join, called=start.consults
+            start.call_id,
+            clock=clock,
+            send=send,
+            vad=casting.providing.vad,
+            join=self._join,
+            called=start.consults,
         )
         self.consulting.rejoined = self._joined
         self._messages = Messages(start)
@@ -117,6 +123,8 @@ class Bridge:
         self._side: Side | None = None  # while the caller talks to somebody else
         self._thinking = ThinkingSounds(start.call_id, start.rate_hz)
         self._deck = live_deck(self._route, start.folder, self._recorder)
+        about = start.call_id, start.rate_hz, self._emit, law_of(start.media)
+        self._on_call = OnCall(*about, self.asking, self._deck)
 
     # ------------------------------------------------------------ what the switch says
 
@@ -379,11 +387,10 @@ class Bridge:
     async def _prepare(self) -> None:
         if self._answered:
             await asyncio.sleep(FIRST_PACKETS_S)  # an agent takes time to make, and packets are waited for
-        session = await self._made(self._start)
-        if isinstance(session, str) and (start := self._with_stand_in()) is not None:
+        session = await self._made()
+        if isinstance(session, str) and self._replace_agent():
             log.error("agent_replaced", call_id=self.call_id, reason=session)
-            self._start = start
-            session = await self._made(start)
+            session = await self._made()
         if isinstance(session, str):
             log.error("call_refused", call_id=self.call_id, reason=session)
             self._send(CallRefused(call_id=self.call_id, code=503, reason=session))
@@ -391,13 +398,14 @@ class Bridge:
         self._session = session
         self._send(CallReady(call_id=self.call_id))
 
-    async def _made(self, start: StartCall) -> Session | str:
+    async def _made(self) -> Session | str:
         """A conversation that can begin, or why there is none."""
+        start = self._start
+        gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
         try:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
-                gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
                 session = self._casting.session(
-                    start, self._out, self, self._emit, self._saver.save, gap_ms, self.asking, self._deck
+                    start, self._route, self._on_call, self._out, self, self._saver.save, gap_ms
                 )
                 await session.prepare()
                 self._route = await with_music(self._route, start.rate_hz, self.call_id)
@@ -411,14 +419,14 @@ class Bridge:
             return f"{type(error).__name__}: {error}"
         return session
 
-    def _with_stand_in(self) -> StartCall | None:
-        """The call with whom the plan names for agents that crash, once; None if there is nobody."""
+    def _replace_agent(self) -> bool:
+        """Whom the plan names for agents that crash takes the call, once; False if there is nobody."""
         route = self._route
         other = route.fallback.agent_crash
         if other not in route.agents or other == route.agent:
-            return None
+            return False
         self._route = route.model_copy(update={"agent": other})
-        return self._start.model_copy(update={"route": self._route.dump()})
+        return True
 
     async def _talk(self) -> None:
         if self._preparing is not None:
@@ -446,9 +454,8 @@ class Bridge:
     async def _rescue(self) -> None:
         """An agent's own code broke in mid-call: whom the plan names goes on, once; else the call ends."""
         crash = self._route.fallback.agent_crash
-        start = self._with_stand_in()
-        if start is not None and not isinstance(session := await self._made(start), str):
-            self._session, self._start = session, start
+        if self._replace_agent() and not isinstance(session := await self._made(), str):
+            self._session = session
             await self._talk()
         elif not (crash and crash not in self._route.agents and (await self.transfer(crash)).ok):
             self.hang_up("error")

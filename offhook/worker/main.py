@@ -54,9 +54,9 @@ from offhook.logs import configure_logs
 from offhook.settings import LogSettings, Providers
 from offhook.whose import CALL
 from offhook.wire import Link
-from offhook.worker.agents import Casting
 from offhook.worker.blame import marking_tasks
 from offhook.worker.bridge import Bridge
+from offhook.worker.casting import Casting
 from offhook.worker.leaving import Departures
 from offhook.worker.notices import send_notices
 from offhook.worker.watchdog import Watchdog
@@ -219,7 +219,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         self._watchdog.start()
-        self._link.send(WorkerReady(pid=os.getpid(), notes=casting.notes))
+        self._link.send(WorkerReady(pid=os.getpid(), notes=casting.providing.notes))
         self._report_load()
         await send_notices(languages, self._link.send)
 
@@ -295,7 +295,7 @@ class Worker:
                 skipped_ticks=late.skipped,
                 memory_bytes=_resident_bytes(),
                 tasks=len(asyncio.all_tasks()),
-                resting=self._casting.resting if self._casting is not None else 0,
+                resting=self._casting.providing.resting if self._casting is not None else 0,
                 answers=self._answers,
             )
         )

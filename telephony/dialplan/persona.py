@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from telephony.dialplan.choice import Routing, listed
+from telephony.dialplan.saying import Said, Saying, Words
 from telephony.dialplan.values import (
     BeforeAnswer,
     Cassette,
@@ -153,8 +154,8 @@ class OnFailure(PlanModel):
     """Who takes calls that cannot go where they should: agents, targets, or SIP addresses.
 
     overload: no worker is free; only a `redirect` or a SIP address, which then gets a 302. provider_outage: recogniser,
-    model or voice have failed for good; a SIP address or a `ring` target. agent_crash: the agent cannot start, or its
-    process died. closed: outside the hours of `open`."""
+    model or voice have failed for good; a SIP address or a `ring` target. agent_crash: the agent cannot start, its
+    code broke, or it took its processes down. closed: outside the hours of `open`."""
 
     overload: str = ""
     provider_outage: str = ""
@@ -187,8 +188,8 @@ class Defaults(PlanModel):
     before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
     cassette: Cassette = "off"
-    announcement: Text = "This call is recorded."
-    consent: str = ""
+    announcement: Words = Saying(text="This call is recorded.")
+    consent: Said = Saying()
     if_refused: Literal["continue", "hang_up"] = "continue"
     consent_required: bool = False
     on_failure: Annotated[OnFailure | None, BeforeValidator(as_on_failure)] = None

@@ -79,7 +79,7 @@ class PlainRouter:
         if key == "header":
             return bool(call.line) and fnmatch(call.line, wanted["X-Line"])
         if key == "language":
-            best = re.split("[,;]", call.language)[0].strip().lower()
+            best = _liked_best(call.language)
             return any(best == one.lower() or best.startswith(one.lower() + "-") for one in several)
         if key == "load":
             return round(call.load * 100) >= int(wanted.rstrip("%"))
@@ -117,6 +117,12 @@ class PlainRouter:
         if number.startswith("00"):
             return "+" + number[2:]
         return "+49" + number[1:] if form == "national de" else "+" + number
+
+
+def _liked_best(header: str) -> str:
+    """Of Accept-Language: the first of those with the highest q, which is 1 where none is written."""
+    listed = [(*part.strip().lower().split(";q="), "1")[:2] for part in header.split(",")]
+    return max(listed, key=lambda one: float(one[1]))[0]
 
 
 def _hours(calendar: dict[str, Any], day: date) -> list[str]:

@@ -158,7 +158,7 @@ def calls() -> st.SearchStrategy[Asked]:
         st.sampled_from(CALLERS),
         st.sampled_from(["", "gold 7", "silver"]),
         moments(),
-        st.sampled_from(["", "de-AT, en;q=0.5", "en-GB", "en", "fr"]),
+        st.sampled_from(["", "de-AT, en;q=0.5", "fr;q=0.3, en-GB;q=0.7", "en", "fr"]),
         st.sampled_from(["carrier", "pbx"]),
         st.sampled_from([0.0, 0.3, 0.5, 0.9]),
     )
