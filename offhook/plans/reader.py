@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
+from offhook.plans.playable import unplayable
 from offhook.plans.versions import Versions, VersionsError, snapshot
 from telephony.dialplan.document import FileProblems, Problem
 from telephony.dialplan.load import load_plan
@@ -43,7 +44,7 @@ class Verdict(BaseModel):
 
 def tried(path: Path, *, trunks: Mapping[str, int] | None = None) -> tuple[Plan, list[Problem]]:
     """Read a plan and run its tests. Returns it with those that failed. Raises FileProblems."""
-    plan = load_plan(path, trunks=trunks)
+    plan = load_plan(path, trunks=trunks, also=unplayable)
     return plan, failed_tests(plan)
 
 
