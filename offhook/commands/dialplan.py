@@ -21,13 +21,15 @@ from offhook.settings import Settings, load_settings
 from telephony.dialplan.asterisk import imported
 from telephony.dialplan.compare import Comparison, compare, shown
 from telephony.dialplan.condition import CallFacts
-from telephony.dialplan.document import FileProblems, Problem
+from telephony.dialplan.document import FileProblems, Problem, closest
 from telephony.dialplan.drawing import svg
 from telephony.dialplan.explain import Explanation, explain
 from telephony.dialplan.graph import graph as drawn_graph
 from telephony.dialplan.graph import mermaid
 from telephony.dialplan.load import load_plan, parse_plan
 from telephony.dialplan.match import Plan
+from telephony.dialplan.routing import checked_header
+from telephony.dialplan.sources import Sources
 from telephony.dialplan.trial import failed_tests, tried_tests, when
 
 app = typer.Typer(
@@ -53,7 +55,7 @@ def check(path: Where = None, config: Config = None, as_json: AsJson = False) ->
     found: list[Problem] = []
     plan: Plan | None = None
     try:
-        plan = load_plan(path, trunks=_trunks(settings), today=_today())
+        plan = load_plan(path, trunks=settings.lines, today=_today())
         found = sorted([*plan.warnings, *failed_tests(plan)])
     except FileProblems as error:
         found = error.problems
@@ -120,6 +122,8 @@ def who(
 ) -> None:
     """Say who takes a call, and why: every rule tried, and why it did not fit. Exit code 1 if nobody does."""
     loaded = _plan(plan, config)
+    if trunk and (close := closest(trunk, loaded.spec.trunks)) and trunk not in loaded.spec.trunks:
+        typer.echo(f"note: the plan has no trunk {trunk!r}. Did you mean {close!r}?", err=True)
     try:
         time = when(at, loaded.spec.timezone) if at else datetime.now(_zone(loaded))
     except ValueError as error:
@@ -129,7 +133,10 @@ def who(
         name, equals, value = text.partition("=")
         if not equals:
             _fail(f"--header {text!r}: write NAME=VALUE.")
-        headers[name.strip().lower()] = value.strip()
+        try:
+            headers[checked_header(name.strip()).lower()] = value.strip()
+        except ValueError as error:
+            _fail(f"--header: {error}")
     found = explain(loaded, CallFacts(number, caller, trunk, headers, time, call_id=call_id))
     if as_json:
         _print_json({**asdict(found), "at": time.isoformat(), "version": snapshot(loaded).version})
@@ -297,21 +304,16 @@ def rollback(
 
 def _plan(path: Path | None, config: Path | None) -> Plan:
     settings = load_settings(config)
-    return load_plan(path or settings.dialplan, trunks=_trunks(settings))
+    return load_plan(path or settings.dialplan, trunks=settings.lines)
 
 
 def _plan_or_version(path: Path, settings: Settings) -> Plan:
-    """A file, or a version of the settings' plan by the first digits of its name."""
+    """A file, or a version of the settings' plan by the first digits of its name, with all its files as they were.
+    Trunks may have come and gone since: they are not asked for."""
     if path.exists():
         return load_plan(path)
     versions = Versions(settings.plan_versions, settings.dialplan)
-    found = versions.find(path.name)
-    main, data = next(iter(versions.files(found).items()))
-    return parse_plan(data, str(main))
-
-
-def _trunks(settings: Settings) -> dict[str, int] | None:
-    return {trunk.name: trunk.max_calls for trunk in settings.trunks} or None
+    return load_plan(settings.dialplan, sources=Sources(versions.files(versions.find(path.name))))
 
 
 def _size(plan: Plan) -> dict[str, int]:

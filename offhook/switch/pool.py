@@ -75,6 +75,7 @@ class Worker:
     blocked: bool = False  # because its own code stood in its way
     retiring: bool = False  # no new calls; it leaves with the last one and is not replaced
     failed: str = ""  # why it can never take a call
+    told: Configure | None = None  # what it was started with; of a plan before the present one perhaps
 
     @property
     def pid(self) -> int:
@@ -273,26 +274,53 @@ class Pool:
         return True
 
     async def rehearse(self, agents: Mapping[str, Any]) -> str:
-        """Let every worker make the agents of a new plan once. Returns why one cannot, "" if all can."""
-        self._rehearsals += 1
-        number, asked = self._rehearsals, [worker for worker in self.workers if worker.ready]
-        answers = {(number, worker.number): self._loop.create_future() for worker in asked}
-        self._rehearsing |= answers
+        """Let every worker make the agents of a new plan once, those too that become ready meanwhile. Returns why one
+        cannot, "" if all can: then `adopt` must follow before anything else happens."""
+        asked: set[asyncio.subprocess.Process | None] = set()
         try:
-            for worker in asked:
-                worker.send(Rehearse(number=number, agents=dict(agents)))
             async with asyncio.timeout(REHEARSAL_TIMEOUT_S):
-                reasons = await asyncio.gather(*answers.values())
+                while new := [one for one in self.workers if one.ready and one.process not in asked]:
+                    asked |= {worker.process for worker in new}
+                    reasons = await asyncio.gather(*[self._rehearsed(worker, agents) for worker in new])
+                    if reason := next(filter(None, reasons), ""):
+                        return reason
         except TimeoutError:
             return f"a worker could not make its agents within {REHEARSAL_TIMEOUT_S:.0f} s"
+        return ""
+
+    async def _rehearsed(self, worker: Worker, agents: Mapping[str, Any]) -> str:
+        """Why one worker cannot make these agents, "" if it can, or if it is gone: the next one starts with them."""
+        self._rehearsals += 1
+        key = self._rehearsals, worker.number
+        answer: asyncio.Future[str] = self._loop.create_future()
+        self._rehearsing[key] = answer
+        try:
+            worker.send(Rehearse(number=self._rehearsals, agents=dict(agents)))
+            return await answer
         finally:
-            for key in answers:
-                del self._rehearsing[key]
-        return next(filter(None, reasons), "")
+            del self._rehearsing[key]
 
     def adopt(self, agents: Mapping[str, Any]) -> None:
-        """Workers that start from now on rehearse these."""
+        """Workers that are ready have rehearsed these; those that start from now on, or are starting, do so first."""
         self._configure = self._configure.model_copy(update={"agents": dict(agents)})
+
+    def begin_again(self, agents: Mapping[str, Any]) -> None:
+        """No worker could play the plan, before the first call: let them try these."""
+        self._first_ready = self._loop.create_future()
+        self.adopt(agents)
+
+    async def _catch_up(self, worker: Worker, message: WorkerReady) -> None:
+        """The plan has changed while this worker was being started: it takes calls once it knows the new agents."""
+        process = worker.process
+        while worker.told is not self._configure and worker.process is process and worker.link is not None:
+            worker.told = self._configure
+            reason = await self._rehearsed(worker, self._configure.agents)
+            if reason and worker.process is process:
+                log.error("worker_without_plan", number=worker.number, reason=reason)
+                worker.send(Stop())  # the next one starts with the plan in use
+                return
+        if worker.process is process and worker.link is not None:
+            self._is_ready(worker, message)
 
     async def stop(self) -> None:
         """Ask all to leave, then see that they do."""
@@ -360,7 +388,8 @@ class Pool:
             lambda message, _: self._received(worker, message),
             lambda error: self._link_closed(worker, error),
         )
-        worker.send(self._configure)
+        worker.told = self._configure
+        worker.send(worker.told)
         if worker.retiring:  # while it was being started
             worker.send(Stop())
         try:
@@ -408,17 +437,17 @@ class Pool:
         worker.heard = self._loop.time()
         match message:
             case WorkerReady() if not worker.lost:
-                worker.ready = True
-                if message.notes and message.notes != self._noted:
-                    self._noted = message.notes  # every worker says it, and says it again when it is replaced
-                    log.warning("provider_without_key", missing=message.notes)
-                self._changed.set()
-                if not self._first_ready.done():
-                    self._first_ready.set_result(None)
+                if worker.told is self._configure or self._tasks is None:
+                    self._is_ready(worker, message)
+                else:
+                    self._tasks.create_task(
+                        self._catch_up(worker, message), name=f"worker {worker.number} learns the plan"
+                    )
             case WorkerFailed():
                 worker.failed = message.reason
                 self._changed.set()
-                self._failed(message.reason)
+                if worker.told is self._configure:  # else the next one starts with another plan
+                    self._failed(message.reason)
             case Load():
                 worker.load = message
                 self.admission.measured(worker.number, message.cpu, message.late_p99_ms, message.calls)
@@ -428,6 +457,15 @@ class Pool:
                     answer.set_result(message.reason)
             case _:
                 self._on_message(worker, message)
+
+    def _is_ready(self, worker: Worker, message: WorkerReady) -> None:
+        worker.ready = True
+        if message.notes and message.notes != self._noted:
+            self._noted = message.notes  # every worker says it, and says it again when it is replaced
+            log.warning("provider_without_key", missing=message.notes)
+        self._changed.set()
+        if not self._first_ready.done():
+            self._first_ready.set_result(None)
 
     def _failed(self, reason: str) -> None:
         """A worker cannot play the plan. Before the first call that is an error at the keyboard, not a loop."""

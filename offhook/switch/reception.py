@@ -189,7 +189,7 @@ class Reception:
             raise Overloaded(f"no memory for another call: {error}") from error
         worker.calls.add(call.id)
         pool.taken(worker)
-        self._routing.traffic.began(route.number, route.caller, invited)
+        self._routing.traffic.began(route.number, decision.caller, invited)
         return ActiveCall(call, route, worker, bundle, invited, *futures, vitals)
 
     def _worker_for(self, call: Call) -> tuple[Pool, Worker]:

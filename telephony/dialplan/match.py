@@ -115,7 +115,7 @@ class Decision:
 
     taker: the agent or target that takes the call. rule: that decided, None if there was none; line: of it, or of its
     branch. overload: where it goes instead if no worker is free (SIP addresses). tried: only on request, in the order
-    in which they were considered."""
+    in which they were considered. caller: as limits count it, "" if hidden."""
 
     route: Route | None
     code: int
@@ -127,6 +127,7 @@ class Decision:
     redirect: tuple[str, ...] = ()
     overload: tuple[str, ...] = ()
     tried: tuple[Tried, ...] = ()
+    caller: str = ""
 
 
 def match(plan: Plan, call: CallFacts | str, caller: str = "") -> Route:
@@ -190,7 +191,10 @@ def _route(
     """What the rule and the plan's defaults say of a call that this agent or target takes."""
     defaults = plan.spec.defaults
     recording = action.recording or defaults.recording
-    agents, first = _agents(plan, name, failing, asks=recording == "ask")
+    asks = recording == "ask" and any(
+        other in plan.spec.agents for other in plan.teams[name]
+    )  # a box needs no leave
+    agents, first = _agents(plan, name, failing, asks=asks)
     return Route.model_construct(
         called=called,
         caller=caller,
@@ -207,7 +211,7 @@ def _route(
         before_answer=action.before_answer or defaults.before_answer,
         recording=recording,
         cassette=action.cassette or defaults.cassette,
-        announcement=action.announcement or defaults.announcement,
+        announcement=(action.announcement or defaults.announcement).located(plan.path),
         on_failure=_address(plan, failing.provider_outage),
         arm=arm,
         fallback=failing,
@@ -313,7 +317,7 @@ class _Deciding:
         )  # fmt: skip
         return Decision(
             route, 0, "", self._number, rule, self._line, taker=name, overload=_addresses(plan, self._failing.overload),
-            tried=tuple(self._tried or ()),
+            tried=tuple(self._tried or ()), caller=self._caller,
         )  # fmt: skip
 
     def _sent(self, targets: tuple[str, ...]) -> Decision:
@@ -396,7 +400,8 @@ def _agents(
 
 def _asking(plan: Plan, name: str) -> Desk:
     defaults, persona = plan.spec.defaults, plan.teams[name][name]
-    consent = Consent(question=defaults.consent, then=name, if_refused=defaults.if_refused)
+    question = defaults.consent.located(plan.path)
+    consent = Consent(question=question, then=name, if_refused=defaults.if_refused)
     voice = {part: getattr(persona, part) for part in ("language", "voice", "stt", "tts", "llm")}
     return Desk.model_construct(does=consent, handoff=(name,), **voice)
 
@@ -411,7 +416,7 @@ def teams(spec: DialPlan, path: str) -> dict[str, dict[str, Desk | Persona]]:
     for key, target in spec.targets.items():
         if target.does is not None:
             heirs = tuple(_talking(target.leads_to, spec))
-            desk = Desk(does=target, handoff=heirs).with_defaults(spec.defaults)
+            desk = Desk(does=target.located(path), handoff=heirs).with_defaults(spec.defaults)
             everybody.setdefault(key, desk)
     return {key: _team(key, everybody) for key in everybody}
 
