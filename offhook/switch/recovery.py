@@ -21,9 +21,11 @@ import structlog
 
 from offhook.link import CallRefused
 from offhook.switch.active import ActiveCall
+from offhook.switch.held import Elder
 from offhook.switch.metrics import Metrics
-from offhook.switch.pool import FOREIGN_DEATHS, Pool, Worker
+from offhook.switch.pool import Pool
 from offhook.switch.standing_in import TICK_S, Notices, StandIn
+from offhook.switch.worker import FOREIGN_DEATHS, Worker
 from telephony.errors import Overloaded, TelephonyError
 
 log = structlog.get_logger()
@@ -51,7 +53,7 @@ class Orphan:
 
     since: float
     worker: Worker
-    process: asyncio.subprocess.Process | None
+    process: asyncio.subprocess.Process | Elder | None
     killed: bool
     blocked: bool
     suspect: bool

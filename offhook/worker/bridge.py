@@ -38,11 +38,7 @@ from offhook.worker.messages import Messages
 from offhook.worker.saving import Saver
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
-from pipeline.events import (
-    Event,
-    ToneHeard,
-    dump,
-)
+from pipeline.events import Event, ToneHeard, dump
 from pipeline.options import ThinkingSound
 from pipeline.ports import Consultation, Frame, TransferResult
 from pipeline.session import Session
@@ -105,6 +101,7 @@ class Bridge:
             self._recorder.pause()
         self._loop = asyncio.get_running_loop()
         self._answered, self._talking, self._fax = start.resumes, False, False
+        self._confirmed = False
         self._ending: asyncio.Task[None] | None = None
         self.consulting = Consulting(
             start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join, called=start.consults
@@ -142,8 +139,18 @@ class Bridge:
 
     def confirmed(self) -> None:
         """The ACK came: the conversation begins."""
+        self._confirmed = True
         if not self._start.joined:
             self._spawn(self._talk(), "talk")
+
+    def stands(self, media: dict[str, Any] | None, *, answered: bool, confirmed: bool) -> None:
+        """Another switch says how the call stands; what we knew already changes nothing."""
+        if media is not None and media != self._media:
+            self.media_changed(media)
+        if answered and not self._answered:
+            self.answered()
+        if confirmed and not self._confirmed:
+            self.confirmed()
 
     def hand_in(self) -> None:
         """Another worker goes on with it: save where it stands."""

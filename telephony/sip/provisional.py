@@ -6,8 +6,11 @@ ours. Not what a PRACK carries: offers and answers are the call's."""
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any, Self
 from zlib import crc32
 
+from telephony.errors import SipSyntaxError
 from telephony.sip.headers import RAck
 from telephony.sip.message import MAX_NUMBER, Request, Response
 from telephony.sip.transaction import PATIENCE, T1, Action, Flow, PrackMissing, Send, Timers, Up
@@ -50,6 +53,19 @@ class ReliableResponses:
         self._ended = False
         self._wait = T1
         self._timers = Timers()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain values for `restored`."""
+        return {"described": self.described, "next": self._next, "waits": self._open is not None}
+
+    @classmethod
+    def restored(cls, flow: Flow, saved: Mapping[str, Any]) -> Self:
+        """As another process left them. Raises SipSyntaxError if one of them waited for its PRACK."""
+        if saved["waits"]:
+            raise SipSyntaxError("a 18x of ours was on its way that had to arrive. Call again.", code=500)
+        reliable = cls(flow, saved["next"])
+        reliable.described = saved["described"]
+        return reliable
 
     @property
     def settled(self) -> bool:

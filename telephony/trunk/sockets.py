@@ -8,6 +8,7 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Protocol
 
 from telephony.dscp import SIGNALLING, mark
 from telephony.errors import TransportError
@@ -20,14 +21,31 @@ RECEIVE_BUFFER_BYTES = 1 << 20  # UDP, some 1,500 INVITEs: a burst must survive 
 TRIES = 50  # for a number that is free for both UDP and TCP
 
 
+class Shelf(Protocol):
+    """Where bound sockets outlive this process, by name."""
+
+    def take(self, name: str) -> socket.socket | None:
+        """The one that a process before us left, ours now."""
+
+    def keep(self, name: str, sock: socket.socket) -> None:
+        """For a process after us."""
+
+
 class Sockets:
     """UDP, TCP on the same port number, and TLS, of one local address or of one IPv4 and one IPv6 address.
 
     port, tls_port: where they are, the same for both; tls_port is 0 if TLS only dials. dscp: what all that leaves is
-    marked with. Raises TransportError."""
+    marked with. shelf: where they outlive us. Raises TransportError."""
 
     def __init__(
-        self, hosts: Sequence[str], port: int, *, tcp: bool, tls: Tls | None, dscp: int = SIGNALLING
+        self,
+        hosts: Sequence[str],
+        port: int,
+        *,
+        tcp: bool,
+        tls: Tls | None,
+        dscp: int = SIGNALLING,
+        shelf: Shelf | None = None,
     ) -> None:
         if len({":" in host for host in hosts}) < len(hosts) or not hosts:
             raise TransportError(
@@ -35,6 +53,7 @@ class Sockets:
             )
         self._hosts = hosts
         self._dscp = dscp
+        self._shelf = shelf
         self._speaks_tcp, self._secures = tcp, tls is not None
         self._answering = answering(tls) if tls else None
         self._dialling = dialling(tls) if tls else None
@@ -53,17 +72,38 @@ class Sockets:
             self.tls_port = 0
 
     def _bind(self, host: str) -> None:
+        udp = self._left(f"sip-udp-{host}", self.port)
         if self._speaks_tcp:
-            udp, tcp = _both(host, self.port)
+            tcp = self._left(f"sip-tcp-{host}", self.port)
+            if udp is not None and tcp is None:
+                tcp = bind(socket.SOCK_STREAM, host, udp.getsockname()[1])
+            elif udp is None or tcp is None:
+                udp, tcp = _both(host, self.port)
             self._tcp.append(tcp)
+            self._outlives(f"sip-tcp-{host}", tcp)
         else:
-            udp = bind(socket.SOCK_DGRAM, host, self.port)
+            udp = udp or bind(socket.SOCK_DGRAM, host, self.port)
         self._udp.append(udp)
+        self._outlives(f"sip-udp-{host}", udp)
         self.port = udp.getsockname()[1]
         if self._answering is not None:
-            tls = bind(socket.SOCK_STREAM, host, self.tls_port)
+            tls = self._left(f"sip-tls-{host}", self.tls_port)
+            tls = tls or bind(socket.SOCK_STREAM, host, self.tls_port)
             self._tls.append(tls)
+            self._outlives(f"sip-tls-{host}", tls)
             self.tls_port = tls.getsockname()[1]
+
+    def _left(self, name: str, port: int) -> socket.socket | None:
+        """What a process before us listened on, unless we are to listen elsewhere."""
+        sock = self._shelf.take(name) if self._shelf is not None else None
+        if sock is not None and port and sock.getsockname()[1] != port:
+            sock.close()
+            return None
+        return sock
+
+    def _outlives(self, name: str, sock: socket.socket) -> None:
+        if self._shelf is not None:
+            self._shelf.keep(name, sock)
 
     @property
     def transports(self) -> list[str]:

@@ -80,8 +80,13 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The switch."""
+        """The keeper, which passes signals on to the switch."""
         return self.process.pid
+
+    @property
+    def switch(self) -> int:
+        """The switch itself."""
+        return next((pid for pid in _descendants(self.pid) if _is_switch(pid)), 0)
 
     def uri(self, number: str = "100", transport: str = "udp") -> str:
         """What to dial."""
@@ -89,16 +94,22 @@ class Server:
         return f"sip:{number}@127.0.0.1:{port}" + ("" if transport == "udp" else f";transport={transport}")
 
     def children(self) -> list[int]:
-        """Pids of all its living descendants: workers, model host, console."""
-        return sorted(_descendants(self.pid))
+        """Pids of all its living descendants but the switch: workers, model host, console."""
+        return sorted(pid for pid in _descendants(self.pid) if not _is_switch(pid))
 
     def descriptors(self) -> dict[int, int]:
-        """Open descriptors of the switch and of every descendant, by pid."""
-        return {pid: count for pid in [self.pid, *self.children()] if (count := _descriptors(pid)) >= 0}
+        """Open descriptors of the keeper, the switch and every descendant, by pid."""
+        return {
+            pid: count
+            for pid in [self.pid, self.switch, *self.children()]
+            if (count := _descriptors(pid)) >= 0
+        }
 
     def threads(self) -> dict[int, int]:
         """Threads of the switch and of every descendant, by pid."""
-        return {pid: len(os.listdir(f"/proc/{pid}/task")) for pid in [self.pid, *self.children()]}
+        return {
+            pid: len(os.listdir(f"/proc/{pid}/task")) for pid in [self.pid, self.switch, *self.children()]
+        }
 
     @contextmanager
     def children_stopped(self) -> Iterator[None]:
@@ -256,7 +267,7 @@ async def running_server(
     try:
         yield server
     finally:
-        family = {pid: _birth(pid) for pid in [server.pid, *server.children()]}
+        family = {pid: _birth(pid) for pid in [server.pid, *_descendants(server.pid)]}
         code = await _stop(process)
         await reading
         left = [pid for pid, birth in family.items() if birth and _birth(pid) == birth]
@@ -345,6 +356,13 @@ def _descendants(pid: int) -> set[int]:
     except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
         return found
     return found
+
+
+def _is_switch(pid: int) -> bool:
+    try:
+        return b"\0offhook\0serve\0" in Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _open_files(pid: int) -> list[str]:

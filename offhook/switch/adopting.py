@@ -1,0 +1,157 @@
+"""A switch goes on with the calls of the one before it, which died: their legs, records, memory and workers.
+
+`Legacy` writes down what stands (active.py) for a switch after this one, and settles with each worker of the switch
+before what either of them may have missed. `calls_left` makes the calls again, before anything is heard on any socket
+or link. Not how descriptors outlive a process (held.py, offhook/keeper.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from offhook.bundle import Bundle
+from offhook.link import Adopted, CallStands, Checkpoint, EndCall
+from offhook.switch.active import ActiveCall
+from offhook.switch.errands import Errands
+from offhook.switch.held import CALL, Held
+from offhook.switch.ledger import read
+from offhook.switch.pool import Pool
+from offhook.switch.worker import Worker
+from offhook.usage import Tally
+from telephony.dialplan.model import Route
+from telephony.errors import Overloaded
+from telephony.media.vitals import Vitals
+from telephony.phone import Phone
+
+log = structlog.get_logger()
+
+WHY: Final = "switch_restarted"
+
+
+class Legacy:
+    """Of all calls of a switch. calls: by id, reception's own. errands: what agents wait for is gone on with."""
+
+    def __init__(
+        self,
+        calls: Mapping[str, ActiveCall],
+        pool: Callable[[], Pool | None],
+        errands: Errands,
+    ) -> None:
+        self._calls, self._pool, self._errands = calls, pool, errands
+        self._loop = asyncio.get_running_loop()
+        self._touched: set[ActiveCall] = set()
+
+    def touch(self, active: ActiveCall) -> None:
+        """Something about it has changed, or does so in this turn of the loop."""
+        if not self._touched:
+            self._loop.call_soon(self._note)
+        self._touched.add(active)
+
+    def _note(self) -> None:
+        touched, self._touched = self._touched, set()
+        for active in touched:
+            active.note()
+
+    def settle(self, worker: Worker, message: Adopted) -> None:
+        """A worker of the switch before us says which calls it has. Each learns how it stands; what was asked for it is
+        gone on with; one that it has not got is given to it, or is over."""
+        ours = [active for active in self._calls.values() if active.worker is worker]
+        for active in ours:
+            if active.id in message.calls:
+                self._stands(active)
+            elif active.leaving:
+                if not active.finished.done():
+                    active.finished.set_result({})
+            else:
+                self._give(active, worker)
+        for call_id in set(message.calls) - {active.id for active in ours}:
+            log.warning("call_unknown", call_id=call_id, worker=worker.number)
+            worker.send(EndCall(call_id=call_id, reason=WHY))
+
+    def _stands(self, active: ActiveCall) -> None:
+        plan = active.call.plan
+        media = plan.dump() if plan is not None else None
+        answered = bool(active.answered)
+        active.tell(CallStands(call_id=active.id, media=media, answered=answered, confirmed=active.confirmed))
+        if active.leaving:
+            active.tell(EndCall(call_id=active.id, reason=active.end_reason or WHY))
+        elif active.asked[0]:
+            task = self._loop.create_task(self._errands.go_on(active), name=f"{active.asked[0]} {active.id}")
+            active.tasks.add(task)
+            task.add_done_callback(active.tasks.discard)
+
+    def _give(self, active: ActiveCall, worker: Worker) -> None:
+        """It was on its way to that worker, or from it to another one."""
+        pool = self._pool()
+        if pool is not None and worker.retiring:
+            with suppress(Overloaded):
+                worker = pool.pick()
+        active.move(worker)
+
+
+def calls_left(held: Held, phone: Phone, pool: Pool) -> list[ActiveCall]:
+    """The calls of the switch before us. One that cannot be gone on with is said so in the log, and costs no other."""
+    found = []
+    for name in held.names(CALL):
+        fds = held.take_all(name)
+        call_id = name.removeprefix(CALL)
+        try:
+            active = _call(held, phone, pool, fds)
+        except (
+            Exception
+        ) as error:  # what a dying switch, or another version, has written: that call is lost, no other
+            log.error("call_not_adopted", call_id=call_id, error=f"{type(error).__name__}: {error}")
+            held.drop(name)
+            continue
+        found.append(active)
+    return found
+
+
+def _call(held: Held, phone: Phone, pool: Pool, fds: Sequence[int]) -> ActiveCall:
+    """Owns the descriptors, whatever happens."""
+    ledger, memory, *lent = fds
+    socks = [socket.socket(fileno=fd) for fd in lent]
+    vitals = Vitals(memory)
+    try:
+        rows, damage = read(ledger)
+        route, stands, checkpoints = _sum(rows)
+        if damage:
+            log.error("call_state_torn", call_id=stands["call"]["id"], what=damage)
+        bundle = Bundle.reopen(Path(stands["bundle"]))
+        call = phone.adopt(stands["call"], socks)
+    except BaseException:
+        for sock in socks:
+            sock.close()
+        vitals.close()
+        raise
+    finally:
+        os.close(ledger)
+    loop = asyncio.get_running_loop()
+    futures = loop.create_future(), loop.create_future()
+    worker = next((one for one in pool.workers if one.number == stands["worker"]), pool.workers[-1])
+    tally = Tally(bundle.rows)
+    active = ActiveCall(
+        call, Route.load(route), worker, bundle, stands["invited"], *futures, vitals, tally=tally, held=held
+    )
+    active.load(stands)
+    for row in checkpoints:
+        active.saved(Checkpoint(call_id=active.id, **row))
+    active.keep()
+    worker.calls.add(active.id)
+    gone = {"after": held.died_of, "away_ms": round(held.away_s * 1000)}
+    active.journal({"type": "SwitchRestarted", **gone})
+    log.warning("call_adopted", call_id=active.id, leg=call.leg.name, worker=worker.number)
+    return active
+
+
+def _sum(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """Route, where it stands, checkpoints. Raises KeyError if there was no time to write the first two."""
+    last = {kind: value for row in rows for kind, value in row.items()}
+    return last["route"], last["stands"], [row["said"] for row in rows if "said" in row]
