@@ -24,7 +24,7 @@ from pydantic import (
 
 from offhook.access_settings import AccessSettings, Part, TrunkSettings, as_list, codec_name, take_passwords
 from telephony.dialplan.choice import Routing, listed
-from telephony.dialplan.complaints import explain_errors
+from telephony.dialplan.complaints import explain_errors, without_echoes
 from telephony.dialplan.document import Document, FileProblems, Loc, Plain, Problem, read_document, read_file
 from telephony.dscp import EXPEDITED, SIGNALLING
 from telephony.errors import SipSyntaxError
@@ -351,8 +351,9 @@ def load_settings(path: str | Path | None = None, *, environ: Mapping[str, str] 
     try:
         settings = Settings.model_validate({**values, "keys": overlay.keys})
     except ValidationError as error:
-        found = explain_errors(document, Settings, error.errors())
-        problems += [overlay.blame(e["loc"], p) for e, p in zip(error.errors(), found, strict=True)]
+        errors = without_echoes(Settings, error.errors())
+        found = explain_errors(document, Settings, errors)
+        problems += [overlay.blame(e["loc"], p) for e, p in zip(errors, found, strict=True)]
         raise FileProblems(problems) from error
     if problems:
         raise FileProblems(problems)

@@ -24,6 +24,7 @@ from pipeline.agent.toolset import Toolset
 from pipeline.errors import PipelineError, ToolError
 from pipeline.events import Event, ToolCalled, ToolFinished, ToolProgressed, ToolsetFailed
 from pipeline.ports import ToolCall
+from pipeline.virtual_clock import outside_if_open
 
 SETUP_TIMEOUT_S = 5.0  # an agent enters without a toolset that takes longer
 LAST_TOOLS_S = 10.0  # what a tool that must not be cut short may still take when the call is over
@@ -193,7 +194,8 @@ class ToolRunner:
         )
         try:
             async with asyncio.timeout(tool.timeout_s) as limit:
-                return await tool.call(context, call.arguments)
+                with outside_if_open():
+                    return await tool.call(context, call.arguments)
         except (ToolError, StopResponse):
             raise
         except Exception as error:  # user code: whatever it raises costs this tool, not the call
@@ -333,7 +335,8 @@ class ToolRunner:
     async def _take(self, toolset: Toolset) -> None:
         try:
             async with asyncio.timeout(SETUP_TIMEOUT_S):
-                await toolset.acquire()
+                with outside_if_open():
+                    await toolset.acquire()
         except Exception as error:  # user code: whatever it raises costs this toolset, not the call
             self._toolset_failed(toolset, error)
         else:
@@ -342,7 +345,8 @@ class ToolRunner:
     async def _let_go(self, toolset: Toolset) -> None:
         try:
             async with asyncio.timeout(SETUP_TIMEOUT_S):
-                await toolset.release()
+                with outside_if_open():
+                    await toolset.release()
         except Exception as error:  # user code, as above
             self._toolset_failed(toolset, error)
 

@@ -1,8 +1,8 @@
 """An event loop whose time jumps to the next timer instead of waiting: a minute of conversation in milliseconds.
 
 For tests (through pipeline.testing) and for replay. Only what happens on the loop exists: a job in a thread is waited
-for and takes no time, sockets do not wake it. What must wait for the world says so with `outside`. Not a media clock:
-`ticks` is for tests, replay has its own."""
+for and takes no time, sockets do not wake it. What must wait for the world says so with `outside`; for code that does
+not say so there is `outside_if_open`. Not a media clock: `ticks` is for tests, replay has its own."""
 
 from __future__ import annotations
 
@@ -27,10 +27,16 @@ class _Jumping(selectors.SelectSelector):
         self.now = 0.0
         self.outside = 0  # how many wait for something that is not on the loop
         self.frozen = 0  # and of these, so that their waiting takes no time
+        self.perhaps = 0  # how many may wait for whatever is open beside the loop's own
+        self.own = 0  # files that the loop has open for itself
+        self.seen: float | None = None  # the real time that is counted from, while it counts, s
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if self.outside and timeout != 0:
-            return self._wait(timeout)
+        if self.outside or (self.perhaps and len(self.get_map()) > self.own):
+            if timeout != 0:
+                return self._wait(timeout)
+        else:
+            self.seen = None
         ready = super().select(0)
         if ready:
             return ready
@@ -42,13 +48,18 @@ class _Jumping(selectors.SelectSelector):
         return ready
 
     def _wait(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        """As on a real clock; a timer that falls due moves the time also while it is frozen."""
+        """As on a real clock, on which computing takes time as well; a timer that falls due moves the time also while
+        it is frozen."""
         began = time.monotonic()
+        if self.seen is not None and not self.frozen:
+            self.now += began - self.seen
+            timeout = None if timeout is None else max(0.0, timeout - (began - self.seen))
         ready = super().select(timeout)
-        took = time.monotonic() - began
+        self.seen = time.monotonic()
         if not ready and timeout is not None:
             self.now += timeout
         elif not self.frozen:
+            took = self.seen - began
             self.now += took if timeout is None else min(took, timeout)
         return ready
 
@@ -59,6 +70,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _Jumping()
         super().__init__(self._jumping)
+        self._jumping.own = len(self._jumping.get_map())
 
     def time(self) -> float:
         return self._jumping.now
@@ -79,6 +91,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     @contextmanager
     def waiting_outside(self, *, frozen: bool) -> Iterator[None]:
         """See `outside`."""
+        self._jumping.seen = self._jumping.seen or time.monotonic()
         self._jumping.outside += 1
         self._jumping.frozen += frozen
         try:
@@ -86,6 +99,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         finally:
             self._jumping.outside -= 1
             self._jumping.frozen -= frozen
+
+    @contextmanager
+    def perhaps_waiting_outside(self) -> Iterator[None]:
+        """See `outside_if_open`."""
+        self._jumping.perhaps += 1
+        try:
+            yield
+        finally:
+            self._jumping.perhaps -= 1
 
 
 @contextmanager
@@ -96,6 +118,18 @@ def outside(*, frozen: bool = False) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualLoop):
         with loop.waiting_outside(frozen=frozen):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def outside_if_open() -> Iterator[None]:
+    """As `outside`, but only while a socket, pipe or process is open on the loop: for code of other people, which
+    waits for the world or does not. Without any of these a run stays the same every time."""
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, VirtualLoop):
+        with loop.perhaps_waiting_outside():
             yield
     else:
         yield

@@ -29,6 +29,8 @@ SHOWN_ID = 10  # characters of an id in a list; `show` takes the beginning of on
 app = typer.Typer()
 
 Voice = Literal["keep", "replace"]
+Side = Literal["left", "right"]
+Mono = Literal["mixed", "caller", "agent"]
 Config = Annotated[Path | None, typer.Option("--config", help=f"Settings; {DEFAULT_PATH} if there.")]
 CallsDir = Annotated[Path | None, typer.Option("--calls-dir", help="Look here, whatever the settings say.")]
 
@@ -82,16 +84,23 @@ def export(
 @app.command("import")
 def take_in(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="vCon, WAV, MP3, pcap …, or folders.")],
+    caller_channel: Annotated[
+        Side | None,
+        typer.Option(help="Which channel of two is the caller's; else as the file says, else left."),
+    ] = None,
+    mono: Annotated[
+        Mono | None, typer.Option(help="Whose sound a single channel is; mixed: both sides'.")
+    ] = None,
     config: Config = None,
     calls_dir: CallsDir = None,
 ) -> None:
     """Make bundles of recordings, so that they are listed, measured and replayed like our own calls."""
-    from offhook.replay.recording import find, read_all
+    from offhook.replay.recording import Reading, find, read_all
     from offhook.replay.vcon_export import store
 
     target, _ = _where(config, calls_dir)
     for path in find(files):
-        for recording in read_all(path):
+        for recording in read_all(path, Reading(caller_channel, mono)):
             typer.echo(store(path, recording, target))
             for note in recording.notes:
                 Console(stderr=True).print(f"{recording.name}: {note}", markup=False, highlight=False)

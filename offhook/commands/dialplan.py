@@ -8,7 +8,7 @@ import getpass
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ from telephony.dialplan.graph import graph as drawn_graph
 from telephony.dialplan.graph import mermaid
 from telephony.dialplan.load import load_plan, parse_plan
 from telephony.dialplan.match import Plan
-from telephony.dialplan.trial import failed_tests, when
+from telephony.dialplan.trial import failed_tests, tried_tests, when
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Check, ask, compare and change dial plans."
@@ -50,40 +50,52 @@ def check(path: Where = None, config: Config = None, as_json: AsJson = False) ->
     """Say everything that is wrong with a plan, its failing tests too. Exit code 1 if something is."""
     settings = load_settings(config)
     path = path or settings.dialplan
-    problems: list[Problem] = []
+    found: list[Problem] = []
     plan: Plan | None = None
     try:
-        plan = load_plan(path, trunks=_trunks(settings))
-        problems = failed_tests(plan)
+        plan = load_plan(path, trunks=_trunks(settings), today=_today())
+        found = sorted([*plan.warnings, *failed_tests(plan)])
     except FileProblems as error:
-        problems = error.problems
+        found = error.problems
+    problems = [problem for problem in found if not problem.warning]
     if as_json:
         facts: dict[str, Any] = {"good": not problems, "path": str(path)}
         if plan is not None:
             facts |= {"version": snapshot(plan).version, **_size(plan)}
-        _print_json(facts | {"problems": [asdict(problem) for problem in problems]})
-    elif problems:
-        for problem in problems:
-            print(problem)
-        print(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}")
+        facts |= {"problems": [_plain(problem) for problem in problems]}
+        _print_json(facts | {"warnings": [_plain(problem) for problem in found if problem.warning]})
+        raise typer.Exit(1 if problems else 0)
+    for problem in found:
+        print(problem)
+    warned = _count(len(found) - len(problems), "warning")
+    if problems:
+        print(_count(len(problems), "problem") + (f", {warned}" if len(found) > len(problems) else ""))
     elif plan is not None:
         parts = ", ".join(f"{count} {what}" for what, count in _size(plan).items())
-        print(f"{path}: good, version {snapshot(plan).version}: {parts}")
+        print(f"{path}: good, version {snapshot(plan).version}: {parts}{f', {warned}' if found else ''}")
     raise typer.Exit(1 if problems else 0)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    return {key: value for key, value in asdict(problem).items() if key != "warning"}
 
 
 @app.command("test")
 def run_tests(path: Where = None, config: Config = None, as_json: AsJson = False) -> None:
     """Run the tests that a plan carries. Exit code 1 if one fails, with where the call went and why."""
     plan = _plan(path, config)
-    failed = failed_tests(plan)
-    bad = {(problem.path, problem.line) for problem in failed}
+    tried = tried_tests(plan)
+    failed = [problem for problem in tried if problem is not None]
     if as_json:
-        _print_json({"tests": len(plan.spec.tests), "failed": [asdict(problem) for problem in failed]})
+        _print_json({"tests": len(plan.spec.tests), "failed": [_plain(problem) for problem in failed]})
         raise typer.Exit(1 if failed else 0)
-    for one, (file, line) in zip(plan.spec.tests, plan.test_places, strict=True):
-        if (file, line) not in bad:
-            print(f"good  {file}:{line}: {' '.join(filter(None, (one.call, one.at)))} -> {one.expect}")
+    for one, (file, spot), problem in zip(plan.spec.tests, plan.test_places, tried, strict=True):
+        if problem is None:
+            print(f"good  {file}:{spot.line}: {' '.join(filter(None, (one.call, one.at)))} -> {one.expect}")
     for problem in failed:
         print(f"WRONG {problem}")
     print(f"{len(plan.spec.tests) - len(failed)} of {len(plan.spec.tests)} tests are good")
@@ -310,6 +322,10 @@ def _size(plan: Plan) -> dict[str, int]:
         "targets": len(spec.targets),
         "tests": len(spec.tests),
     }
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _zone(plan: Plan) -> ZoneInfo:

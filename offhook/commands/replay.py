@@ -18,7 +18,7 @@ from offhook.replay import assessing, jobs
 from offhook.replay.cluster import run_on_ray
 from offhook.replay.jobs import Done, Item
 from offhook.replay.options import KINDS, CassetteMode, ReplayOptions
-from offhook.replay.recording import find
+from offhook.replay.recording import Mono, Reading, Side, find
 from offhook.settings import LogSettings, load_settings
 
 app = typer.Typer(add_completion=False)
@@ -36,6 +36,14 @@ def replay(
     plan: Annotated[Path | None, typer.Option(help="Dial plan; else that of the settings.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file.")] = None,
     into: Annotated[Path, typer.Option("--out", help="Where the bundles go.")] = Path("var/replays"),
+    caller_channel: Annotated[
+        Side | None,
+        typer.Option(help="Which channel of two is the caller's; else as the file says, else left."),
+    ] = None,
+    mono: Annotated[
+        Mono | None,
+        typer.Option(help="Whose sound a single channel is; mixed: both sides', taken for the caller's."),
+    ] = None,
     caller: Annotated[
         Literal["fixed", "reactive"],
         typer.Option(
@@ -80,6 +88,7 @@ def replay(
         providers=settings.providers,
         to=to,
         agent=agent,
+        reading=Reading(caller_channel, mono),
         seed=seed,
         caller=caller,
         cassette=cassette,

@@ -18,6 +18,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -125,8 +126,10 @@ class PlanApi:
         return web.json_response({"audit": [json.loads(line) for line in text[: -MOST_FACTS - 1 : -1]]})
 
     async def _validate(self, asked: Asked) -> web.Response:
-        problems, _ = await asyncio.to_thread(self._problems, await _body(asked.request))
-        return web.json_response({"good": not problems, "problems": [_shown(one) for one in problems]})
+        found, _ = await asyncio.to_thread(self._problems, await _body(asked.request))
+        problems = [_shown(one) for one in found if not one.warning]
+        warnings = [_shown(one) for one in found if one.warning]
+        return web.json_response({"good": not problems, "problems": problems, "warnings": warnings})
 
     # ------------------------------------------------------------ changing
 
@@ -135,9 +138,8 @@ class PlanApi:
         if (known := request.headers.get("If-Match")) is None:
             return _refuse(428, "say in If-Match which version you changed: the ETag of GET /api/plan.")
         data = await _body(request)
-        problems, version = await asyncio.to_thread(self._problems, data)
-        if problems:
-            shown = [_shown(problem) for problem in problems]
+        found, version = await asyncio.to_thread(self._problems, data)
+        if shown := [_shown(one) for one in found if not one.warning]:
             return web.json_response({"error": "the plan is not good", "problems": shown}, status=422)
         async with self._changing:
             now = await asyncio.to_thread(_read, self._path)
@@ -196,12 +198,12 @@ class PlanApi:
         return None
 
     def _problems(self, data: bytes) -> tuple[list[Problem], str]:
-        """What is wrong with a plan that would stand in our file's place, and its version if nothing is."""
+        """What is to be said of a plan that would stand in our file's place, and its version if nothing is wrong."""
         try:
-            plan = parse_plan(data, str(self._path))
+            plan = parse_plan(data, str(self._path), today=datetime.now(UTC).date())
         except FileProblems as error:
             return error.problems, ""
-        return failed_tests(plan), snapshot(plan, data).version
+        return [*plan.warnings, *failed_tests(plan)], snapshot(plan, data).version
 
 
 def _deed(request: web.Request, holder: Holder | None, answer: web.Response) -> Deed:
@@ -251,7 +253,7 @@ def _reason(text: str) -> str:
 
 
 def _shown(problem: Problem) -> dict[str, Any]:
-    return asdict(problem)
+    return {key: value for key, value in asdict(problem).items() if key != "warning"}
 
 
 def _refuse(status: int, why: str) -> web.Response:

@@ -1,6 +1,6 @@
 """One recorded call through the unchanged pipeline: the caller's sound in, a bundle out.
 
-The session is cast from a dial plan's route as a worker does it (offhook/worker/agents.py), the media path is the
+The session is cast from a dial plan's route as a worker does it (offhook/worker/casting.py), the media path is the
 stream's without the packets: tones heard, session, playout, recorder. On a virtual clock the same input gives the
 same bytes. Not how recordings are read (recording.py) nor many of them (jobs.py)."""
 
@@ -26,15 +26,18 @@ from offhook.replay.phone import ReplayPhone
 from offhook.replay.recording import Recording
 from offhook.replay.tapes import Tapes
 from offhook.usage import Tally
-from offhook.worker.agents import Casting
+from offhook.worker.casting import Casting
+from offhook.worker.on_call import OnCall
 from pipeline.errors import PipelineError
 from pipeline.events import Event, dump
 from pipeline.providers.espeak_engine import begin_anew
 from pipeline.virtual_clock import outside
 from pipeline.virtual_clock import run as run_virtually
+from pipeline.wall_clock import telling
+from telephony.dialplan.condition import CallFacts
 from telephony.dialplan.load import load_plan
 from telephony.dialplan.match import Plan, match, route_to
-from telephony.dialplan.model import Route
+from telephony.dialplan.model import Persona, Route
 from telephony.errors import NoSuchNumber, SentElsewhere
 from telephony.media.playout import Playout
 from telephony.media.presses import Presses
@@ -53,7 +56,8 @@ def replay(recording: Recording, options: ReplayOptions) -> Path:
         return replay_over_sip(recording, options, call_id(recording))
     plan = _plan(options.plan, options.plan.read_bytes())
     route = find_route(plan, recording, options)
-
+    if not options.realtime:
+        _refuse_one_model(route, options)
     begin_anew()
 
     async def call() -> Path:
@@ -94,9 +98,33 @@ def find_route(plan: Plan, recording: Recording, options: ReplayOptions) -> Rout
             f"{recording.source}: does not say who was called. Give --to NUMBER or --agent NAME."
         )
     try:
-        return match(plan, called, caller)
+        return match(plan, _facts_of_call(recording, options, called, caller))
     except (NoSuchNumber, SentElsewhere) as error:
         raise RecordingError(f"{recording.source}: {error} Or give --to NUMBER or --agent NAME.") from error
+
+
+def _facts_of_call(recording: Recording, options: ReplayOptions, called: str, caller: str) -> CallFacts:
+    """As the plan saw the call when it came: by which trunk, with which headers, at which hour, in which share."""
+    known = recording.facts
+    seed = f"-{options.seed}" if options.seed else ""
+    return CallFacts(
+        called,
+        caller,
+        str(known.get("trunk", "")),
+        known.get("headers") or {},
+        Original.of(recording).started,
+        call_id=f"{known.get('sip_call_id') or call_id(recording)}{seed}",
+    )
+
+
+def _refuse_one_model(route: Route, options: ReplayOptions) -> None:
+    """Speech-to-speech models answer on a line of their own, in their own time. Raises RecordingError."""
+    for name, persona in route.agents.items():
+        if isinstance(persona, Persona) and persona.realtime is not None:
+            raise RecordingError(
+                f"{options.plan}: agent {name!r} is played by a speech-to-speech model ({persona.realtime.name}), of "
+                "which there is no tape and no virtual clock. Replay with --realtime, or phone a server with --via."
+            )
 
 
 class ReplayedCall:
@@ -111,13 +139,21 @@ class ReplayedCall:
         self._tones = TonesHeard(recording.rate_hz)
         self._presses = Presses()
         self._tally = Tally()
-        self._base = self._loop.time()
+        self._zero = self._base = self._loop.time()  # 0.0 on a virtual clock, not on the wall's
         self._ticks = 0
         self._over: asyncio.Future[tuple[str, str]] = self._loop.create_future()
         self._started = self._original.started or EPOCH
 
     async def run(self) -> Path:
         """The whole call. Returns its bundle."""
+        with telling(self._wall):
+            return await self._run()
+
+    def _wall(self) -> datetime:
+        """When it is, on the recorded call."""
+        return self._started + timedelta(seconds=self._loop.time() - self._zero)
+
+    async def _run(self) -> Path:
         spent = time.process_time(), time.perf_counter()
         identity, options = call_id(self._recording), self._options
         self._bundle = Bundle.create(options.out, identity, self._started, self._facts())
@@ -157,16 +193,18 @@ class ReplayedCall:
             options,
             recording.source,
             self._bundle.path,
-            self._original.latencies_s,
+            {} if options.realtime else self._original.latencies_s,
             self._emit,
             lambda: self._caller.position,
             lambda: recorder.samples if recorder is not None else 0,
             masked=self._route.cassette == "masked",
         )
         self._deck = tapes.deck
+        start = self._start(identity)
+        on_call = OnCall(start.call_id, start.rate_hz, self._emit, deck=tapes.deck)
         try:
             self._session = casting.session(
-                self._start(identity), self._out, self._phone, self._emit, lambda state: None, deck=tapes.deck
+                start, self._route, on_call, self._out, self._phone, lambda state: None
             )
             with outside(frozen=True):
                 await casting.open()
@@ -236,10 +274,8 @@ class ReplayedCall:
         self._journal(dump(event))
 
     def _journal(self, row: dict[str, Any]) -> None:
-        now = self._loop.time()
         self._tally.add(row)
-        at = float(row.get("at", now))
-        self._bundle.append(row, at, self._started + timedelta(seconds=now))
+        self._bundle.append(row, float(row.get("at", self._loop.time())), self._wall())
 
     def _hang_up(self, by: str, reason: str) -> None:
         if not self._over.done():
@@ -272,7 +308,7 @@ class ReplayedCall:
 
     def _facts(self) -> dict[str, Any]:
         route, known = self._route, self._recording.facts
-        kept = ("caller_name", "caller_hidden", "diverted_from", "headers")
+        kept = ("caller_name", "caller_hidden", "diverted_from", "headers", "trunk", "sip_call_id")
         return {
             "direction": "inbound",
             "caller": route.caller,

@@ -80,7 +80,7 @@ def work(item: Item) -> Done:
     try:
         inputs = item.inputs()
         options.out.mkdir(parents=True, exist_ok=True)
-        for recording in read_all(item.path):
+        for recording in read_all(item.path, options.reading):
             with tempfile.TemporaryDirectory(prefix=".part-", dir=options.out) as scratch:
                 made = replay(recording, replace(options, out=Path(scratch)))
                 speed = json.loads((made / "speed.json").read_bytes())

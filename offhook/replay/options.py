@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from offhook.replay.caller import Placement
+from offhook.replay.recording import Reading
 from offhook.settings import Providers
 
 CassetteMode: TypeAlias = Literal["auto", "off", "record", "replay", "replay-or-live"]
@@ -20,7 +21,8 @@ KINDS = ("stt", "llm", "tts")
 class ReplayOptions:
     """out: where bundles go. to: the number that is called, "" for the recording's own; agent: a persona instead.
 
-    seed: for ids. caller: see caller.py. cassette: `auto` plays the recording's tape if there is one, else none.
+    reading: what files do not say of their channels. seed: for ids. caller: see caller.py. cassette: `auto` plays the
+    recording's tape if there is one, else none.
     delays_s: kind (stt, llm, tts) → how much slower that provider is. realtime: on the wall clock.
     via: SIP address of a server that is phoned instead; server_calls: where it keeps its records."""
 
@@ -29,6 +31,7 @@ class ReplayOptions:
     providers: Providers = field(default_factory=Providers)
     to: str = ""
     agent: str = ""
+    reading: Reading = field(default_factory=Reading)
     seed: int = 0
     caller: Placement = "fixed"
     cassette: CassetteMode = "auto"
@@ -42,6 +45,8 @@ class ReplayOptions:
         return {
             "to": self.to,
             "agent": self.agent,
+            "caller_channel": self.reading.caller_channel or "",
+            "mono": self.reading.mono or "",
             "seed": self.seed,
             "caller": self.caller,
             "cassette": self.cassette,

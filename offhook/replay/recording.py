@@ -33,10 +33,11 @@ Mono = Literal["mixed", "caller", "agent"]
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How to read what the file does not say. caller_channel: None: as the file says, else left. mono: whose sound one
-    channel is: `mixed` both sides', which makes timings a guess, or one side's alone."""
+    channel is: one side's alone, or `mixed` both sides', which makes timings a guess; None: as the file says, else
+    it is refused."""
 
     caller_channel: Side | None = None
-    mono: Mono = "mixed"
+    mono: Mono | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def _recording(path: Path, material: Material, reading: Reading, number: str) ->
     """Who is who, who spoke when."""
     notes = list(material.notes)
     name = (material.name or (path.name if path.is_dir() else path.stem.removesuffix(".vcon"))) + number
-    caller, agent = _sides(material, reading, notes)
+    caller, agent = _sides(path, material, reading, notes)
     agent_speech, said = material.agent_speech, material.utterances
     if said is None:
         agent_speech = []
@@ -195,18 +196,24 @@ def _recording(path: Path, material: Material, reading: Reading, number: str) ->
     return Recording(name, material.rate_hz, caller, agent, tuple(said), keys, facts, path, tuple(notes))
 
 
-def _sides(material: Material, reading: Reading, notes: list[str]) -> tuple[Pcm, Pcm | None]:
-    """The caller's channel and the agent's."""
+def _sides(path: Path, material: Material, reading: Reading, notes: list[str]) -> tuple[Pcm, Pcm | None]:
+    """The caller's channel and the agent's. Raises RecordingError if nobody says whose a single channel is."""
     channels, sides = material.channels, material.sides
     if len(channels) == 1:
         side = sides[0] if sides and sides[0] in ("caller", "agent") else reading.mono
+        if side is None:
+            raise RecordingError(
+                f"{path}: one channel: in a mix of both sides the agent's words cannot be told from the caller's. "
+                "Record two channels; or say whose it is: --mono caller or --mono agent if it is one side's alone, "
+                "--mono mixed to take all words for the caller's."
+            )
         if side == "agent":
             notes.append("one channel, the agent's: the caller is silence")
             return np.zeros_like(channels[0]), channels[0]
         if side == "mixed":
             notes.append(
                 "one channel: both sides are mixed, so the agent's words are taken for the caller's and timings are "
-                "a guess (mono=caller if it is the caller's alone)"
+                "a guess (--mono caller if it is the caller's alone)"
             )
         return channels[0], None
     if reading.caller_channel is not None:

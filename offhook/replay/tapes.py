@@ -23,24 +23,28 @@ ON_THE_LOOP = {"pocketsphinx", "scripted", "espeak", "fake"}  # these take no ti
 
 
 class DelayingDeck(Deck):
-    """Providers, slower. delays_s: kind → by so much. real: those below are the providers themselves."""
+    """Providers, slower. delays_s: kind → by so much. real: those below are the providers themselves, and the delay is
+    the time that they took on the recorded call: those beyond the loop take their own."""
 
     def __init__(self, delays_s: Mapping[str, float], under: Deck, *, real: bool = False) -> None:
         self._delays_s, self._under, self._real = delays_s, under, real
 
     def stt(self, identity: str, make: Callable[[], Stt]) -> Stt:
         stt = self._under.stt(identity, make)
-        delay_s, beyond = self._delays_s.get("stt", 0.0), self._beyond(stt)
+        beyond = self._beyond(stt)
+        delay_s = 0.0 if beyond else self._delays_s.get("stt", 0.0)
         return DelayedStt(stt, delay_s, beyond=beyond) if delay_s or beyond else stt
 
     def llm(self, identity: str, make: Callable[[], Llm]) -> Llm:
         llm = self._under.llm(identity, make)
-        delay_s, beyond = self._delays_s.get("llm", 0.0), self._beyond(llm)
+        beyond = self._beyond(llm)
+        delay_s = 0.0 if beyond else self._delays_s.get("llm", 0.0)
         return DelayedLlm(llm, delay_s, beyond=beyond) if delay_s or beyond else llm
 
     def tts(self, identity: str, make: Callable[[], Tts]) -> Tts:
         tts = self._under.tts(identity, make)
-        delay_s, beyond = self._delays_s.get("tts", 0.0), self._beyond(tts)
+        beyond = self._beyond(tts)
+        delay_s = 0.0 if beyond else self._delays_s.get("tts", 0.0)
         return DelayedTts(tts, delay_s, beyond=beyond) if delay_s or beyond else tts
 
     def speaks(self, identity: str) -> str:

@@ -227,6 +227,13 @@ class ActiveCall:
         if self.route.recording != "off" and self.vitals.begun:
             rescue(self.vitals, self.bundle.audio_path, self._rate_hz)
 
+    def media_left(self) -> dict[str, Any]:
+        """The media report of a call whose end no worker has seen, from what the last one kept."""
+        plan = self.call.plan
+        if plan is None or not self.vitals.begun:
+            return {}
+        return self.vitals.counts().report(plan, self._rate_hz, self.vitals.packets_sent).dump()
+
     def journal(self, event: dict[str, Any]) -> None:
         """One more line of its record. An event without `at` happens now."""
         self.tally.add(event)

@@ -147,6 +147,13 @@ class Consulting:
         if going is not None and going.joined and going.call is not None:
             self._lend(going, going.call)
 
+    def line(self, caller_id: str) -> tuple[Call, Vitals] | None:
+        """The colleague's leg of that call and the vitals of its stream, while a worker has them."""
+        going = self._going.get(caller_id)
+        if going is None or going.over or going.handing or going.call is None or going.vitals is None:
+            return None
+        return going.call, going.vitals
+
     # ------------------------------------------------------------ from dialling to the end
 
     def _begin(

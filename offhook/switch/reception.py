@@ -54,7 +54,7 @@ from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool
 from offhook.switch.recovery import Recovery
 from offhook.switch.referrals import detour
-from offhook.switch.routing import Routing, record, written
+from offhook.switch.routing import Routing, crash_address, record, written
 from offhook.switch.traffic import Queues
 from offhook.switch.upgrade import Upgrade
 from offhook.switch.worker import Worker
@@ -113,7 +113,8 @@ class Reception:
             self.calls, lambda: self.pool, metrics, settings.worker_memory_mb, settings.wedged_after_s
         )
         self.recovery.on_orphan, self.recovery.on_moved = self._drop_consultation, self._move_consultation
-        self.upgrade = Upgrade(self.calls, lambda: self.pool, metrics)
+        self.recovery.line_of = lambda call_id: self.consulting.line(call_id) if self.consulting else None
+        self.upgrade = Upgrade(self.calls, lambda: self.pool, metrics, self.recovery)
 
     # ------------------------------------------------------------ a call's life
 
@@ -274,8 +275,7 @@ class Reception:
     def _answer(self, active: ActiveCall, verdict: CallReady | CallRefused) -> None:
         if isinstance(verdict, CallRefused):
             log.error("call_refused_by_agent", call_id=active.id, reason=verdict.reason)
-            crash = active.route.fallback.agent_crash
-            if crash and crash not in active.route.agents:
+            if crash := crash_address(active.route):
                 self._redirect(active.call, SentElsewhere("the agent cannot start", (crash,)))
                 return
             self._reject(active.call, verdict.code, "Agent Not Available")
@@ -314,6 +314,7 @@ class Reception:
             media = {}
         if not media:
             active.save_sound()
+            media = active.media_left()
         for task in active.tasks:
             task.cancel()
         self._metrics.heard(media)

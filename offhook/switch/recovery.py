@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -24,15 +24,17 @@ from offhook.switch.active import ActiveCall
 from offhook.switch.held import Elder
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool
+from offhook.switch.routing import last_resort
 from offhook.switch.standing_in import TICK_S, Notices, StandIn
 from offhook.switch.worker import FOREIGN_DEATHS, Worker
+from telephony.call.call import Call
 from telephony.errors import Overloaded, TelephonyError
+from telephony.media.vitals import Vitals
 
 log = structlog.get_logger()
 
-BEGINS_WITHIN_S: Final = (
-    0.2  # a worker that a call was moved to; silence from us would cross its first packets
-)
+Leg: TypeAlias = tuple[Call, Vitals]
+
 MISSED_TICKS: Final = 3  # then the switch sends silence itself
 MUTE_S: Final = (
     5.0  # so is one that has no call to tick for and does not say its load, which it does every second
@@ -49,7 +51,8 @@ INQUEST_S: Final = 0.5  # until it is known what a worker died of
 @dataclass(slots=True)
 class Orphan:
     """A call without a worker. killed: by us; blocked: because code stood in its way. suspect: its code ran when the
-    worker died, tools: so did a tool; alone: it was the only one there."""
+    worker died, tools: so did a tool; alone: it was the only one there. let_go: nobody died, the call was to be moved
+    to a new worker and there is none yet."""
 
     since: float
     worker: Worker
@@ -59,6 +62,7 @@ class Orphan:
     suspect: bool
     tools: bool
     alone: bool
+    let_go: bool = False
 
     def guilty(self, now: float) -> bool | None:
         """Did it take its worker down? None: that is not known yet."""
@@ -78,7 +82,8 @@ class Recovery:
     """Of all calls of a switch. calls: by id, reception's own. pool: None before the workers are started.
     worker_memory_mb: a worker may grow so big, 0 for any size; wedged_after_s: and stand still for so long. on_orphan:
     what else hung on the worker that is gone has to be ended; on_moved: or goes on with the one that has the call
-    now."""
+    now. on_handed: there is a worker for a call that its old one let go.
+    line_of: a call's second leg, to a colleague, and the vitals of its stream."""
 
     def __init__(
         self,
@@ -97,6 +102,8 @@ class Recovery:
         self.notices = Notices()
         self.on_orphan: Callable[[ActiveCall], None] = lambda active: None
         self.on_moved: Callable[[ActiveCall], None] = lambda active: None
+        self.on_handed: Callable[[ActiveCall, Worker], None] = lambda active, worker: None
+        self.line_of: Callable[[str], Leg | None] = lambda call_id: None
         self._orphans: dict[ActiveCall, Orphan] = {}
         self._looked_at = self._loop.time()
         self._stood_since: dict[Worker, float] = {}  # CPU seconds of workers when they missed their ticks
@@ -123,9 +130,10 @@ class Recovery:
             since = max(active.vitals.beat, active.moved)  # who has just got it has not ticked yet
             if active not in self._orphans:
                 alive[active.worker] = max(alive.get(active.worker, 0.0), since)
-            begins = active.moved > active.answered and now - active.moved <= BEGINS_WITHIN_S
-            if now - since > MISSED_TICKS * TICK_S and not begins:
-                self._stand_in.silence(active, now)
+            if now - since > MISSED_TICKS * TICK_S:
+                self._stand_in.silence(active.call, active.vitals, now)
+            if (line := self.line_of(active.id)) is not None and line[1].begun:
+                self._fill(*line, active.moved, now)
         for worker, since in alive.items():
             if now - since <= MISSED_TICKS * TICK_S:
                 self._stood_since.pop(worker, None)
@@ -139,6 +147,11 @@ class Recovery:
                 self._check(pool, worker, now)
             for gone in [worker for worker in self._relieved if worker not in pool.workers]:
                 del self._relieved[gone]  # it was retiring
+
+    def _fill(self, call: Call, vitals: Vitals, moved: float, now: float) -> None:
+        """The colleague's end, if nobody sends there."""
+        if now - max(vitals.beat, moved) > MISSED_TICKS * TICK_S:
+            self._stand_in.silence(call, vitals, now)
 
     def _excuse(self, now: float) -> None:
         """We have not listened ourselves: what workers said meanwhile is still to be read."""
@@ -188,6 +201,13 @@ class Recovery:
             elif not active.alone and active not in self._orphans:
                 self._orphaned(active, worker, len(orphans) == 1, now)
         self._adopt(now)
+
+    def let_go(self, active: ActiveCall) -> None:
+        """Its worker has left it to another one, and there is none yet: it waits as if it had been lost."""
+        orphan = Orphan(
+            self._loop.time(), active.worker, None, False, False, False, False, False, let_go=True
+        )
+        self._orphans.setdefault(active, orphan)
 
     # ------------------------------------------------------------ another worker
 
@@ -244,7 +264,10 @@ class Recovery:
         if orphan.guilty(now) is None:
             self._loop.call_later(INQUEST_S, self._inquest, active, orphan)
         del self._orphans[active]
-        self._move(active, orphan.worker, worker, now)
+        if orphan.let_go:
+            self.on_handed(active, worker)
+        else:
+            self._move(active, orphan.worker, worker, now)
 
     def _inquest(self, active: ActiveCall, orphan: Orphan) -> None:
         """The call has another worker already; by now it is known what the one before died of."""
@@ -273,24 +296,22 @@ class Recovery:
     def _give_up(self, active: ActiveCall, reason: str) -> None:
         """It takes workers down, or there are none: say so, then send the caller to a human if the plan names one."""
         active.alone = True
-        if not active.ready.done():
-            active.ready.set_result(CallRefused(call_id=active.id, code=503, reason="the workers died"))
         if not active.finished.done():
             active.finished.set_result({})
-        target = active.route.on_failure
+        target = last_resort(active.route)
         log.error("call_given_up", call_id=active.id, takeovers=len(active.takeovers), fallback=bool(target))
         active.journal({"type": "CallGivenUp", "workers": len(active.takeovers), "fallback": target})
         self._metrics.given_up.inc()
-        if not active.answered:
+        if not active.ready.done():  # it rings: reception sends the caller elsewhere, or says 503
             active.end_reason = active.end_reason or reason
-            active.call.hang_up("worker lost")
+            active.ready.set_result(CallRefused(call_id=active.id, code=503, reason="the workers died"))
             return
         self._spawn(active, self._say_goodbye(active, target, reason))
 
     def refused(self, active: ActiveCall, reason: str) -> None:
         """The worker that has it now has sound, but no agent for it."""
         log.error("call_given_up", call_id=active.id, reason=reason)
-        target = active.route.on_failure
+        target = last_resort(active.route)
         active.journal({"type": "CallGivenUp", "workers": len(active.takeovers), "fallback": target})
         self._metrics.given_up.inc()
         self._spawn(active, self._send_elsewhere(active, target, "agent_not_available"))
@@ -304,7 +325,9 @@ class Recovery:
         plan, persona = active.call.plan, active.route.agents.get(active.route.agent)
         if plan is not None:
             language = persona.language if persona is not None else "en"
-            await self._stand_in.say(active, self.notices.sound(language, plan.codec.upper()))
+            await self._stand_in.say(
+                active.call, active.vitals, self.notices.sound(language, plan.codec.upper())
+            )
         await self._send_elsewhere(active, target, reason)
 
     async def _send_elsewhere(self, active: ActiveCall, target: str, reason: str) -> None:

@@ -150,10 +150,10 @@ class Reloading:
 
     async def _report(self, refused: Refused) -> None:
         self._files = tuple(dict.fromkeys([*self._files, *map(Path, refused.files)]))
-        self._metrics.plan_refused()
+        await self._note("refused", refused.version, refused.problems)
         for problem in refused.problems:
             log.error("plan_refused", problem=problem)
-        await self._note("refused", refused.version, refused.problems)
+        self._metrics.plan_refused()  # who sees this finds the reasons in history and log
 
     async def _note(self, what: What, version: str, problems: Sequence[str] = ()) -> None:
         try:

@@ -98,6 +98,22 @@ def written(route: Route) -> set[str]:
     return (places | {route.on_failure} | named) - {""} - set(route.agents)
 
 
+def crash_address(route: Route) -> str:
+    """Whom the plan names for calls whose agent breaks, as an address that needs no worker; "" if it is an agent, or
+    nobody."""
+    name = route.fallback.agent_crash
+    desk = route.agents.get(name)
+    if desk is None:
+        return name
+    ring = desk.does.ring if isinstance(desk, Desk) and isinstance(desk.does, TargetSpec) else None
+    return ring.target if ring else ""
+
+
+def last_resort(route: Route) -> str:
+    """Where a call is sent that no worker may have any more: `agent_crash`, or else `provider_outage`."""
+    return crash_address(route) or route.on_failure
+
+
 def transfer_headers(route: Route, target: str) -> tuple[tuple[str, str], ...]:
     """The lines that the agent whose target it is wants on the REFER."""
     for persona in route.agents.values():

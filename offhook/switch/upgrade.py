@@ -18,6 +18,7 @@ from offhook.link import LetGo
 from offhook.switch.active import ActiveCall
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool
+from offhook.switch.recovery import Recovery
 from offhook.switch.worker import Worker
 from telephony.errors import Overloaded
 
@@ -25,7 +26,6 @@ log = structlog.get_logger()
 
 PATIENCE_S: Final = 10.0  # for a pause in the conversation
 LOOK_AGAIN_S: Final = 0.25  # whether a call that rings or is being prepared can be moved now
-NO_WORKER_S: Final = 5.0  # for a call that was let go, when the new worker has died meanwhile
 
 How = Literal["move", "drain"]
 
@@ -34,9 +34,16 @@ class Upgrade:
     """Of all calls of a switch. calls: by id, reception's own."""
 
     def __init__(
-        self, calls: Mapping[str, ActiveCall], pool: Callable[[], Pool | None], metrics: Metrics
+        self,
+        calls: Mapping[str, ActiveCall],
+        pool: Callable[[], Pool | None],
+        metrics: Metrics,
+        recovery: Recovery,
     ) -> None:
+        """recovery: has the calls that were let go while there is no worker for them, and gives them up in the end."""
         self._calls, self._pool, self._metrics = calls, pool, metrics
+        self._recovery = recovery
+        recovery.on_handed = self._hand_over
         self._loop = asyncio.get_running_loop()
         self._asked: dict[str, Worker] = {}  # who was told to let go of which call
         self._moving: set[asyncio.Task[None]] = set()
@@ -77,7 +84,11 @@ class Upgrade:
             if not active.finished.done():
                 active.finished.set_result({})
         elif asked is active.worker:
-            self._hand_over(active, active.worker, self._loop.time())
+            try:
+                self._hand_over(active, self._next())
+            except Overloaded as error:  # the new ones have died meanwhile
+                log.warning("call_waits_for_a_worker", call_id=active.id, why=str(error))
+                self._recovery.let_go(active)
 
     async def _move_all(self, old: list[Worker]) -> None:
         """Ask for every call, as soon as it is one that can be moved, until none is left on an old worker."""
@@ -93,24 +104,17 @@ class Upgrade:
                 active.tell(LetGo(call_id=active.id, patience_s=PATIENCE_S))
         return bool(here)
 
-    def _hand_over(self, active: ActiveCall, old: Worker, since: float) -> None:
-        pool = self._pool()
-        if active.leaving or active.id not in self._calls or active.worker is not old:
-            return
-        try:
-            if pool is None:
-                raise Overloaded("the workers are gone")
-            worker = pool.pick()
-        except Overloaded as error:
-            if self._loop.time() - since > NO_WORKER_S:
-                log.error("call_given_up", call_id=active.id, error=str(error))
-                active.end_reason = active.end_reason or "worker_lost"
-                active.call.hang_up("worker lost")
-            else:
-                self._loop.call_later(LOOK_AGAIN_S, self._hand_over, active, old, since)
-            return
+    def _next(self) -> Worker:
+        """Raises Overloaded if there is none."""
+        if (pool := self._pool()) is None:
+            raise Overloaded("the workers are gone")
+        return pool.pick()
+
+    def _hand_over(self, active: ActiveCall, worker: Worker) -> None:
+        old = active.worker
         active.move(worker)
-        pool.released(old)
+        if (pool := self._pool()) is not None:
+            pool.released(old)
         self._metrics.moved.inc()
         active.journal({"type": "CallHandedOver", "worker": old.number, "by": worker.number})
         log.info("call_handed_over", call_id=active.id, worker=old.number, by=worker.number)

@@ -1,7 +1,7 @@
 """What an agent asks of whom: a persona's providers with their options, as text.
 
-Two that ask the same share a provider, and an answer on tape is an answer to the same. Pure. Driven by Casting
-(agents.py)."""
+Two that ask the same share a provider, and an answer on tape is an answer to the same. Pure. Driven by providing.py
+and cast.py."""
 
 from __future__ import annotations
 

@@ -26,15 +26,17 @@ from offhook.link import (
     StartCall,
 )
 from offhook.whose import CALL
-from offhook.worker.agents import Casting
 from offhook.worker.asking import Asking
 from offhook.worker.blame import context_of
 from offhook.worker.cassette import live_deck
+from offhook.worker.casting import Casting
 from offhook.worker.consulting import Consulting, Line, joint
 from offhook.worker.holding import with_music
 from offhook.worker.leaving import farewell
 from offhook.worker.marking import Marks
 from offhook.worker.messages import Messages
+from offhook.worker.on_call import OnCall
+from offhook.worker.realtime import law_of
 from offhook.worker.saving import Saver
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
@@ -81,8 +83,7 @@ class Bridge:
         over: Callable[[Bridge], None],
     ) -> None:
         self.call_id = start.call_id
-        self._start, self._clock, self._casting = start, clock, casting
-        self._send, self._over = send, over
+        self._start, self._clock, self._casting, self._send, self._over = start, clock, casting, send, over
         self._rtp, self._rtcp = (socket.socket(fileno=fd) for fd in fds[:2])
         self._vitals = Vitals(fds[2])
         self._left = self._vitals.read()  # how a worker before us has left it
@@ -94,17 +95,21 @@ class Bridge:
         self._tasks: set[asyncio.Task[None]] = set()
         self.asking = Asking(start.call_id, send, held=start.holding)
         self._route = Route.load(start.route)
-        self._media = start.media  # the newest plan that was agreed on
+        self.media = start.media  # the newest plan that was agreed on
         self._early = self._route.before_answer != "ringing" and not start.resumes
         announced = self._route.recording in ("announce", "ask")
         if self._recorder is not None and announced and not start.resumes:
             self._recorder.pause()
         self._loop = asyncio.get_running_loop()
-        self._answered, self._talking, self._fax = start.resumes, False, False
-        self._confirmed = False
+        self._answered, self._confirmed, self._talking, self._fax = start.resumes, False, False, False
         self._ending: asyncio.Task[None] | None = None
         self.consulting = Consulting(
-            start.call_id, clock=clock, send=send, vad=casting.vad, join=self._join, called=start.consults
+            start.call_id,
+            clock=clock,
+            send=send,
+            vad=casting.providing.vad,
+            join=self._join,
+            called=start.consults,
         )
         self.consulting.rejoined = self._joined
         self._messages = Messages(start)
@@ -114,14 +119,16 @@ class Bridge:
         self._side: Side | None = None  # while the caller talks to somebody else
         self._thinking = ThinkingSounds(start.call_id, start.rate_hz)
         self._deck = live_deck(self._route, start.folder, self._recorder)
+        about = start.call_id, start.rate_hz, self._emit, law_of(start.media)
+        self._on_call = OnCall(*about, self.asking, self._deck)
 
     # ------------------------------------------------------------ what the switch says
 
     def prepare(self) -> None:
         """Get the agent ready; CallReady or CallRefused follows. Who rings may be given early media meanwhile; who was
         talking to another worker gets packets at once, and an agent as soon as it is there."""
-        if (self._early or self._answered) and self._media is not None:
-            self.media_changed(self._media)
+        if (self._early or self._answered) and self.media is not None:
+            self.media_changed(self.media)
         if self._start.joined:  # the agent is out of it
             return
         self._preparing = self._spawn(self._prepare(), "prepare")
@@ -130,27 +137,20 @@ class Bridge:
 
     def answered(self) -> None:
         """The 200 left: packets flow from now on, silence included."""
+        if self._answered:
+            return
         self._answered = True
         if self._stream is not None:  # the caller has heard it ring
             self._stream.stop_background()
             self._stream.recorder = self._recorder
-        elif self._media is not None:
-            self.media_changed(self._media)
+        elif self.media is not None:
+            self.media_changed(self.media)
 
     def confirmed(self) -> None:
         """The ACK came: the conversation begins."""
-        self._confirmed = True
-        if not self._start.joined:
+        if not (self._start.joined or self._confirmed):
+            self._confirmed = True
             self._spawn(self._talk(), "talk")
-
-    def stands(self, media: dict[str, Any] | None, *, answered: bool, confirmed: bool) -> None:
-        """Another switch says how the call stands; what we knew already changes nothing."""
-        if media is not None and media != self._media:
-            self.media_changed(media)
-        if answered and not self._answered:
-            self.answered()
-        if confirmed and not self._confirmed:
-            self.confirmed()
 
     def hand_in(self) -> None:
         """Another worker goes on with it: save where it stands."""
@@ -159,7 +159,7 @@ class Bridge:
 
     def media_changed(self, media: dict[str, Any]) -> None:
         """Another plan: a hold, a moved port, or the answer to our late offer."""
-        self._media = media
+        self.media = media
         plan = MediaPlan.load(media)
         if is_numeric(plan):
             self._carry(plan)
@@ -386,11 +386,10 @@ class Bridge:
     async def _prepare(self) -> None:
         if self._answered:
             await asyncio.sleep(FIRST_PACKETS_S)  # an agent takes time to make, and packets are waited for
-        session = await self._made(self._start)
-        if isinstance(session, str) and (start := self._with_stand_in()) is not None:
+        session = await self._made()
+        if isinstance(session, str) and self._replace_agent():
             log.error("agent_replaced", call_id=self.call_id, reason=session)
-            self._start = start
-            session = await self._made(start)
+            session = await self._made()
         if isinstance(session, str):
             log.error("call_refused", call_id=self.call_id, reason=session)
             self._send(CallRefused(call_id=self.call_id, code=503, reason=session))
@@ -398,13 +397,14 @@ class Bridge:
         self._session = session
         self._send(CallReady(call_id=self.call_id))
 
-    async def _made(self, start: StartCall) -> Session | str:
+    async def _made(self) -> Session | str:
         """A conversation that can begin, or why there is none."""
+        start = self._start
+        gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
         try:
             async with asyncio.timeout(PREPARE_TIMEOUT_S):
-                gap_ms = round((self._loop.time() - self._left.at) * 1000) if self._left is not None else 0
                 session = self._casting.session(
-                    start, self._out, self, self._emit, self._saver.save, gap_ms, self.asking, self._deck
+                    start, self._route, self._on_call, self._out, self, self._saver.save, gap_ms
                 )
                 await session.prepare()
                 self._route = await with_music(self._route, start.rate_hz, self.call_id)
@@ -418,14 +418,14 @@ class Bridge:
             return f"{type(error).__name__}: {error}"
         return session
 
-    def _with_stand_in(self) -> StartCall | None:
-        """The call with whom the plan names for agents that crash, once; None if there is nobody."""
+    def _replace_agent(self) -> bool:
+        """Whom the plan names for agents that crash takes the call, once; False if there is nobody."""
         route = self._route
         other = route.fallback.agent_crash
         if other not in route.agents or other == route.agent:
-            return None
+            return False
         self._route = route.model_copy(update={"agent": other})
-        return self._start.model_copy(update={"route": self._route.dump()})
+        return True
 
     async def _talk(self) -> None:
         if self._preparing is not None:
@@ -453,9 +453,8 @@ class Bridge:
     async def _rescue(self) -> None:
         """An agent's own code broke in mid-call: whom the plan names goes on, once; else the call ends."""
         crash = self._route.fallback.agent_crash
-        start = self._with_stand_in()
-        if start is not None and not isinstance(session := await self._made(start), str):
-            self._session, self._start = session, start
+        if self._replace_agent() and not isinstance(session := await self._made(), str):
+            self._session = session
             await self._talk()
         elif not (crash and crash not in self._route.agents and (await self.transfer(crash)).ok):
             self.hang_up("error")

@@ -1,7 +1,7 @@
 """Targets of the dial plan that talk to the caller: voicemail, announcement, menu, queue, ringing, consent.
 
 Each is an agent without a model: it says what the plan says and does one thing. Its work is a task of its own, so that
-taking over is quick; it ends when somebody else takes over or the call is over. Made by agents.py."""
+taking over is quick; it ends when somebody else takes over or the call is over. Made by cast.py."""
 
 from __future__ import annotations
 

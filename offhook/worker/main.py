@@ -58,9 +58,9 @@ from offhook.logs import configure_logs
 from offhook.settings import LogSettings, Providers
 from offhook.whose import CALL
 from offhook.wire import Link, Page
-from offhook.worker.agents import Casting
 from offhook.worker.blame import marking_tasks
 from offhook.worker.bridge import Bridge
+from offhook.worker.casting import Casting
 from offhook.worker.leaving import Departures
 from offhook.worker.notices import send_notices
 from offhook.worker.watchdog import Watchdog
@@ -183,7 +183,7 @@ class Worker:
             case CallConfirmed():
                 bridge.confirmed()
             case CallStands():
-                bridge.stands(message.media, answered=message.answered, confirmed=message.confirmed)
+                stands(bridge, message)
             case MediaChanged():
                 bridge.media_changed(message.media)
             case TransferDone():
@@ -241,7 +241,7 @@ class Worker:
         gc.freeze()
         self._watchdog.start()
         self._languages = languages
-        self._link.send(WorkerReady(pid=os.getpid(), notes=casting.notes))
+        self._link.send(WorkerReady(pid=os.getpid(), notes=casting.providing.notes))
         self._report_load()
         await send_notices(languages, self._link.send)
 
@@ -317,7 +317,7 @@ class Worker:
                 skipped_ticks=late.skipped,
                 memory_bytes=_resident_bytes(),
                 tasks=len(asyncio.all_tasks()),
-                resting=self._casting.resting if self._casting is not None else 0,
+                resting=self._casting.providing.resting if self._casting is not None else 0,
                 answers=self._answers,
             )
         )
@@ -332,6 +332,16 @@ class Worker:
                 self._link.send(HangUp(call_id=call_id, reason=signal))
             if self._media_timeout_s and bridge.consulting.silent_for(now) > self._media_timeout_s:
                 bridge.consulting.lost("media_timeout")
+
+
+def stands(bridge: Bridge, message: CallStands) -> None:
+    """Another switch says how a call stands; what the worker knew already changes nothing."""
+    if message.media is not None and message.media != bridge.media:
+        bridge.media_changed(message.media)
+    if message.answered:
+        bridge.answered()
+    if message.confirmed:
+        bridge.confirmed()
 
 
 def main(link_fd: int, page_fd: int | None = None) -> None:

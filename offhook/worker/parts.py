@@ -1,6 +1,6 @@
 """What a persona of the plan is made of: its tools, voice, lines, servers, and whom it may transfer to.
 
-Small readings of the plan for agents.py, which puts agents together. Each raises ConfigError with a remedy."""
+Small readings of the plan for cast.py, which puts agents together. Each raises ConfigError with a remedy."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Agents that one speech-to-speech model plays: `realtime:` in a plan, in the place of recogniser, model and voice.
 
-The model is shared by all calls of the worker, a call's connection by its agents. Used by agents.py."""
+The model is shared by all calls of the worker, a call's connection by its agents. Used by cast.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STANDS_IN = "stt, llm and tts"
 
 
 class RealtimeCasting:
-    """The speech-to-speech models of one worker. missed: where a missing key is noted (agents.py)."""
+    """The speech-to-speech models of one worker. missed: where a missing key is noted (providing.py)."""
 
     def __init__(self, missed: dict[tuple[str, str], tuple[str, str]]) -> None:
         self._missed = missed

@@ -1,4 +1,4 @@
-"""From what the plan says of a list of providers to the policy that orders them. Driven by Casting (agents.py)."""
+"""From what the plan says of a list of providers to the policy that orders them. Driven by providing.py."""
 
 from __future__ import annotations
 

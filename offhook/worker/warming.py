@@ -1,7 +1,7 @@
 """Connections of providers: opened ahead of the first word, closed with the worker.
 
 A provider that has something to open brings `async def warm(self)`, one that has something to close
-`async def aclose(self)`. Neither may cost a call: what goes wrong is logged. Driven by Casting (agents.py)."""
+`async def aclose(self)`. Neither may cost a call: what goes wrong is logged. Driven by providing.py."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from pipeline.agent.tools import FunctionTool, RunContext
 from pipeline.agent.toolset import Toolset
 from pipeline.errors import ConfigError, ToolError
 from pipeline.ports import ToolSpec
+from pipeline.virtual_clock import outside
 
 log = structlog.get_logger()
 
@@ -127,19 +128,21 @@ class McpServer(Toolset):
         from mcp import Client
 
         async with AsyncExitStack() as stack:
-            async with asyncio.timeout(self._connect_timeout_s):
-                transport = await self._transport(stack)
-                client = Client(transport, mode=mode, cache=None, message_handler=self._on_message)
-                await stack.enter_async_context(client)
-                await self._list(client)
+            with outside():
+                async with asyncio.timeout(self._connect_timeout_s):
+                    transport = await self._transport(stack)
+                    client = Client(transport, mode=mode, cache=None, message_handler=self._on_message)
+                    await stack.enter_async_context(client)
+                    await self._list(client)
             self._client = client
             self._connected.set()
             log.info("mcp_server_ready", server=self.name, tools=len(self._tools))
             while True:
                 await self._doubtful.wait()
                 self._doubtful.clear()
-                async with asyncio.timeout(self._connect_timeout_s):
-                    await self._list(client)
+                with outside():
+                    async with asyncio.timeout(self._connect_timeout_s):
+                        await self._list(client)
 
     async def _transport(self, stack: AsyncExitStack) -> AbstractAsyncContextManager[Any]:
         if self._command:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, cast
 
 from pydantic import BaseModel, create_model
@@ -122,8 +123,14 @@ def _with_choice(
         "required": [field],
         "additionalProperties": False,
     }
-    make_model = cast("Callable[..., type[BaseModel]]", create_model)
-    arguments = make_model(run.__name__, **{field: (str, ...)})
+    arguments = _one_text(run.__name__, field)
     return FunctionTool(
         ToolSpec(run.__name__, description, parameters), run, arguments, context_name, timeout_s
     )
+
+
+@cache
+def _one_text(name: str, field: str) -> type[BaseModel]:
+    """The arguments of such a tool. Models take long to make, and every call has these."""
+    make_model = cast("Callable[..., type[BaseModel]]", create_model)
+    return make_model(name, **{field: (str, ...)})

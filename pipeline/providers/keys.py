@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from functools import cache
 
@@ -33,7 +34,7 @@ class MissingKey(ConfigError):
 
 def environment() -> Mapping[str, str]:
     """What the environment and, behind it, `.env` of the folder we run in say."""
-    return {**_env_file(), **os.environ}
+    return ChainMap(os.environ, _env_file())
 
 
 def api_key(provider: str, *variables: str) -> str:
@@ -69,5 +70,5 @@ def is_secret(option: str) -> bool:
 
 
 @cache
-def _env_file() -> Mapping[str, str]:
+def _env_file() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(".env").items() if value is not None}

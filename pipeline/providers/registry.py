@@ -67,7 +67,7 @@ def create(kind: Kind, name: str, options: Mapping[str, Any] | None = None) -> o
 
 def takes(kind: Kind, name: str, option: str) -> bool:
     """Has this provider such an option? Raises ConfigError for an unknown name or a package that is missing."""
-    return option in inspect.signature(_factory(kind, name)).parameters
+    return option in _parameters(_factory(kind, name))
 
 
 def load(kind: Kind, name: str) -> None:
@@ -107,9 +107,11 @@ def missing_key(kind: Kind, name: str, options: Mapping[str, Any]) -> str:
 
     With a `base_url` (an option, or VENDOR_BASE_URL beside VENDOR_API_KEY) the server may be one without keys: then
     the provider itself decides."""
-    keys, found = _keys(kind, name), environment()
-    urls = [key.removesuffix("_API_KEY") + "_BASE_URL" for key in keys]
-    if not keys or "base_url" in options or any(found.get(one, "").strip() for one in [*keys, *urls]):
+    keys = _keys(kind, name)
+    if not keys or "base_url" in options:
+        return ""
+    found, urls = environment(), [key.removesuffix("_API_KEY") + "_BASE_URL" for key in keys]
+    if any(found.get(one, "").strip() for one in [*keys, *urls]):
         return ""
     return keys[0]
 
@@ -223,7 +225,7 @@ def _not_installed(kind: Kind, name: str, error: ImportError) -> ConfigError:
 
 def _checked(provider: str, factory: Factory, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, each turned into the type that the factory asks for."""
-    parameters = inspect.signature(factory).parameters
+    parameters = _parameters(factory)
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     known = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     for name in options:
@@ -238,16 +240,28 @@ def _checked(provider: str, factory: Factory, options: Mapping[str, Any]) -> dic
     for name in known:
         if parameters[name].default is inspect.Parameter.empty and name not in options:
             raise ConfigError(f"{provider}: option {name!r} is missing. Add it.")
+    return {name: _converted(provider, factory, name, value) for name, value in options.items()}
+
+
+@cache
+def _parameters(factory: Factory) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(factory).parameters
+
+
+@cache
+def _adapter(factory: Factory, name: str) -> TypeAdapter[object] | None:
+    """What turns a value into the type of this option; None if the type is an object of the provider's own, which
+    comes from Python rather than from YAML."""
     hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
-    return {name: _converted(provider, name, value, hints.get(name, Any)) for name, value in options.items()}
-
-
-def _converted(provider: str, name: str, value: object, hint: Any) -> object:
     try:
-        adapter: TypeAdapter[object] = TypeAdapter(hint)
-    except (
-        PydanticSchemaGenerationError
-    ):  # an object of the provider's own, from Python rather than from YAML
+        return TypeAdapter(hints.get(name, Any))
+    except PydanticSchemaGenerationError:
+        return None
+
+
+def _converted(provider: str, factory: Factory, name: str, value: object) -> object:
+    adapter = _adapter(factory, name)
+    if adapter is None:
         return value
     try:
         return adapter.validate_python(value)

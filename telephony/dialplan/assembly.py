@@ -17,6 +17,7 @@ from telephony.dialplan.document import (
     Loc,
     Plain,
     Problem,
+    Spot,
     nearest,
     read_file,
 )
@@ -57,10 +58,20 @@ class Assembly:
         document, there = self._find(loc)
         return document.path, document.line(there)
 
-    def problem(self, loc: Loc, text: str, *, key: bool = False) -> Problem:
+    def has(self, loc: Loc) -> bool:
+        """Does a file say something at `loc`?"""
+        document, there = self._find(loc)
+        return document.has(there)
+
+    def spot(self, loc: Loc) -> tuple[str, Spot]:
+        """File, line and column of a value."""
+        document, there = self._find(loc)
+        return document.path, document.spot(there)
+
+    def problem(self, loc: Loc, text: str, *, key: bool = False, warning: bool = False) -> Problem:
         """A problem with the value (or the key) at `loc`."""
         document, there = self._find(loc)
-        return document.problem(there, text, key=key)
+        return document.problem(there, text, key=key, warning=warning)
 
     def _find(self, loc: Loc) -> tuple[Document, Loc]:
         if len(loc) < 2 or len(self.documents) == 1:

@@ -10,8 +10,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from telephony.dialplan.check_calls import check_calls
+from telephony.dialplan.check_ends import check_ends
 from telephony.dialplan.check_hours import check_calendars
 from telephony.dialplan.check_voices import check_voices
+from telephony.dialplan.check_ways import ANSWERED
 from telephony.dialplan.compile import FilesRead
 from telephony.dialplan.document import Loc, nearest
 from telephony.dialplan.finding import Finding
@@ -27,7 +29,9 @@ from telephony.dialplan.model import (
     McpChoice,
     Persona,
     Script,
+    TargetSpec,
 )
+from telephony.dialplan.pruned import WHOLE, Unread
 from telephony.dialplan.tool_files import missing
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -41,24 +45,24 @@ def check_plan(
     rules: Sequence[Rule],
     files: FilesRead,
     trunks: Mapping[str, int] | None = None,
-    unread: Collection[str] = (),
+    unread: Unread = WHOLE,
 ) -> Iterator[Finding]:
     """Everything that is wrong with a plan as a whole.
 
     names: of all agents and targets in the file, those too that could not be read. rules: the numbers, in file order.
-    trunks: those of the settings, name → calls at once. unread: sections of which parts could not be read, so that
-    names may be missing there."""
+    trunks: those of the settings, name → calls at once. unread: what else is in the file and not in the plan."""
     for name, server in plan.mcp.items():
         yield from _server(name, server)
     for name, persona in plan.agents.items():
-        yield from _persona(name, persona, names)
+        yield from _persona(name, persona, plan.targets, names, unread)
         for at, server_name in enumerate(persona.mcp):
-            if server_name not in plan.mcp:
+            if server_name not in plan.mcp and not unread.lacks("mcp", server_name):
                 fact = f"no MCP server {server_name!r}.{nearest(server_name, plan.mcp)} Describe it under `mcp:`."
                 yield Finding(("agents", name, "mcp", at), fact)
     yield from _secrets(("defaults",), plan.defaults.model_dump())
     yield from _providers(("defaults",), plan.defaults)
     yield from check_voices(plan)
+    yield from check_ends(plan, unread)
     yield from check_calendars(plan, files, unread)
     yield from check_calls(plan, names, rules, trunks, unread)
 
@@ -66,7 +70,9 @@ def check_plan(
 # ---------------------------------------------------------------- agents
 
 
-def _persona(name: str, persona: Persona, agents: Collection[str]) -> Iterator[Finding]:
+def _persona(
+    name: str, persona: Persona, targets: Mapping[str, TargetSpec], agents: Collection[str], unread: Unread
+) -> Iterator[Finding]:
     loc: Loc = ("agents", name)
     if not (persona.instructions or persona.script or persona.python):
         yield Finding(
@@ -86,8 +92,12 @@ def _persona(name: str, persona: Persona, agents: Collection[str]) -> Iterator[F
             yield Finding(
                 (*loc, "handoff", at), f"handoff to {target!r}: no such agent.{nearest(target, agents)}"
             )
+        elif target in targets and targets[target].unanswered and not unread.lacks("targets", target):
+            fact = f"handoff to {target!r}, which takes no call that is answered already."
+            yield Finding((*loc, "handoff", at), f"{fact} {ANSWERED}")
     if "transfer" in persona.tools and not persona.transfer_to:
-        yield Finding((*loc, "tools"), "`transfer` is granted but there is no target. Add `transfer_to`.")
+        fact = "`transfer` is granted but there is no target. Add `transfer_to`."
+        yield Finding((*loc, "tools", persona.tools.index("transfer")), fact, because=("transfer_to",))
     for place_name, place in persona.transfer_to.items():
         yield from _destination((*loc, "transfer_to", place_name), place)
     yield from _secrets(loc, persona.model_dump(exclude={"script"}))
@@ -117,7 +127,8 @@ def _server(name: str, server: McpChoice) -> Iterator[Finding]:
     for key in misplaced:
         if getattr(server, key):
             means = "`url`" if server.url else "`command`"
-            yield Finding((*loc, key), f"{key!r} has no meaning beside {means}. Remove it.", key=True)
+            fact = f"{key!r} has no meaning beside {means}. Remove it."
+            yield Finding((*loc, key), fact, key=True, because=("url", "command"))
     for header in server.headers:
         if _SECRET_HEADER.search(header):
             fact = (
@@ -134,18 +145,19 @@ def _script(loc: Loc, persona: Persona, script: Script) -> Iterator[Finding]:
         if intent.name in names[:at]:
             yield Finding((*here, "name"), f"intent {intent.name!r} is there already. Give it another name.")
         if intent.after and intent.after not in names:
-            yield Finding((*here, "after"), f"no intent {intent.after!r}.{nearest(intent.after, names)}")
+            fact = f"no intent {intent.after!r}.{nearest(intent.after, names)}"
+            yield Finding((*here, "after"), fact, because=("script",))
         if intent.tool and not (persona.python or persona.mcp) and intent.tool not in _granted(persona):
-            fact = f"tool {intent.tool!r} is not granted to this agent."
-            yield Finding(
-                (*here, "tool"), f"{fact}{nearest(intent.tool, _granted(persona))} Add it to `tools`."
+            fact = (
+                f"tool {intent.tool!r} is not granted to this agent.{nearest(intent.tool, _granted(persona))}"
             )
+            yield Finding((*here, "tool"), f"{fact} Add it to `tools`.", because=("tools", "python", "mcp"))
         if intent.arguments and not intent.tool:
-            yield Finding((*here, "arguments"), "arguments without a `tool`. Add the tool or remove them.")
+            fact = "arguments without a `tool`. Add the tool or remove them."
+            yield Finding((*here, "arguments"), fact, key=True, because=("script",))
         if intent.else_say and not intent.collect:
-            yield Finding(
-                (*here, "else_say"), "else_say without `collect`. Add what to collect or remove it."
-            )
+            fact = "else_say without `collect`. Add what to collect or remove it."
+            yield Finding((*here, "else_say"), fact, key=True, because=("script",))
         if intent.collect and intent.collect.what.startswith("yes_no") and not intent.collect.question:
             fact = "yes or no to what? Write collect: {what: yes_no, question: Is it urgent?}."
             yield Finding((*here, "collect"), fact)
@@ -171,24 +183,18 @@ def _actions(loc: Loc, persona: Persona, step: Intent | GiveUp) -> Iterator[Find
             (*loc, done[-1]), f"one step does one thing, here {' and '.join(done)}. Keep one.", key=True
         )
     if not done and not step.say:
-        yield Finding(
-            loc, "this step says and does nothing. Add `say`, `tool`, `handoff`, `transfer` or `hang_up`."
-        )
+        fact = "this step says and does nothing. Add `say`, `tool`, `handoff`, `transfer` or `hang_up`."
+        yield Finding(loc, fact, because=("script",))
     if step.handoff and step.handoff not in persona.handoff:
-        fact = f"handoff to {step.handoff!r} is not allowed to this agent."
-        yield Finding(
-            (*loc, "handoff"), f"{fact}{nearest(step.handoff, persona.handoff)} Add it to `handoff`."
-        )
+        fact = f"handoff to {step.handoff!r} is not allowed to this agent.{nearest(step.handoff, persona.handoff)}"
+        yield Finding((*loc, "handoff"), f"{fact} Add it to `handoff`.", because=("handoff",))
     if step.transfer and step.transfer not in persona.transfer_to:
-        fact = f"no transfer target {step.transfer!r}."
-        yield Finding(
-            (*loc, "transfer"), f"{fact}{nearest(step.transfer, persona.transfer_to)} See `transfer_to`."
-        )
+        fact = f"no transfer target {step.transfer!r}.{nearest(step.transfer, persona.transfer_to)}"
+        yield Finding((*loc, "transfer"), f"{fact} See `transfer_to`.", because=("transfer_to",))
     for tool, wanted in (("transfer", step.transfer), ("hang_up", step.hang_up)):
         if wanted and tool not in persona.tools:
-            yield Finding(
-                (*loc, tool), f"{tool} is not granted to this agent. Add {tool} to its `tools`.", key=True
-            )
+            fact = f"{tool} is not granted to this agent. Add {tool} to its `tools`."
+            yield Finding((*loc, tool), fact, key=True, because=("tools",))
 
 
 def _placeholders(loc: Loc, intent: Intent) -> Iterator[Finding]:
@@ -205,7 +211,8 @@ def _placeholders(loc: Loc, intent: Intent) -> Iterator[Finding]:
             if (name := inner.split(".")[0]) in known:
                 continue
             why = "not every phrase has it" if name in SLOTS else "there is nothing of that name"
-            yield Finding(place, f"{{{inner}}} stays empty: {why}.{nearest(name, known)}")
+            fact = f"{{{inner}}} stays empty: {why}.{nearest(name, known)}"
+            yield Finding(place, fact, because=("script",))
 
 
 def _slots(phrase: str) -> set[str]:

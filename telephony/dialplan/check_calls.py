@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice, takewhile
@@ -14,8 +15,10 @@ from telephony.dialplan.index import Index
 from telephony.dialplan.match import Rule
 from telephony.dialplan.model import DialPlan, NumberRoute, When
 from telephony.dialplan.number import narrower, overlap, parse_pattern, uncovered
+from telephony.dialplan.pruned import Unread
 from telephony.dialplan.routing import ANONYMOUS, Outcome, is_address
 
+_STATUS = re.compile("[3-6][0-9][0-9]", re.ASCII)
 SHORT = 6  # extensions and service numbers have no E.164 form
 
 
@@ -24,16 +27,30 @@ def check_calls(
     names: Collection[str],
     rules: Sequence[Rule],
     trunks: Mapping[str, int] | None,
-    unread: Collection[str],
+    unread: Unread,
 ) -> Iterator[Finding]:
     """Everything about numbers, targets, lists and trunks. names: of all agents and targets."""
-    yield from check_ways(plan, names)
+    yield from check_ways(plan, names, unread)
     yield from _trunks(plan, trunks)
     yield from _lists(plan)
     calls = _Calls(plan, names, trunks, unread)
     for position, rule in enumerate(plan.numbers):
         yield from calls.number(("numbers", position), rule)
     yield from _order(rules)
+    yield from _tests(plan, names)
+
+
+def _tests(plan: DialPlan, names: Collection[str]) -> Iterator[Finding]:
+    """Tests that can never be good: what they expect is nobody's name, or they come by a trunk that is not served."""
+    trunks = plan.trunks
+    for at, test in enumerate(plan.tests):
+        loc: Loc = ("tests", at)
+        if test.expect not in names and not _STATUS.fullmatch(test.expect) and not is_address(test.expect):
+            fact = f"nobody is called {test.expect!r}, and it is no SIP status.{nearest(test.expect, names)}"
+            yield Finding((*loc, "expect"), fact, because=("agents", "targets"))
+        if test.trunk and trunks and test.trunk not in trunks:
+            fact = f"no trunk {test.trunk!r}.{nearest(test.trunk, trunks)} Add it to `trunks:`."
+            yield Finding((*loc, "trunk"), fact, because=("trunks",))
 
 
 def _trunks(plan: DialPlan, trunks: Mapping[str, int] | None) -> Iterator[Finding]:
@@ -71,7 +88,7 @@ class _Calls:
         plan: DialPlan,
         names: Collection[str],
         trunks: Mapping[str, int] | None,
-        unread: Collection[str],
+        unread: Unread,
     ) -> None:
         self._plan, self._names, self._unread = plan, names, unread
         limits = [(trunks or {}).get(name, 0) for name in plan.trunks]
@@ -86,7 +103,7 @@ class _Calls:
             yield from self._limits(loc, rule)
         if rule.on_failure is not None:
             yield from check_failing(
-                self._plan, (*loc, "on_failure"), rule.on_failure, self._names, rule.agent
+                self._plan, (*loc, "on_failure"), rule.on_failure, self._names, self._unread, rule.agent
             )
         if rule.recording is not None or self._recording != "announce":
             yield from self._recorded(loc, rule)
@@ -114,18 +131,20 @@ class _Calls:
             text = (
                 "has no `agent`. Add one, or `target:`, or `reject: 404`, or `redirect:` with a SIP address."
             )
-            yield Finding(loc, f"{what} {text}")
+            yield Finding(loc, f"{what} {text}", because=("routes",))
         if rule.agent and rule.agent not in self._plan.agents:
             yield from self._no_agent(loc, rule.agent)
         if rule.target and rule.target not in self._names:
-            yield Finding((*loc, "target"), f"no target {rule.target!r}.{nearest(rule.target, self._names)}")
+            fact = f"no target {rule.target!r}.{nearest(rule.target, self._names)}"
+            yield Finding((*loc, "target"), fact, because=("agents", "targets"))
         yield from check_split((*loc, "split"), rule.split or {}, self._names)
 
     def _no_agent(self, loc: Loc, name: str) -> Iterator[Finding]:
         if name in self._plan.targets:
             yield Finding((*loc, "agent"), f"{name!r} is a target. Write `target: {name}`.")
         elif name not in self._names:
-            yield Finding((*loc, "agent"), f"no agent {name!r}.{nearest(name, self._names)}")
+            fact = f"no agent {name!r}.{nearest(name, self._names)}"
+            yield Finding((*loc, "agent"), fact, because=("agents", "targets"))
 
     def _limits(self, loc: Loc, rule: NumberRoute) -> Iterator[Finding]:
         for key, limit in (("max_calls", rule.max_calls), ("calls_per_hour", rule.calls_per_hour)):
@@ -141,34 +160,33 @@ class _Calls:
                 )
             if key == "max_calls" and self._lines and limit.limit > self._lines:
                 fact = f"{limit.limit} calls at once, but the plan's trunks bring {self._lines} at most."
-                yield Finding((*loc, key), f"{fact} Lower it, or raise max_calls of the trunk.")
+                yield Finding((*loc, key, "limit"), f"{fact} Lower it, or raise max_calls of the trunk.")
         failing = rule.on_failure or self._plan.defaults.on_failure
-        if rule.open and rule.open not in self._plan.calendars and "calendars" not in self._unread:
+        if rule.open not in ("", *self._plan.calendars) and not self._unread.lacks("calendars", rule.open):
             fact = f"no calendar {rule.open!r}.{nearest(rule.open, self._plan.calendars)}"
             yield Finding((*loc, "open"), f"{fact} Describe it under `calendars:`.")
         if rule.open and not (failing and failing.closed):
             fact = f"outside the hours of {rule.open!r} nobody takes the calls. Add `on_failure: {{closed: ...}}`."
-            yield Finding((*loc, "open"), fact, key=True)
+            yield Finding((*loc, "open"), fact, key=True, because=("on_failure",))
         if rule.on_failure and rule.on_failure.closed and not rule.open:
             fact = "`closed` needs hours: which calendar does this number keep? Add `open:`."
-            yield Finding((*loc, "on_failure", "closed"), fact, key=True)
+            yield Finding((*loc, "on_failure", "closed"), fact, key=True, because=("open",))
 
     def _recorded(self, loc: Loc, rule: NumberRoute) -> Iterator[Finding]:
         defaults = self._plan.defaults
         recording = rule.recording or defaults.recording
         place: Loc = (*loc, "recording") if rule.recording else ("defaults", "recording")
         if recording == "ask" and not defaults.consent:
-            yield Finding(
-                place, "`recording: ask` asks what? Add `consent:` with the question to `defaults`."
-            )
+            fact = "`recording: ask` asks what? Add `consent:` with the question to `defaults`."
+            yield Finding(place, fact, because=("consent", "recording"))
         if recording == "on" and defaults.consent_required and (rule.agent or rule.target or rule.routes):
             fact = "records without consent, which `consent_required` rules out."
-            yield Finding(place, f"{fact} Write announce, ask or off.")
+            yield Finding(place, f"{fact} Write announce, ask or off.", because=("recording",))
 
     def _when(self, loc: Loc, when: When) -> Iterator[Finding]:
         plan = self._plan
         for at, name in enumerate(when.trunk):
-            if plan.trunks and name not in plan.trunks and "trunks" not in self._unread:
+            if plan.trunks and name not in plan.trunks and not self._unread.lacks("trunks", name):
                 fact = f"no trunk {name!r}.{nearest(name, plan.trunks)} Add it to `trunks:`."
                 yield Finding(_one(loc, "trunk", when.trunk, at), fact)
         for at, name in enumerate(when.caller):
@@ -179,15 +197,17 @@ class _Calls:
                 and not name.lower().startswith(("sip:", "sips:", "tel:"))
                 and not _is_letters(name)
             ):
-                if "lists" not in self._unread:
+                if not self._unread.lacks("lists", name):
                     fact = f"no list {name!r}.{nearest(name, [*plan.lists, ANONYMOUS])} Describe it under `lists:`."
                     yield Finding(_one(loc, "caller", when.caller, at), fact)
             else:
                 yield from _pattern(_one(loc, "caller", when.caller, at), name)
         if "is_" in when.model_fields_set and not when.calendar:
-            yield Finding((*loc, "is"), "`is` of which calendar? Add `calendar:`.", key=True)
+            fact = "`is` of which calendar? Add `calendar:`."
+            yield Finding((*loc, "is"), fact, key=True, because=("routes",))
         if not when.model_fields_set:
-            yield Finding(loc, "`when` says nothing. Write a condition, or remove it.", key=True)
+            fact = "`when` says nothing. Write a condition, or remove it."
+            yield Finding(loc, fact, key=True, because=("routes",))
 
 
 def _is_letters(name: str) -> bool:

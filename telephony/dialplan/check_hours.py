@@ -5,7 +5,7 @@ special day of the calendars they name: exact enough for hours that people write
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,18 +13,21 @@ from telephony.dialplan.compile import UTC, FilesRead, compiled_calendars
 from telephony.dialplan.condition import Condition, condition
 from telephony.dialplan.document import Loc, nearest
 from telephony.dialplan.finding import Finding
-from telephony.dialplan.hours import DAYS, Hours, dates, days, overlapping, shown, span
-from telephony.dialplan.model import Branch, Calendar, DialPlan
+from telephony.dialplan.hours import DAY_MINUTES, DAYS, Hours, Span, dates, days, overlapping, shown, span
+from telephony.dialplan.model import Branch, Calendar, DialPlan, When
+from telephony.dialplan.pruned import Unread
+from telephony.dialplan.routing import load_share
 
 SPECIAL_DAYS = 400  # looked at, of each plan
 MONDAY = date(2001, 1, 1)
 
 
-def check_calendars(plan: DialPlan, files: FilesRead, unread: Collection[str]) -> Iterator[Finding]:
+def check_calendars(plan: DialPlan, files: FilesRead, unread: Unread) -> Iterator[Finding]:
     """Everything about times."""
     for name, calendar in plan.calendars.items():
         yield from _calendar(plan, ("calendars", name), name, calendar)
-    yield from _zone_missing(plan)
+    if all(calendar.timezone for calendar in plan.calendars.values()):  # else it has been said
+        yield from _zone_missing(plan, unread)
     if any(rule.routes for rule in plan.numbers):
         yield from _Routes(plan, files).findings(unread)
 
@@ -32,37 +35,55 @@ def check_calendars(plan: DialPlan, files: FilesRead, unread: Collection[str]) -
 def _calendar(plan: DialPlan, loc: Loc, name: str, calendar: Calendar) -> Iterator[Finding]:
     if calendar.timezone is None and plan.timezone is None:
         fact = f"calendar {name!r} has no time zone. Add `timezone: Europe/Berlin` here or to the plan."
-        yield Finding(loc, fact, key=True)
+        yield Finding(loc, fact, key=True, because=("timezone",))
     if not calendar.open and not calendar.open_also:
         yield Finding(
             loc, f"calendar {name!r} is never open. Add `open: {{mon-fri: 08:00-17:00}}`.", key=True
         )
-    by_day: dict[int, list[tuple[tuple[int, int], str]]] = {}
-    for written, texts in calendar.open.items():
-        for day in days(written):
-            by_day.setdefault(day, []).extend((span(text), written) for text in texts)
-    told: set[str] = set()
-    for day, spans in by_day.items():
-        if (both := overlapping([one for one, _ in spans])) is not None:
-            written = next(key for one, key in reversed(spans) if one in both)
-            if written not in told:
-                told.add(written)
-                fact = f"{shown(both[0])} and {shown(both[1])} overlap on {DAYS[day]}. Make them one."
-                yield Finding((*loc, "open", written), fact, key=True)
-    exceptions: dict[date, str] = {day: text for text in calendar.open_also for day in _each(text)}
+    yield from _overlapping(loc, calendar)
+    exceptions: dict[date, str] = {}
+    for text, texts in calendar.open_also.items():
+        if twice := next((day for day in _each(text) if day in exceptions), None):
+            fact = f"{twice} is in {exceptions[twice]} too, and only one of them counts. Keep one."
+            yield Finding((*loc, "open_also", text), fact, key=True)
+        exceptions.update(dict.fromkeys(_each(text), text))
+        if (both := overlapping([span(one) for one in texts])) is not None:
+            fact = f"{shown(both[0])} and {shown(both[1])} overlap. Make them one."
+            at = texts.index(shown(both[1])) if shown(both[1]) in texts else 0
+            yield Finding((*loc, "open_also", text, at), fact)
     for text in calendar.closed:
         if clash := next((day for day in _each(text) if day in exceptions), None):
             fact = f"{clash} is both closed and in `open_also` ({exceptions[clash]}). Keep one."
             yield Finding((*loc, "closed", text), fact, key=True)
-    for text, texts in calendar.open_also.items():
-        if (both := overlapping([span(one) for one in texts])) is not None:
-            fact = f"{shown(both[0])} and {shown(both[1])} overlap. Make them one."
-            yield Finding((*loc, "open_also", text), fact, key=True)
 
 
-def _zone_missing(plan: DialPlan) -> Iterator[Finding]:
+def _overlapping(loc: Loc, calendar: Calendar) -> Iterator[Finding]:
+    """Hours of the week that share a minute, those too that go over midnight into the next day."""
+    week = [(day, span(text), (written, at)) for written, texts in calendar.open.items()
+            for day in days(written) for at, text in enumerate(texts)]  # fmt: skip
+    told: set[tuple[str, int]] = set()
+    for position, (day, one, where) in enumerate(week):
+        for other_day, other, before in week[:position]:
+            if where in told or where == before or not _meet(day, one, other_day, other):
+                continue
+            told.add(where)
+            on = DAYS[day] if day == other_day else f"{DAYS[other_day]} and {DAYS[day]}"
+            fact = f"{shown(other)} and {shown(one)} overlap on {on}. Make them one."
+            yield Finding((*loc, "open", *where), fact)
+
+
+def _meet(day: int, one: Span, other_day: int, other: Span) -> bool:
+    """Do two spans of a week share a minute? Sunday's may go on into Monday."""
+    week = len(DAYS) * DAY_MINUTES
+    start, other_start = day * DAY_MINUTES + one[0], other_day * DAY_MINUTES + other[0]
+    return (other_start - start) % week < one[1] - one[0] or (start - other_start) % week < other[1] - other[
+        0
+    ]
+
+
+def _zone_missing(plan: DialPlan, unread: Unread) -> Iterator[Finding]:
     """Days and times of routes are those of the plan's time zone."""
-    if plan.timezone is not None:
+    if plan.timezone is not None or "timezone" in unread.touched:
         return
     for position, rule in enumerate(plan.numbers):
         for at, branch in enumerate(rule.routes):
@@ -87,23 +108,25 @@ class _Routes:
         self._calendars = compiled_calendars(plan, files)
         self._known: dict[str, list[Finding]] = {}
 
-    def findings(self, unread: Collection[str]) -> Iterator[Finding]:
+    def findings(self, unread: Unread) -> Iterator[Finding]:
         for position, rule in enumerate(self._plan.numbers):
             if not rule.routes:
                 continue
             loc: Loc = ("numbers", position)
-            missing = [
-                Finding((*loc, "routes", at, "when", "calendar"), self._no_calendar(branch.when.calendar))
-                for at, branch in enumerate(rule.routes)
-                if branch.when and branch.when.calendar and branch.when.calendar not in self._calendars
-            ]
-            if missing or "calendars" in unread:
-                yield from () if "calendars" in unread else missing
+            asked = [(at, branch.when.calendar) for at, branch in enumerate(rule.routes) if branch.when]
+            if any(branch.when and not _says(branch.when) for branch in rule.routes):
+                continue  # check_calls.py has told
+            broken = [name for _, name in asked if name and unread.lacks("calendars", name)]
+            for at, name in asked:
+                if name and name not in self._calendars and name not in broken:
+                    yield Finding((*loc, "routes", at, "when", "calendar"), self._no_calendar(name))
+            if broken or any(name and name not in self._calendars for _, name in asked):
                 continue
             key = repr([branch.when for branch in rule.routes])
             if key not in self._known:
                 self._known[key] = list(self._number(rule.routes))
-            yield from (Finding((*loc, *found.loc), found.text, found.key) for found in self._known[key])
+            for found in self._known[key]:
+                yield Finding((*loc, *found.loc), found.text, found.key, because=("routes",))
 
     def _no_calendar(self, name: str) -> str:
         return f"no calendar {name!r}.{nearest(name, self._calendars)} Describe it under `calendars:`."
@@ -114,6 +137,7 @@ class _Routes:
         if last is not None and last + 1 < len(routes):
             fact = "this route is never reached: the one before it has no `when`. Move it up, or remove it."
             yield Finding(("routes", last + 1), fact)
+        yield from _implied(routes[:last])
         asked = [
             (at, condition(branch.when, {}, self._calendars, self._zone))
             for at, branch in enumerate(routes[:last])
@@ -164,6 +188,46 @@ class _Routes:
         for day in [*week, *sorted(special)[-SPECIAL_DAYS:]]:
             for minute in sorted(minutes):
                 yield datetime(day.year, day.month, day.day, minute // 60, minute % 60, tzinfo=self._zone)
+
+
+def _says(when: When) -> bool:
+    """Does it ask for anything?"""
+    return bool(when.model_fields_set - {"is_"}) and (
+        bool(when.calendar) or "is_" not in when.model_fields_set
+    )
+
+
+def _implied(routes: Sequence[Branch]) -> Iterator[Finding]:
+    """Routes that ask for all that an earlier one asks for, and more: whoever fits has gone there already."""
+    for at, branch in enumerate(routes):
+        when = branch.when
+        if when is None or when.temporal:
+            continue  # of times alone check the hours themselves
+        if any(_wider(earlier.when, when) for earlier in routes[:at]):
+            fact = (
+                "this route is never reached: an earlier one takes all its calls. Move it up, or remove it."
+            )
+            yield Finding(("routes", at, "when"), fact, key=True)
+
+
+def _wider(one: When | None, other: When) -> bool:
+    """Is `one` true of every call of which `other` is? Without a look at the hours behind the words."""
+    if one is None:
+        return False
+    for key in one.model_fields_set:
+        asked, wanted = getattr(one, key), getattr(other, key)
+        if key in ("caller", "trunk", "language"):
+            if not wanted or not set(wanted) <= set(asked):
+                return False
+        elif key == "header":
+            if not asked.items() <= wanted.items():
+                return False
+        elif key == "load":
+            if wanted is None or load_share(asked) > load_share(wanted):
+                return False
+        elif asked != wanted:
+            return False
+    return bool(one.model_fields_set)
 
 
 def _boundaries(hours: Hours) -> set[int]:

@@ -11,14 +11,17 @@ from telephony.dialplan.index import Index
 from telephony.dialplan.match import Rule
 from telephony.dialplan.model import DialPlan, OnFailure, TargetSpec
 from telephony.dialplan.number import normalise, parse_pattern
+from telephony.dialplan.pruned import Unread
 from telephony.dialplan.routing import is_address
 
 KINDS = ("ring", "voicemail", "play", "menu", "queue", "reject", "redirect", "split")
+ANSWERED = "Name an agent, or a target that rings, plays or records."
 _DIALLED = re.compile(r"\+?[0-9*#]{3,}")
 
 
-def check_ways(plan: DialPlan, names: Collection[str]) -> Iterator[Finding]:
+def check_ways(plan: DialPlan, names: Collection[str], unread: Unread) -> Iterator[Finding]:
     """Everything about targets. names: of all agents and targets, those too that could not be read."""
+    known = {name: target for name, target in plan.targets.items() if not unread.lacks("targets", name)}
     for name, target in plan.targets.items():
         loc: Loc = ("targets", name)
         does = [kind for kind in KINDS if kind in target.model_fields_set]
@@ -30,15 +33,18 @@ def check_ways(plan: DialPlan, names: Collection[str]) -> Iterator[Finding]:
         if name in plan.agents:
             yield Finding(loc, f"{name!r} is an agent already. Give the target another name.", key=True)
         yield from check_split((*loc, "split"), target.split, names)
-        yield from _leads(plan, loc, target, names)
-    yield from _rings(plan)
+        yield from _leads(known, loc, target, names)
+    yield from _rings(known)
     if plan.defaults.on_failure is not None:
-        yield from check_failing(plan, ("defaults", "on_failure"), plan.defaults.on_failure, names)
-    if plan.allowed:
+        yield from check_failing(plan, ("defaults", "on_failure"), plan.defaults.on_failure, names, unread)
+        yield from _for_itself(plan, plan.defaults.on_failure.agent_crash)
+    if plan.allowed and plan.numbers and "allowed" not in unread.touched:
         yield from _fenced(plan)
 
 
-def _leads(plan: DialPlan, loc: Loc, target: TargetSpec, names: Collection[str]) -> Iterator[Finding]:
+def _leads(
+    targets: Mapping[str, TargetSpec], loc: Loc, target: TargetSpec, names: Collection[str]
+) -> Iterator[Finding]:
     """Names in `then`, `agent` and `keys`: of somebody who can take a caller that has been answered."""
     places: list[tuple[Loc, str]] = []
     for kind in ("ring", "play", "menu", "queue"):
@@ -50,19 +56,19 @@ def _leads(plan: DialPlan, loc: Loc, target: TargetSpec, names: Collection[str])
     if target.queue:
         places.append(((*loc, "queue", "agent"), target.queue.agent))
     for place, name in places:
-        other = plan.targets.get(name)
+        other = targets.get(name)
         if name not in names:
             yield Finding(place, f"nobody is called {name!r}.{nearest(name, names)}")
-        elif other is not None and other.does is None:
+        elif other is not None and other.unanswered:
             fact = f"{name!r} answers no call, and this one is answered already."
-            yield Finding(place, f"{fact} Name an agent, or a target that rings, plays or records.")
+            yield Finding(place, f"{fact} {ANSWERED}")
 
 
-def _rings(plan: DialPlan) -> Iterator[Finding]:
+def _rings(targets: Mapping[str, TargetSpec]) -> Iterator[Finding]:
     """Targets that go on by themselves, round and round, with nobody who ends it."""
     goes_on = {
         name: [*target.split, *([then] if (then := getattr(target.does, "then", "")) else ())]
-        for name, target in plan.targets.items()
+        for name, target in targets.items()
     }
     told: set[str] = set()
     for start in goes_on:
@@ -98,18 +104,23 @@ def _fenced(plan: DialPlan) -> Iterator[Finding]:
 def _addresses(plan: DialPlan) -> Iterator[tuple[Loc, str]]:
     for name, persona in plan.agents.items():
         for place, where in persona.transfer_to.items():
-            yield ("agents", name, "transfer_to", place), where.target
+            yield ("agents", name, "transfer_to", place, "target"), where.target
     for name, target in plan.targets.items():
         if target.ring:
-            yield ("targets", name, "ring"), target.ring.target
-        yield from ((("targets", name, "redirect"), address) for address in target.redirect)
+            yield ("targets", name, "ring", "target"), target.ring.target
+        yield from _each(("targets", name, "redirect"), target.redirect)
     yield from _failing(("defaults", "on_failure"), plan.defaults.on_failure)
     for position, rule in enumerate(plan.numbers):
         if rule.redirect or rule.on_failure or rule.routes:
-            yield from ((("numbers", position, "redirect"), address) for address in rule.redirect)
-            yield from _failing(("numbers", position, "on_failure"), rule.on_failure)
+            loc: Loc = ("numbers", position)
+            yield from _each((*loc, "redirect"), rule.redirect)
+            yield from _failing((*loc, "on_failure"), rule.on_failure)
             for at, branch in enumerate(rule.routes):
-                yield from ((("numbers", position, "routes", at, "redirect"), one) for one in branch.redirect)
+                yield from _each((*loc, "routes", at, "redirect"), branch.redirect)
+
+
+def _each(loc: Loc, addresses: tuple[str, ...]) -> Iterator[tuple[Loc, str]]:
+    return (((*loc, at), address) for at, address in enumerate(addresses))
 
 
 def _failing(loc: Loc, failing: OnFailure | None) -> Iterator[tuple[Loc, str]]:
@@ -133,35 +144,49 @@ def check_split(loc: Loc, split: Mapping[str, float], names: Collection[str]) ->
         if name not in names:
             yield Finding((*loc, name), f"nobody is called {name!r}.{nearest(name, names)}", key=True)
     if split and abs(sum(split.values()) - 100) > 0.001:
-        yield Finding(loc, f"the shares are {sum(split.values()):g}% together. Make them 100%.", key=True)
+        fact = f"the shares are {sum(split.values()):g}% together. Make them 100%."
+        yield Finding(loc, fact, key=True, because=("split", "routes"))
     if len(split) == 1:
-        yield Finding(loc, "one share is no split. Write `agent:` or add another share.", key=True)
+        fact = "one share is no split. Write `agent:` or add another share."
+        yield Finding(loc, fact, key=True, because=("split", "routes"))
 
 
 def check_failing(
-    plan: DialPlan, loc: Loc, failing: OnFailure, names: Collection[str], agent: str = ""
+    plan: DialPlan, loc: Loc, failing: OnFailure, names: Collection[str], unread: Unread, agent: str = ""
 ) -> Iterator[Finding]:
     """Nobody can stand in for what they need themselves. agent: who takes the call otherwise."""
     for key in ("overload", "provider_outage", "agent_crash", "closed"):
         name = getattr(failing, key)
-        if not name:
+        if not name or unread.lacks("targets", name):
             continue
-        place: Loc = (*loc, key)
-        if name not in names and not is_address(name):
-            yield Finding(
-                place, f"nobody is called {name!r}, and it is no SIP address.{nearest(name, names)}"
-            )
-            continue
-        target = plan.targets.get(name)
-        if key == "overload" and name in names and not (target and (target.redirect or target.ring)):
-            fact = (
-                f"{name!r} needs a worker, and none is free then. Name a `redirect` target or a SIP address."
-            )
-            yield Finding(place, fact)
-        if key == "provider_outage" and name in names and not (target and target.ring):
+        fact, target = "", plan.targets.get(name)
+        if name not in names:
+            if not is_address(name):
+                fact = f"nobody is called {name!r}, and it is no SIP address.{nearest(name, names)}"
+        elif key == "overload" and not (target and (target.redirect or target.ring)):
+            fact = f"{name!r} needs a worker, and none is free then."
+            fact = f"{fact} Name a `redirect` or `ring` target, or a SIP address."
+        elif key == "provider_outage" and not (target and target.ring):
             fact = (
                 f"{name!r} needs the voice or model that has failed. Name a `ring` target or a SIP address."
             )
-            yield Finding(place, fact)
-        if key == "agent_crash" and agent and name == agent:
-            yield Finding(place, f"{name!r} cannot stand in for itself. Name somebody else.")
+        elif key == "agent_crash" and agent and name == agent:
+            fact = f"{name!r} cannot stand in for itself. Name somebody else."
+        elif key == "agent_crash" and target is not None and target.unanswered:
+            fact = f"{name!r} answers no call, and this one is answered already. {ANSWERED}"
+        elif key == "agent_crash" and agent and target is not None and set(target.leads_to) == {agent}:
+            fact = f"{name!r} leads to {agent!r} only, who has failed. Name somebody else."
+        if fact:
+            yield Finding((*loc, key), fact)
+
+
+def _for_itself(plan: DialPlan, name: str) -> Iterator[Finding]:
+    """Whom the plan names for agents that crash crashes as well: at which number is nobody left?"""
+    if name not in plan.agents:
+        return
+    for rule in plan.numbers:
+        if rule.agent == name and not (rule.on_failure and rule.on_failure.agent_crash):
+            fact = f"{name!r} cannot stand in for itself at number {rule.number!r}."
+            fact = f"{fact} Name somebody else, or give that number its own `on_failure`."
+            yield Finding(("defaults", "on_failure", "agent_crash"), fact, because=("on_failure",))
+            return

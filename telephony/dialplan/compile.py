@@ -10,6 +10,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from telephony.dialplan.condition import Callers, condition
+from telephony.dialplan.document import Spot
 from telephony.dialplan.hours import Hours, hours
 from telephony.dialplan.index import Index
 from telephony.dialplan.match import Branching, Numbering, Plan, Rule, teams
@@ -29,14 +30,15 @@ class FilesRead:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a plan comes from. place: of part `route` of number `position` (None: the number) → file and line."""
+    """Where a plan comes from. place: of part `route` of number `position` (None: the number) → file and line.
+    test_place: of what the test of that position expects."""
 
     name: str
     path: str
     version: str
     place: Callable[[int, int | None], tuple[str, int]]
     files: tuple[str, ...] = ()
-    test_place: Callable[[int], tuple[str, int]] = lambda position: ("", 0)
+    test_place: Callable[[int], tuple[str, Spot]] = lambda position: ("", Spot(0, 0))
 
 
 def bare_rules(spec: DialPlan, source: Source) -> list[Rule]:
@@ -70,7 +72,7 @@ def compile_plan(spec: DialPlan, source: Source, bare: Sequence[Rule], files: Fi
         source.path,
         source.version,
         tuple(sorted(levels.items(), key=lambda level: -level[0])),
-        teams(spec),
+        teams(spec, source.path),
         calendars,
         {name: numbering(use.numbers) for name, use in spec.trunks.items() if use.numbers != "as_sent"},
         source.files,

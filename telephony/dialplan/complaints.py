@@ -9,11 +9,14 @@ from typing import Any, Literal, Protocol, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from telephony.dialplan.document import Loc, Problem, nearest
+from telephony.dialplan.document import Loc, Problem, closest, nearest
 
 
 class Places(Protocol):
     """A file, or several as one, that knows where its parts stand: Document, Assembly."""
+
+    def has(self, loc: Loc) -> bool:
+        """Does the file say something at `loc`?"""
 
     def problem(self, loc: Loc, text: str, *, key: bool = False) -> Problem:
         """A problem with the value (or the key) at `loc`."""
@@ -24,17 +27,49 @@ def explain_errors(document: Places, model: type[BaseModel], errors: Sequence[Er
     return [_explain(document, model, error) for error in errors]
 
 
+def without_echoes(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """The errors without those that others bring about: of a list whose every entry is wrong pydantic says that it is
+    empty, and of a key that is misspelt that it is missing."""
+    places = {_loc(error) for error in errors}
+    meant = {(*_loc(error)[:-1], meant_key(model, _loc(error))) for error in errors if _is_stranger(error)}
+
+    def echoes(error: ErrorDetails) -> bool:
+        loc = _loc(error)
+        if error["type"] == "too_short":
+            return any(place[: len(loc)] == loc and len(place) > len(loc) for place in places)
+        return error["type"] == "missing" and loc in meant
+
+    return [error for error in errors if not echoes(error)]
+
+
+def meant_key(model: type[BaseModel], loc: Loc) -> str:
+    """The key that somebody meant who wrote the last one of `loc`; "" if nothing is close."""
+    return closest(str(loc[-1]), keys_at(model, loc[:-1]))
+
+
+def _is_stranger(error: ErrorDetails) -> bool:
+    return error["type"] == "extra_forbidden"
+
+
+def _loc(error: ErrorDetails) -> Loc:
+    return tuple(part for part in error["loc"] if part != "[key]")
+
+
 def _explain(document: Places, model: type[BaseModel], error: ErrorDetails) -> Problem:
-    loc = tuple(part for part in error["loc"] if part != "[key]")
+    loc = _loc(error)
     kind, given = error["type"], error["input"]
-    name = str(loc[-1]) if loc else "the file"
+    written = loc
+    while written and not document.has(written):  # `max_calls: 5` has no `limit`
+        written = written[:-1]
+    name = str(written[-1] if written else loc[-1]) if loc else "the file"
     if kind == "extra_forbidden":
         return document.problem(
-            loc, f"unknown key {name!r}.{nearest(name, _keys_at(model, loc[:-1]))}", key=True
+            loc, f"unknown key {str(loc[-1])!r}.{nearest(name, keys_at(model, loc[:-1]))}", key=True
         )
     if kind == "missing":
-        return document.problem(loc[:-1], f"{name!r} is missing. Add it.", key=len(loc) > 1)
+        return document.problem(loc[:-1], f"{str(loc[-1])!r} is missing. Add it.", key=len(loc) > 1)
     key = kind not in ("value_error", "literal_error") and not isinstance(given, str)
+    key = key or error["loc"][-1:] == ("[key]",)
     return document.problem(loc, _words(name, error), key=key)
 
 
@@ -79,7 +114,7 @@ def _shape(value: object) -> str:
     return {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(value), repr(value))
 
 
-def _keys_at(model: type[BaseModel], loc: Loc) -> list[str]:
+def keys_at(model: type[BaseModel], loc: Loc) -> list[str]:
     """The keys that the model allows at a place, for "did you mean"."""
     kind: Any = model
     for part in loc:

@@ -42,19 +42,19 @@ _COLUMN_MASK = (1 << _COLUMN_BITS) - 1
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong in a file. line and column count from 1; line 0: not a place in the file."""
+    """One thing that is wrong in a file. line and column count from 1; line 0: not a place in the file.
+
+    warning: worth a look, but the file is good."""
 
     path: str
     line: int
     column: int
     text: str
+    warning: bool = False
 
     def __str__(self) -> str:
-        return (
-            f"{self.path}:{self.line}:{self.column}: {self.text}"
-            if self.line
-            else f"{self.path}: {self.text}"
-        )
+        text = f"warning: {self.text}" if self.warning else self.text
+        return f"{self.path}:{self.line}:{self.column}: {text}" if self.line else f"{self.path}: {text}"
 
 
 class FileProblems(PlanError):
@@ -109,11 +109,23 @@ class Document:
 
     def _packed(self, loc: Loc) -> int:
         marks = self.marks
-        for part in loc:
-            if (deeper := marks.inside.get(part)) is None:
+        for at, part in enumerate(loc):
+            if (deeper := marks.inside.get(part)) is not None:
+                marks = deeper
+            elif part not in marks.values and marks.keys == {} and isinstance(part, str):
+                return self._in_list(marks, loc[:at], loc[at:])
+            else:
                 return marks.values.get(part, marks.at)
-            marks = deeper
         return marks.at
+
+    def _in_list(self, marks: Marks, loc: Loc, rest: Loc) -> int:
+        """Where a part stands that the file has in short: `[a, b]` for `{a: .., b: ..}` or `{names: [a, b]}`."""
+        value = self.value
+        for part in loc:
+            value = value[part] if isinstance(value, dict | list) else None  # type: ignore[index]
+        if isinstance(value, list) and rest[0] in value:
+            return marks.values.get(value.index(str(rest[0])), marks.at)
+        return marks.values.get(rest[1], marks.at) if len(rest) > 1 else marks.at
 
     def has(self, loc: Loc) -> bool:
         """Does the file say something at `loc`?"""
@@ -134,10 +146,10 @@ class Document:
         at = marks.keys.get(str(loc[-1])) if loc and isinstance(loc[-1], str) else None
         return self.spot(loc) if at is None else _spot(at)
 
-    def problem(self, loc: Loc, text: str, *, key: bool = False) -> Problem:
+    def problem(self, loc: Loc, text: str, *, key: bool = False, warning: bool = False) -> Problem:
         """A problem with the value (or the key) at `loc`."""
         spot = self.key_spot(loc) if key else self.spot(loc)
-        return Problem(self.path, spot.line, spot.column, text)
+        return Problem(self.path, spot.line, spot.column, text, warning)
 
 
 def read_file(path: str | Path) -> Document:
@@ -163,11 +175,16 @@ def read_document(data: bytes, path: str) -> Document:
 def nearest(word: str, known: Iterable[str]) -> str:
     """The remedy of a message: `Did you mean 'x'?` if a known name is close, else the known ones."""
     names = sorted(set(known))
-    by_lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
-    if close:
-        return f" Did you mean {by_lower[close[0]]!r}?"
+    if close := closest(word, names):
+        return f" Did you mean {close!r}?"
     return f" Known: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}." if names else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """The known name that somebody meant who wrote `word`; "" if none is close."""
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return by_lower[close[0]] if close else ""
 
 
 def _packed(line: int, column: int) -> int:

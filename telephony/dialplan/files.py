@@ -1,4 +1,4 @@
-"""The files that a plan names: music, holidays, lists of callers. Looked at when the plan is loaded: a caller must
+"""The files that a plan names: sounds, holidays, lists of callers. Looked at when the plan is loaded: a caller must
 not be the first to find out.
 
 Reads files; paths are seen from the plan. Driven by load.py."""
@@ -9,22 +9,23 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
-from telephony.dialplan.assembly import Assembly
 from telephony.dialplan.compile import FilesRead
-from telephony.dialplan.document import Loc, Problem
+from telephony.dialplan.document import Loc
+from telephony.dialplan.finding import Finding
 from telephony.dialplan.holidays import NoCalendar, read_holidays
-from telephony.dialplan.model import DialPlan
-from telephony.dialplan.music import BUILT_IN, fault, located
+from telephony.dialplan.model import Defaults, DialPlan, Persona
+from telephony.dialplan.music import BUILT_IN, THINKING, fault, located
 from telephony.dialplan.number import parse_pattern
+from telephony.dialplan.persona import thinking_file
 from telephony.dialplan.routing import ANONYMOUS
 
 MAX_CALLERS = 1_000_000
 
 
-def read_files(plan: Assembly, spec: DialPlan) -> tuple[FilesRead, list[Problem]]:
-    """What is in the files, and what is wrong with them, each where it is named first."""
-    problems = list(_music(plan, spec))
-    folder = Path(plan.path).parent
+def read_files(path: str, spec: DialPlan) -> tuple[FilesRead, list[Finding]]:
+    """What is in the files, and what is wrong with them, each where it is named first. path: of the plan."""
+    findings = list(_sounds(path, spec))
+    folder = Path(path).parent
     holidays: dict[str, dict[date, str]] = {}
     for name, calendar in spec.calendars.items():
         for text in calendar.holidays:
@@ -33,25 +34,15 @@ def read_files(plan: Assembly, spec: DialPlan) -> tuple[FilesRead, list[Problem]
                     holidays[text] = dict(read_holidays(folder / text))
                 except NoCalendar as error:
                     holidays[text] = {}
-                    problems.append(_named(plan, ("calendars", name, "holidays"), text, str(error)))
+                    findings.append(Finding(("calendars", name, "holidays", text), str(error), key=True))
     callers: dict[str, Sequence[str]] = {}
     for name, known in spec.lists.items():
         if known.file:
             try:
                 callers[name] = list(_callers(folder / known.file))
             except ValueError as error:
-                problems.append(plan.problem(("lists", name, "file"), str(error)))
-    return FilesRead(holidays, callers), problems
-
-
-def _named(plan: Assembly, loc: Loc, text: str, fact: str) -> Problem:
-    """At the entry of a list or mapping that is called so."""
-    value = plan.value
-    for part in loc:
-        value = value.get(str(part)) if isinstance(value, dict) else None
-    if isinstance(value, list) and text in value:
-        return plan.problem((*loc, value.index(text)), fact)
-    return plan.problem((*loc, text) if isinstance(value, dict) else loc, fact, key=isinstance(value, dict))
+                findings.append(Finding(("lists", name, "file"), str(error)))
+    return FilesRead(holidays, callers), findings
 
 
 def _callers(path: Path) -> Iterator[str]:
@@ -62,6 +53,8 @@ def _callers(path: Path) -> Iterator[str]:
         raise ValueError(f"{path}: {error.strerror}. Check the path.") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: is not UTF-8. Save it as UTF-8.") from None
+    except ValueError as error:  # a path with a NUL byte
+        raise ValueError(f"{str(path)!r}: {error}. Check the path.") from None
     if len(lines) > MAX_CALLERS:
         raise ValueError(f"{path}: has more than {MAX_CALLERS} lines. Use prefixes, +49160*.")
     for at, line in enumerate(lines, 1):
@@ -76,12 +69,23 @@ def _callers(path: Path) -> Iterator[str]:
         yield text
 
 
-def _music(plan: Assembly, spec: DialPlan) -> Iterator[Problem]:
-    named: dict[str, Loc] = {}
-    for at in range(len(spec.numbers) - 1, -1, -1):
-        if (music := spec.numbers[at].hold_music) is not None:
-            named[located(music, plan.path)] = ("numbers", at, "hold_music")
-    named[located(spec.defaults.hold_music, plan.path)] = ("defaults", "hold_music")
-    for path, loc in named.items():
-        if path not in BUILT_IN and (text := fault(path)):
-            yield plan.problem(loc, text)
+def _sounds(path: str, spec: DialPlan) -> Iterator[Finding]:
+    """Hold music, and what is heard while agents think."""
+    music: dict[str, Loc] = {located(spec.defaults.hold_music, path): ("defaults", "hold_music")}
+    for at, rule in enumerate(spec.numbers):
+        if rule.hold_music is not None:
+            music.setdefault(located(rule.hold_music, path), ("numbers", at, "hold_music"))
+    thinking: dict[str, Loc] = {}
+    owners: list[tuple[Loc, Defaults | Persona]] = [(("defaults",), spec.defaults)]
+    owners += [(("agents", name), persona) for name, persona in spec.agents.items()]
+    for loc, owner in owners:
+        if sound := thinking_file(owner):
+            own: Loc = ("sound",) if isinstance(owner.thinking_sound, dict) else ()
+            thinking.setdefault(located(sound, path, THINKING), (*loc, "thinking_sound", *own))
+    for named, what, built_in in (
+        (music, "hold music", BUILT_IN),
+        (thinking, "thinking_sound", THINKING),
+    ):
+        for file, place in named.items():
+            if file not in built_in and (text := fault(file, what, built_in)):
+                yield Finding(place, text)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,9 +18,10 @@ from pydantic_core import ErrorDetails
 
 from telephony.dialplan.assembly import Assembly, assembled
 from telephony.dialplan.check import check_plan
+from telephony.dialplan.check_past import check_past
 from telephony.dialplan.check_secrets import check_secrets
 from telephony.dialplan.compile import Source, bare_rules, compile_plan
-from telephony.dialplan.complaints import explain_errors
+from telephony.dialplan.complaints import explain_errors, without_echoes
 from telephony.dialplan.document import (
     FileProblems,
     Plain,
@@ -30,6 +32,7 @@ from telephony.dialplan.document import (
 from telephony.dialplan.files import read_files
 from telephony.dialplan.match import Plan
 from telephony.dialplan.model import DialPlan
+from telephony.dialplan.pruned import pruned
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -41,27 +44,39 @@ class PlanErrors:
     problems: tuple[Problem, ...]
 
 
-def load(path: str | Path, *, trunks: Mapping[str, int] | None = None) -> Plan | PlanErrors:
+def load(
+    path: str | Path, *, trunks: Mapping[str, int] | None = None, today: date | None = None
+) -> Plan | PlanErrors:
     """Read and check a dial plan, or say what is wrong with it.
 
-    trunks: those of the settings, name → calls at once (0 for any number); None if they are not known."""
+    trunks: those of the settings, name → calls at once (0 for any number); None if they are not known. today: warns of
+    dates that are past; None for not to."""
     try:
-        return load_plan(path, trunks=trunks)
+        return load_plan(path, trunks=trunks, today=today)
     except FileProblems as error:
         return PlanErrors(tuple(error.problems))
 
 
-def load_plan(path: str | Path, *, trunks: Mapping[str, int] | None = None) -> Plan:
-    """Read and check a dial plan. Raises FileProblems (a PlanError) with everything that is wrong with it."""
+def load_plan(
+    path: str | Path, *, trunks: Mapping[str, int] | None = None, today: date | None = None
+) -> Plan:
+    """Read and check a dial plan, as `load`. Raises FileProblems (a PlanError) with everything that is wrong with it;
+    of a good one, `warnings` are what is worth a look."""
     with _no_collections():
-        return _plan(assembled(read_file(path)), trunks)
+        return _plan(assembled(read_file(path)), trunks, today)
 
 
-def parse_plan(data: bytes, path: str = "dialplan.yaml", *, trunks: Mapping[str, int] | None = None) -> Plan:
+def parse_plan(
+    data: bytes,
+    path: str = "dialplan.yaml",
+    *,
+    trunks: Mapping[str, int] | None = None,
+    today: date | None = None,
+) -> Plan:
     """Check a dial plan in memory (an edit in the console). path: for messages, and what it imports lies beside it.
     Raises as load_plan."""
     with _no_collections():
-        return _plan(assembled(read_document(data, path)), trunks)
+        return _plan(assembled(read_document(data, path)), trunks, today)
 
 
 def load_model(path: str | Path, model: type[M]) -> M:
@@ -70,7 +85,8 @@ def load_model(path: str | Path, model: type[M]) -> M:
     try:
         read = model.model_validate(document.value if document.value is not None else {})
     except ValidationError as error:
-        raise FileProblems(document.problems + explain_errors(document, model, error.errors())) from error
+        errors = without_echoes(model, error.errors())
+        raise FileProblems(document.problems + explain_errors(document, model, errors)) from error
     if document.problems:
         raise FileProblems(document.problems)
     return read
@@ -89,7 +105,7 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _plan(plan: Assembly, trunks: Mapping[str, int] | None) -> Plan:
+def _plan(plan: Assembly, trunks: Mapping[str, int] | None, today: date | None) -> Plan:
     problems = list(plan.problems)
     value = plan.value
     problems += [plan.problem(found.loc, found.text) for found in check_secrets(value)]
@@ -105,17 +121,19 @@ def _plan(plan: Assembly, trunks: Mapping[str, int] | None) -> Plan:
     try:
         spec = DialPlan.model_validate(value)
     except ValidationError as error:
-        problems += explain_errors(plan, DialPlan, error.errors())
-        problems += _check_the_rest(plan, value, names, trunks, error.errors())
+        errors = error.errors()
+        problems += explain_errors(plan, DialPlan, without_echoes(DialPlan, errors))
+        problems += _check_the_rest(plan, value, names, trunks, today, errors)
         raise FileProblems(problems) from error
-    files, faults = read_files(plan, spec)
+    files, found_in_files = read_files(plan.path, spec)
     source = _source(plan, spec, range(len(spec.numbers)))
     bare = bare_rules(spec, source)
-    problems += faults
-    problems += [plan.problem(f.loc, f.text, key=f.key) for f in check_plan(spec, names, bare, files, trunks)]
-    if problems:
-        raise FileProblems(problems)
-    return compile_plan(spec, source, bare, files)
+    findings = [*found_in_files, *check_plan(spec, names, bare, files, trunks)]
+    findings += check_past(spec, files, today) if today else ()
+    told = [plan.problem(one.loc, one.text, key=one.key, warning=one.warning) for one in findings]
+    if problems or not all(one.warning for one in told):
+        raise FileProblems([*problems, *told])
+    return replace(compile_plan(spec, source, bare, files), warnings=tuple(sorted(set(told))))
 
 
 def _source(plan: Assembly, spec: DialPlan, positions: Sequence[int]) -> Source:
@@ -127,7 +145,7 @@ def _source(plan: Assembly, spec: DialPlan, positions: Sequence[int]) -> Source:
 
     files = tuple(document.path for document in plan.documents)
     name = spec.name or Path(plan.path).stem
-    return Source(name, plan.path, plan.version, place, files, lambda at: plan.place(("tests", at)))
+    return Source(name, plan.path, plan.version, place, files, lambda at: plan.spot(("tests", at, "expect")))
 
 
 def _check_the_rest(
@@ -135,60 +153,23 @@ def _check_the_rest(
     value: dict[str, Plain],
     names: list[str],
     trunks: Mapping[str, int] | None,
+    today: date | None,
     errors: Sequence[ErrorDetails],
 ) -> list[Problem]:
-    """Cross-check what is left when all that pydantic refused is taken out, so that one look shows all."""
-    rest = _copy(value)
-    assert isinstance(rest, dict)
-    gone: set[int] = set()
-    for error in errors:
-        loc = error["loc"]
-        servers = rest.get("mcp")
-        if loc[:1] == ("mcp",) and len(loc) > 1 and isinstance(servers, dict):
-            servers[str(loc[1])] = {"command": "unread"}  # it is there, for agents that name it
-            continue
-        deep = loc[:1] in (("agents",), ("targets",), ("calendars",), ("lists",), ("numbers",))
-        unit = loc if error["type"] == "extra_forbidden" else loc[:2] if deep else loc[:1]
-        if loc[:1] == ("numbers",) and len(unit) == 2 and isinstance(unit[1], int):
-            gone.add(unit[1])
-        elif unit:
-            _drop(rest, unit)
-    kept: list[int] = []
-    if isinstance(numbers := rest.get("numbers"), list):
-        kept = [at for at in range(len(numbers)) if at not in gone]
-        rest["numbers"] = [numbers[at] for at in kept]
-    try:
-        spec = DialPlan.model_validate(rest)
-    except ValidationError:
+    """Check what is left when all that pydantic refused is taken out, so that one look shows all."""
+    rest = pruned(value, errors)
+    if rest is None:
         return []
-    files, problems = read_files(plan, spec)
-    lost = {part for part in ("calendars", "lists", "trunks") if rest.get(part) != value.get(part)}
-    for found in check_plan(
-        spec, names, bare_rules(spec, _source(plan, spec, kept)), files, trunks, unread=lost
-    ):
-        loc = found.loc
-        if loc[0] == "numbers" and isinstance(loc[1], int):
-            loc = ("numbers", kept[loc[1]], *loc[2:])
-        problems.append(plan.problem(loc, found.text, key=found.key))
-    return problems
-
-
-def _copy(value: Plain) -> Plain:
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value
-
-
-def _drop(value: Plain, loc: Sequence[str | int]) -> None:
-    for part in loc[:-1]:
-        value = _child(value, part)
-    if isinstance(value, dict) and isinstance(loc[-1], str):
-        value.pop(loc[-1], None)
-
-
-def _child(value: Plain, part: str | int) -> Plain:
-    if isinstance(value, dict) and isinstance(part, str):
-        return value.get(part)
-    if isinstance(value, list) and isinstance(part, int) and part < len(value):
-        return value[part]
-    return None
+    spec, unread = rest.spec, rest.unread
+    files, findings = read_files(plan.path, spec)
+    positions = rest.kept.get(("numbers",), range(len(spec.numbers)))
+    findings += check_plan(
+        spec, names, bare_rules(spec, _source(plan, spec, positions)), files, trunks, unread
+    )
+    findings += check_past(spec, files, today) if today else ()
+    placed = [replace(one, loc=rest.in_file(one.loc)) for one in findings]
+    return [
+        plan.problem(one.loc, one.text, key=one.key, warning=one.warning)
+        for one in placed
+        if not unread.explains(one)
+    ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from telephony.dialplan.condition import CallFacts, Condition, in_e164
+from telephony.dialplan.document import Problem, Spot
 from telephony.dialplan.hours import Hours
 from telephony.dialplan.index import Index
 from telephony.dialplan.model import (
@@ -27,8 +28,9 @@ from telephony.dialplan.model import (
     Route,
     TargetSpec,
 )
-from telephony.dialplan.music import located
+from telephony.dialplan.music import THINKING, located
 from telephony.dialplan.number import Pattern, normalise
+from telephony.dialplan.persona import thinking_file
 from telephony.dialplan.routing import Outcome, is_address
 from telephony.errors import NoSuchNumber, SentElsewhere
 
@@ -80,7 +82,8 @@ class Plan:
     """A checked dial plan, ready for calls. version: hash of the files' bytes. indexes: priority → rules, the
     highest first.
 
-    teams: agent or target → itself and all that a call can reach from there. files: all that were read."""
+    teams: agent or target → itself and all that a call can reach from there. files: all that were read. warnings: what
+    is worth a look and no mistake."""
 
     spec: DialPlan
     name: str
@@ -91,7 +94,10 @@ class Plan:
     calendars: Mapping[str, Hours] = field(default_factory=dict)
     numbering: Mapping[str, Numbering] = field(default_factory=dict)
     files: tuple[str, ...] = ()
-    test_places: tuple[tuple[str, int], ...] = ()  # file and line of each of the plan's own tests
+    test_places: tuple[
+        tuple[str, Spot], ...
+    ] = ()  # what each of the plan's own tests expects, file and place
+    warnings: tuple[Problem, ...] = ()
     merged: dict[tuple[str, ...], dict[str, Desk | Persona]] = field(
         default_factory=dict
     )  # teams put together, by name
@@ -395,10 +401,11 @@ def _asking(plan: Plan, name: str) -> Desk:
     return Desk.model_construct(does=consent, handoff=(name,), **voice)
 
 
-def teams(spec: DialPlan) -> dict[str, dict[str, Desk | Persona]]:
-    """Each agent and each target that talks, with all that a call can reach from there."""
+def teams(spec: DialPlan, path: str) -> dict[str, dict[str, Desk | Persona]]:
+    """Each agent and each target that talks, with all that a call can reach from there. path: of the plan; the files
+    of its sounds lie beside it."""
     everybody: dict[str, Desk | Persona] = {
-        key: persona.with_defaults(spec.defaults).with_servers(spec.mcp)
+        key: _sounding(persona.with_defaults(spec.defaults).with_servers(spec.mcp), path)
         for key, persona in spec.agents.items()
     }
     for key, target in spec.targets.items():
@@ -407,6 +414,11 @@ def teams(spec: DialPlan) -> dict[str, dict[str, Desk | Persona]]:
             desk = Desk(does=target, handoff=heirs).with_defaults(spec.defaults)
             everybody.setdefault(key, desk)
     return {key: _team(key, everybody) for key in everybody}
+
+
+def _sounding(persona: Persona, path: str) -> Persona:
+    sound = thinking_file(persona)
+    return persona.with_thinking_sound(located(sound, path, THINKING)) if sound else persona
 
 
 def _talking(names: Sequence[str], spec: DialPlan) -> Iterator[str]:

@@ -153,8 +153,8 @@ class OnFailure(PlanModel):
     """Who takes calls that cannot go where they should: agents, targets, or SIP addresses.
 
     overload: no worker is free; only a `redirect` or a SIP address, which then gets a 302. provider_outage: recogniser,
-    model or voice have failed for good; a SIP address or a `ring` target. agent_crash: the agent cannot start, or its
-    process died. closed: outside the hours of `open`."""
+    model or voice have failed for good; a SIP address or a `ring` target. agent_crash: the agent cannot start, its
+    code broke, or it took its processes down. closed: outside the hours of `open`."""
 
     overload: str = ""
     provider_outage: str = ""
@@ -260,6 +260,19 @@ class Persona(PlanModel):
         missing["pronounce"] = {**defaults.pronounce, **self.pronounce}
         return self.model_copy(update=missing)
 
+    def with_thinking_sound(self, sound: str) -> Self:
+        """This agent with another sound to be heard while it thinks."""
+        given = self.thinking_sound
+        return self.model_copy(
+            update={"thinking_sound": {**given, "sound": sound} if isinstance(given, dict) else sound}
+        )
+
     def with_servers(self, servers: Mapping[str, McpChoice]) -> Self:
         """This agent with what the plan says of the MCP servers it names."""
         return self.model_copy(update={"mcp": {name: servers.get(name) for name in self.mcp}})
+
+
+def thinking_file(owner: Defaults | Persona) -> str:
+    """The name of the sound that is heard while an agent thinks, "" for none or a default."""
+    given = owner.thinking_sound
+    return str(given.get("sound", "")) if isinstance(given, dict) else given or ""

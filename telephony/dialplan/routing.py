@@ -223,6 +223,11 @@ class TargetSpec(PlanModel):
         return self.ring or self.voicemail or self.play or self.menu or self.queue
 
     @property
+    def unanswered(self) -> bool:
+        """Is a call refused, sent on or shared out here, so that it can come only before it is answered?"""
+        return self.does is None and bool(self.reject or self.redirect or self.split)
+
+    @property
     def leads_to(self) -> tuple[str, ...]:
         """The agents and targets that a call may go to from here."""
         keys = tuple(self.menu.keys.values()) if self.menu else ()
@@ -282,7 +287,7 @@ class PlanTest(PlanModel):
     caller: str = Field(default="", alias="from")
     trunk: str = ""
     at: str = ""
-    headers: dict[str, str] = {}
+    headers: dict[Annotated[str, AfterValidator(_header)], str] = {}
     call_id: str = ""
     expect: Text
 

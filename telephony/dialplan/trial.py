@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from telephony.dialplan.condition import CallFacts
-from telephony.dialplan.document import Problem
+from telephony.dialplan.document import Problem, Spot
 from telephony.dialplan.explain import explain
 from telephony.dialplan.match import Decision, Plan, decide
 from telephony.dialplan.model import PlanTest
@@ -17,19 +17,30 @@ from telephony.dialplan.model import PlanTest
 
 def failed_tests(plan: Plan) -> list[Problem]:
     """The tests of a plan that do not come out as they should."""
-    problems = []
-    for test, (path, line) in zip(plan.spec.tests, plan.test_places, strict=True):
-        try:
-            facts = facts_of(plan, test)
-        except ValueError as error:
-            problems.append(Problem(path, line, 1, str(error)))
-            continue
-        decision = decide(plan, facts)
-        if test.expect not in answers(decision):
-            why = "\n  ".join(str(explain(plan, facts)).splitlines())
-            fact = f"{test.call} goes to {answers(decision)[0]}, not {test.expect}. Mend the plan or the test.\n  {why}"
-            problems.append(Problem(path, line, 1, fact))
-    return problems
+    return [problem for problem in tried_tests(plan) if problem is not None]
+
+
+def tried_tests(plan: Plan) -> list[Problem | None]:
+    """What is wrong with each test of a plan, at what it expects; None where the call goes there."""
+    return [
+        _tried(plan, test, path, spot)
+        for test, (path, spot) in zip(plan.spec.tests, plan.test_places, strict=True)
+    ]
+
+
+def _tried(plan: Plan, test: PlanTest, path: str, spot: Spot) -> Problem | None:
+    try:
+        facts = facts_of(plan, test)
+    except ValueError as error:
+        return Problem(path, spot.line, spot.column, str(error))
+    decision = decide(plan, facts)
+    if test.expect in answers(decision):
+        return None
+    why = "\n  ".join(str(explain(plan, facts)).splitlines())
+    fact = (
+        f"{test.call} goes to {answers(decision)[0]}, not {test.expect}. Mend the plan or the test.\n  {why}"
+    )
+    return Problem(path, spot.line, spot.column, fact)
 
 
 def facts_of(plan: Plan, test: PlanTest) -> CallFacts:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from telephony.dialplan.document import nearest
-from telephony.dialplan.number import parse_pattern
 from telephony.errors import SipSyntaxError
 from telephony.sip.added import check_added
 
@@ -40,6 +39,7 @@ _TARGET = re.compile(
 )
 _URL = re.compile(r"https?://[^\s/]+\S*", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{0,20}", re.ASCII)
+_KEY = re.compile(r"[0-9*#A-D]", re.ASCII)
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _SLOT_FORM = re.compile(r"(\w+)(:(?:[1-9]|[12][0-9]|3[0-2]))?", re.ASCII)
 
@@ -92,8 +92,9 @@ def _duration(value: Any) -> Any:
     return float(form[1]) * _SECONDS[form[2]]
 
 
-def _number(text: str) -> str:
-    parse_pattern(text)
+def _key(text: str) -> str:
+    if not _KEY.fullmatch(text):
+        raise ValueError(f"{text!r} is no key of a telephone. Write one of 0 to 9, * and #.")
     return text
 
 
@@ -230,5 +231,5 @@ Cassette: TypeAlias = Literal["off", "on", "masked"]
 BeforeAnswer: TypeAlias = Literal["ringing", "ringback", "silence"]
 Country: TypeAlias = Literal["us", "eu", "de", "uk"]
 Pronounce: TypeAlias = Annotated[dict[str, str], AfterValidator(_pronounced)]
-Key: TypeAlias = Annotated[str, Field(pattern=r"^[0-9*#A-D]$")]
+Key: TypeAlias = Annotated[str, AfterValidator(_key)]
 Tuning: TypeAlias = Annotated[int | float | str, Field(union_mode="left_to_right")]

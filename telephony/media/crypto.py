@@ -100,6 +100,33 @@ class Guard:
         return None
 
 
+class Outgoing:
+    """Our direction only, from some place on: for whoever sends a few packets while a stream's guard is out of reach.
+
+    Nothing may be sent twice under one index: the guard has to go on behind, and does, as its numbers say where."""
+
+    def __init__(self, srtp: Srtp, ssrc: int, index: int) -> None:
+        """index: of the next packet, wraps × 65536 + sequence number. Raises MediaError as Guard does."""
+        self._key, self._ssrc, self._next = (srtp.suite, srtp.send_key), ssrc, index
+        self._session = _session(srtp.suite, srtp.send_key, Policy.SSRC_ANY_OUTBOUND)
+        walk(self._session, ssrc, index)
+
+    def follows(self, srtp: Srtp, ssrc: int, index: int) -> bool:
+        """Can it go on with a packet of that index? libsrtp finds its way over gaps that are not too wide."""
+        mine = (srtp.suite, srtp.send_key) == self._key and ssrc == self._ssrc
+        return mine and 0 <= index - self._next < _STEP
+
+    def protect(self, packet: bytes) -> bytes:
+        """One packet, encrypted and signed. Raises MediaError if it cannot be."""
+        self._next += 1
+        try:
+            return self._session.protect(packet)
+        except (Error, ValueError) as error:
+            raise MediaError(
+                f"packet of {len(packet)} bytes cannot be encrypted: {error}. Not sent."
+            ) from error
+
+
 class _Incoming:
     """Their packets under one key."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from telephony.media.jitter import DROPOUT, MISORDER
 
@@ -31,6 +31,36 @@ class LossSummary:
     burst_packets: float = 0.0
     gap_packets: float = 0.0
     burst_ratio: float = 1.0
+
+
+class LossCounts(NamedTuple):
+    """What a pattern is summed up from; counts of two parts of a call add up.
+
+    judged: packets. runs: of missing ones, however long. in_bursts: packets in them, missing or not."""
+
+    judged: int = 0
+    missing: int = 0
+    runs: int = 0
+    bursts: int = 0
+    in_bursts: int = 0
+    missing_in_bursts: int = 0
+
+    def summary(self) -> LossSummary:
+        packets, missing = self.judged, self.missing
+        if not packets:
+            return LossSummary()
+        share = missing / packets
+        in_gaps = packets - self.in_bursts
+        random_run = 1 / (1 - share) if share < 1 else 1.0
+        return LossSummary(
+            packets=packets,
+            missing=share,
+            burst_density=self.missing_in_bursts / self.in_bursts if self.in_bursts else 0.0,
+            gap_density=(missing - self.missing_in_bursts) / in_gaps if in_gaps else 0.0,
+            burst_packets=self.in_bursts / self.bursts if self.bursts else 0.0,
+            gap_packets=in_gaps / (self.bursts + 1),
+            burst_ratio=max(1.0, missing / self.runs / random_run) if self.runs else 1.0,
+        )
 
 
 class LossPattern:
@@ -84,9 +114,21 @@ class LossPattern:
 
     def summary(self) -> LossSummary:
         """The call so far, the newest packets included."""
+        return self.counts().summary()
+
+    def counts(self) -> LossCounts:
+        """The same before it is summed up."""
         whole = copy.copy(self)
         whole.begin()
-        return whole._summed()
+        whole._close_burst()
+        return LossCounts(
+            whole._packets,
+            whole._missing,
+            whole._runs,
+            whole._bursts,
+            whole._in_bursts,
+            whole._missing_in_bursts,
+        )
 
     def _mark(self, back: int, came: bool) -> None:
         if back < self._open:
@@ -120,21 +162,3 @@ class LossPattern:
             self._in_bursts += self._burst_length
             self._missing_in_bursts += self._burst_missing
         self._burst_length = self._burst_missing = 0
-
-    def _summed(self) -> LossSummary:
-        self._close_burst()
-        packets, missing = self._packets, self._missing
-        if not packets:
-            return LossSummary()
-        share = missing / packets
-        in_gaps = packets - self._in_bursts
-        random_run = 1 / (1 - share) if share < 1 else 1.0
-        return LossSummary(
-            packets=packets,
-            missing=share,
-            burst_density=self._missing_in_bursts / self._in_bursts if self._in_bursts else 0.0,
-            gap_density=(missing - self._missing_in_bursts) / in_gaps if in_gaps else 0.0,
-            burst_packets=self._in_bursts / self._bursts if self._bursts else 0.0,
-            gap_packets=in_gaps / (self._bursts + 1),
-            burst_ratio=max(1.0, missing / self._runs / random_run) if self._runs else 1.0,
-        )

@@ -79,9 +79,9 @@ class Receiver:
         self.update(plan)
 
     @property
-    def delay_ms(self) -> float:
-        """Mean of what is waiting when a frame is played, that frame included."""
-        return 1000 * self._delay_s / self._delay_ticks if self._delay_ticks else 0.0
+    def delay(self) -> tuple[float, int]:
+        """What is waiting when a frame is played, that frame included: seconds of all ticks together, and ticks."""
+        return self._delay_s, self._delay_ticks
 
     @property
     def theirs(self) -> tuple[int, int] | None:
@@ -99,7 +99,6 @@ class Receiver:
         if left.theirs is not None:
             self.ssrc, highest = left.theirs
             self.stats.go_on(highest)
-            self.sources = 1
             self.last_heard = left.at
         self._keys.go_on(left.key)
         self._events_come = left.key.code >= 0

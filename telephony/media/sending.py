@@ -23,6 +23,7 @@ from telephony.sdp.plan import MediaPlan
 Way: TypeAlias = Literal["auto", "rtp", "inband"]
 """How digits go out: as RFC 4733 events if those were agreed on and else as sound, only as events, only as sound."""
 
+MOST_AHEAD: Final = 2  # packets: so far may what others sent in our place put us before the clock
 _BIGGEST_BYTES: Final = 2048
 
 
@@ -35,13 +36,18 @@ class Sender:
         state: StreamState,
         emit: Callable[[memoryview], None],
         rate_hz: int | None = None,
+        claim: Callable[[], bool] = lambda: True,
     ) -> None:
-        """rate_hz: of the PCM for the whole call; None: what the plan's codec has."""
+        """rate_hz: of the PCM for the whole call; None: what the plan's codec has.
+
+        claim: asked before each packet whether its number is ours, and told by what `emit` does that it is used.
+        False: another process is sending in our place; the packet is left out, for theirs has its time."""
         self.state = state
         self._rate_hz = rate_hz or plan.rate_hz
         self.packets = 0
         self.payload_bytes = 0
-        self._emit = emit
+        self._emit, self._claim = emit, claim
+        self._ahead = 0  # units that others have sent of a time which we have not counted yet
         self._buffer = bytearray(_BIGGEST_BYTES)
         self._view = memoryview(self._buffer)
         self._keys = DigitSender()
@@ -76,8 +82,12 @@ class Sender:
         self._keys.go_on(left.digits, left.digit_tick)
 
     def stood_in(self, state: StreamState, packets: int, octets: int) -> None:
-        """Somebody has sent silence in our place meanwhile: its numbers are used up."""
-        self.state.seq, self.state.wraps, self.state.timestamp = state.seq, state.wraps, state.timestamp
+        """Somebody has sent silence in our place meanwhile: its numbers are used up, and its time."""
+        beyond = (state.timestamp - self.state.timestamp) & 0xFFFFFFFF
+        if beyond < 1 << 31:
+            self._ahead += beyond
+            self.state.timestamp = state.timestamp
+        self.state.seq, self.state.wraps = state.seq, state.wraps
         self.packets, self.payload_bytes = packets, octets
 
     def update(self, plan: MediaPlan) -> None:
@@ -132,7 +142,10 @@ class Sender:
 
     def rest(self, ticks: int = 1) -> None:
         """Time in which nothing is sent: on hold, or the clock stood still."""
-        self._advance(self._units * ticks)
+        units = self._units * ticks
+        counted = min(self._ahead, units)
+        self._ahead -= counted
+        self._advance(units - counted)
         self._marker = True
 
     def _event(self, digit: str, tick: int, payload_type: int) -> None:
@@ -140,19 +153,26 @@ class Sender:
         if payload is None:
             self.speak(None)
             return
+        ours = self._claim()
         if tick == 0:
             self._advance(len(self._pending) * self._units // len(self._silence))  # never sent, but time
             self._pending = self._pending[:0]
             self._event_timestamp = self.state.timestamp
         self._advance(self._units)
-        self._send(payload_type, tick == 0, self._event_timestamp, payload)
+        if ours:
+            self._send(payload_type, tick == 0, self._event_timestamp, payload)
         self._marker = True  # for the sound that follows
 
     def _sound(self, payload: bytes, units: int) -> None:
+        if self._ahead > MOST_AHEAD * units:  # of this time enough has been sent
+            self._ahead -= units
+            return
+        ours = self._claim()
         timestamp, marker = self.state.timestamp, self._marker
         self._advance(units)
-        self._marker = False
-        self._send(self._payload_type, marker, timestamp, payload)
+        if ours:
+            self._marker = False
+            self._send(self._payload_type, marker, timestamp, payload)
 
     def _advance(self, units: int) -> None:
         self.state.timestamp = (self.state.timestamp + units) & 0xFFFFFFFF

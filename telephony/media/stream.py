@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from math import nan
 from typing import Final, TypeAlias
 
 from telephony.errors import MediaError
 from telephony.media.background import Background
 from telephony.media.background import Source as Sound
 from telephony.media.codecs import Frame
+from telephony.media.counts import Counts, value
 from telephony.media.crypto import Guard, renewed
 from telephony.media.latch import Address, Source
 from telephony.media.packet import Buffer, kind_of
 from telephony.media.past import CallerPast
-from telephony.media.quality import HeardQuality
 from telephony.media.receiving import OnDigit, OnTone, Receiver
 from telephony.media.recorder import Recorder
 from telephony.media.report import MediaReport
@@ -33,6 +35,7 @@ Ear: TypeAlias = Callable[[Frame, float], None]
 Mouth: TypeAlias = Callable[[float], Frame | None]
 
 TICK_S: Final = 0.02
+COUNT_EVERY: Final = 50  # ticks: so often what was counted is kept for whoever takes the call over
 DATAGRAMS_A_TICK: Final = 128  # a flood may not hold up the other calls
 ERRORS_A_TICK: Final = 8
 _BIGGEST_BYTES: Final = 2048
@@ -81,7 +84,7 @@ class Stream:
         self._ear, self._mouth = ear, mouth
         self._rate_hz = rate_hz or plan.rate_hz
         self._receiver = Receiver(plan, on_digit, self._rate_hz, on_tone, mute_tones)
-        self._sender = Sender(plan, state, self._emit, self._rate_hz)
+        self._sender = Sender(plan, state, self._emit, self._rate_hz, self._claim)
         self._background = Background()
         self._murmur = Background()  # behind the background as well
         self._control = Control(state.ssrc)
@@ -97,6 +100,7 @@ class Stream:
         self._closed = False
         self._not_rtp = self._send_errors = self._receive_errors = self._skipped = 0
         self._vitals = vitals
+        self._before = Counts()  # what workers before us counted
         self._past = CallerPast(vitals.past_sound(self._rate_hz), self._rate_hz) if vitals else None
         self._left_at = self._left_sending_at = 0.0  # when a worker before us stopped
         self._events_told = -1
@@ -165,8 +169,7 @@ class Stream:
         self._drain(now)
         if skipped:
             self._skipped += skipped
-            unsent = skipped if self._vitals is None else self._stood_in(self._vitals, now, skipped)
-            self._sender.rest(unsent)
+            self._sender.rest(skipped)
             if self.recorder is not None:
                 self.recorder.skip(skipped)
         caller = self._receiver.frame(now, skipped)
@@ -213,50 +216,8 @@ class Stream:
         self._murmur.fade()
 
     def report(self) -> MediaReport:
-        """The call's media so far."""
-        receiver, jitter, control = self._receiver, self._receiver.jitter, self._control
-        to_ms = 1000 / self._plan.clock_hz
-        guard = self._guard
-        trip, theirs = control.round_trip_s, control.remote_jitter_units
-        view = control.remote_quality
-        return MediaReport(
-            codec=self._plan.codec,
-            srtp=self._plan.srtp.suite if self._plan.srtp else "",
-            sent=self._sender.packets,
-            received=receiver.stats.received,
-            lost=receiver.stats.lost,
-            jitter_ms=round(receiver.stats.jitter * to_ms, 2),
-            late=jitter.late,
-            stretched=jitter.stretched,
-            duplicates=jitter.duplicates,
-            reordered=jitter.reordered,
-            concealed_ms=receiver.concealer.concealed * 1000 // self._rate_hz,
-            left_out_ms=receiver.left_out * 20,
-            trimmed=jitter.trimmed,
-            delay_ms=round(receiver.delay_ms, 1),
-            malformed=receiver.malformed,
-            unauthenticated=self._unauthenticated + (guard.unauthenticated if guard else 0),
-            replayed=self._replayed + (guard.replayed if guard else 0),
-            not_rtp=self._not_rtp,
-            comfort_noise=receiver.comfort_noise,
-            unknown_type=receiver.unknown_type,
-            empty=receiver.empty,
-            foreign=receiver.foreign,
-            sources=receiver.sources,
-            moves=receiver.latch.moves,
-            digits=receiver.digits,
-            held=receiver.held_packets,
-            send_errors=self._send_errors,
-            receive_errors=self._receive_errors,
-            skipped_ticks=self._skipped,
-            round_trip_ms=None if trip is None else round(trip * 1000, 1),
-            remote_loss=control.remote_loss,
-            remote_jitter_ms=None if theirs is None else round(theirs * to_ms, 2),
-            tones=receiver.tones,
-            remote_r_factor=None if view is None else view.r_factor,
-            remote_mos=None if view is None else view.mos,
-            **self._heard_quality().facts(),
-        )
+        """The call's media so far, whichever workers had it."""
+        return self._counts().report(self._plan, self._rate_hz, self._sender.packets)
 
     def close(self) -> None:
         """Close the sockets and the recording. Later ticks do nothing; a second close neither."""
@@ -267,6 +228,8 @@ class Stream:
                 self._rtcp.close()
             if self.recorder is not None:
                 self.recorder.close()
+            if self._vitals is not None:
+                self._vitals.count(self._counts())
             self._past = None  # it looks into the vitals, which are closed next
 
     def _agree(self, plan: MediaPlan) -> None:
@@ -289,6 +252,9 @@ class Stream:
         self._sender.go_on(left)
         self._receiver.go_on(left)
         self._control.sent = left.reports
+        self._before = left.counts
+        if left.theirs is not None and not left.counts.sources:  # heard within the second that is not counted
+            self._before = replace(left.counts, sources=1)
         self._left_at, self._left_sending_at = left.at, left.sent_at or left.at
         if self._past is not None:
             self._past.ticks = left.past_ticks
@@ -301,8 +267,7 @@ class Stream:
         missed, since = _missed(now, self._left_at), self._left_at
         self._left_at = 0.0
         self._skipped += missed
-        unsent = _missed(now, self._left_sending_at)
-        self._sender.rest(unsent if self._vitals is None else self._stood_in(self._vitals, now, unsent))
+        self._sender.rest(_missed(now, self._left_sending_at))
         for tick in range(1, missed + 1):
             at = since + tick * TICK_S
             self._drain(at, datagrams=1)
@@ -324,14 +289,8 @@ class Stream:
         if self._events_told != receiver.events:
             self._events_told = receiver.events
             vitals.heard_key(receiver.key_heard)
-
-    def _stood_in(self, vitals: Vitals, now: float, skipped: int) -> int:
-        """Time in which we sent nothing: perhaps the switch has, silence. Returns ticks in which nobody did."""
-        state, sent_at, packets, octets = vitals.last_sent()
-        if packets <= self._sender.packets:
-            return skipped
-        self._sender.stood_in(state, packets, octets)
-        return _missed(now, sent_at)
+        if past.ticks % COUNT_EVERY == 0:
+            vitals.count(self._counts())
 
     def _drain(self, now: float, datagrams: int = DATAGRAMS_A_TICK) -> None:
         """Read what has arrived on the RTP port."""
@@ -375,7 +334,21 @@ class Stream:
             self.last_spoken_at = now
         return frame
 
+    def _claim(self) -> bool:
+        """May we send now? If somebody has sent in our place, in the middle of this tick perhaps, we go on behind."""
+        vitals, sender = self._vitals, self._sender
+        if vitals is None:
+            return True
+        if not vitals.claim():
+            return False
+        if vitals.packets_sent != sender.packets:
+            state, sent_at, packets, octets = vitals.last_sent()
+            sender.stood_in(state, packets, octets)
+            self._now = max(self._now, sent_at)
+        return True
+
     def _emit(self, packet: memoryview) -> None:
+        """One packet, whose number is ours by `_claim`."""
         if self._vitals is not None:
             self._vitals.sending(self.state, self._now, self._sender.packets, self._sender.payload_bytes)
         try:
@@ -385,6 +358,9 @@ class Stream:
             self._send_errors += 1
         else:
             self.last_sent_at = self._now
+        finally:
+            if self._vitals is not None:
+                self._vitals.release()
 
     def _report(self, sock: socket.socket, now: float) -> None:
         """Read their reports, and send ours when it is time."""
@@ -407,7 +383,9 @@ class Stream:
             sender.payload_bytes,
             receiver.ssrc,
             receiver.stats,
-            None if receiver.ssrc is None else self._heard_quality().metrics(receiver.ssrc),
+            None
+            if receiver.ssrc is None
+            else self._counts().quality(self._plan.codec).metrics(receiver.ssrc),
         )
         host, port = receiver.latch.target
         if host in _NOWHERE or not 0 < port < 65535:
@@ -420,17 +398,48 @@ class Stream:
         except (OSError, MediaError):
             self._send_errors += 1
 
-    def _heard_quality(self) -> HeardQuality:
-        receiver, trip = self._receiver, self._control.round_trip_s
-        return HeardQuality(
-            codec=self._plan.codec,
-            losses=receiver.losses.summary(),
-            lost=receiver.stats.lost,
-            late=receiver.jitter.late,
-            packet_ms=receiver.packet_units * 1000 // self._plan.clock_hz,
-            buffer_ms=receiver.delay_ms,
-            round_trip_ms=0.0 if trip is None else trip * 1000,
+    def _counts(self) -> Counts:
+        """Ours, behind those of the workers before us."""
+        receiver, jitter, control, guard = self._receiver, self._receiver.jitter, self._control, self._guard
+        to_ms = 1000 / self._plan.clock_hz
+        trip, theirs, view = control.round_trip_s, control.remote_jitter_units, control.remote_quality
+        ours = Counts(
+            receiver.stats.received,
+            receiver.stats.expected,
+            jitter.late,
+            jitter.stretched,
+            jitter.duplicates,
+            jitter.reordered,
+            jitter.trimmed,
+            receiver.concealer.concealed,
+            receiver.left_out,
+            receiver.malformed,
+            self._unauthenticated + (guard.unauthenticated if guard else 0),
+            self._replayed + (guard.replayed if guard else 0),
+            self._not_rtp,
+            receiver.comfort_noise,
+            receiver.unknown_type,
+            receiver.empty,
+            receiver.foreign,
+            receiver.sources,
+            receiver.latch.moves,
+            receiver.digits,
+            receiver.tones,
+            receiver.held_packets,
+            self._send_errors,
+            self._receive_errors,
+            self._skipped,
+            *receiver.delay,
+            *receiver.losses.counts(),
+            receiver.stats.jitter * to_ms if receiver.stats.received else nan,
+            receiver.packet_units * to_ms,
+            nan if trip is None else trip * 1000,
+            value(control.remote_loss),
+            nan if theirs is None else theirs * to_ms,
+            nan if view is None else value(view.r_factor),
+            nan if view is None else value(view.mos),
         )
+        return self._before.and_then(ours)
 
     def _control_datagram(self, size: int, source: Source, now: float, *, muxed: bool = False) -> None:
         """muxed: it came on the RTP port. A stranger's reports say nothing and keep no call up: they must have the

@@ -4,22 +4,30 @@ Written by the worker that has the call, before each packet and after each tick 
 made the memory, and by the worker that takes the call over. Not the conversation, which is checkpointed. Imports no
 numpy: the switch has none. Times are of the machine's monotonic clock, which all its processes share.
 
+Two processes may want to send at the same time: a worker that was given no time in the middle of a tick, and the switch
+that fills in for it; or a worker that is being killed, and the next one. Whoever sends a packet claims the stream
+first, reads its numbers here, writes those of the next packet, sends, and gives it back: no number is used twice.
+
 A page of plain values is followed by the recording's sound that is not on disk yet and by the caller's last ten
 seconds (past.py)."""
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from struct import Struct
 from typing import Final
 
+from telephony.media.counts import FIELDS, Counts
 from telephony.media.sending_state import StreamState
 
 _BEAT = Struct("<d")
+_COUNTS = Struct(f"<{len(FIELDS)}d")
 _SENT = Struct("<dIHIIQQ")  # at, ssrc, seq, wraps, timestamp, packets, octets
+_COUNT = Struct("<Q")
 _TICK = Struct("<dQQIBIqI")  # at, ticks, recorded, waiting, flags, their ssrc, their highest number, reports
 _SPOKEN = Struct("<QdQ")  # samples of speech that left; since when the caller's turn goes on; ticks then
 _PEER = Struct("<B64sHB64sH")  # latched?, source; target
@@ -29,6 +37,8 @@ _COMFORT = Struct("<BIH400s")  # payload type, units a packet, length, a silent 
 
 _SENT_AT, _TICK_AT, _SPOKEN_AT, _PEER_AT, _KEYS_AT, _HEARD_AT, _COMFORT_AT = 0, 64, 128, 192, 384, 512, 1024
 _ACTING_AT, _TOOLS_AT = 1536, 1537  # a byte each
+_COUNTS_AT, _COUNTED_AT = 2048, 2044  # the numbers, and in a byte before them whether there are any
+_PACKETS_AT = _SENT_AT + _SENT.size - 2 * _COUNT.size
 _PAGE: Final = 4096
 _MAX_RATE_HZ: Final = 16000
 WAITING_BYTES: Final = _MAX_RATE_HZ * 4  # a second of stereo
@@ -77,6 +87,7 @@ class Left:
     spoken: int
     turn_since: float
     turn_ticks: int
+    counts: Counts
 
 
 class Vitals:
@@ -106,10 +117,30 @@ class Vitals:
             with suppress(BufferError):  # an array still shows it: it goes with that
                 self.memory.close()
 
+    # ------------------------------------------------------------ for whoever sends the next packet
+
+    def claim(self) -> bool:
+        """Take the right to send, without waiting. False: another process is sending just now.
+
+        A lock of the kernel's on the memory file: it ends with the process that has it (fcntl(2), F_SETLK), and it is
+        between processes only."""
+        if self.fd < 0:
+            return False
+        try:
+            fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        if self.fd >= 0:
+            fcntl.lockf(self.fd, fcntl.LOCK_UN)
+
     # ------------------------------------------------------------ written by the call's worker
 
     def sending(self, state: StreamState, now: float, packets: int, octets: int) -> None:
-        """A packet is about to leave; `state` is that of the next one."""
+        """A packet is about to leave; `state` is that of the next one. For who has claimed the stream."""
         _SENT.pack_into(
             self.memory, _SENT_AT, now, state.ssrc, state.seq, state.wraps, state.timestamp, packets, octets
         )
@@ -178,12 +209,27 @@ class Vitals:
         if len(payload) <= 400:
             _COMFORT.pack_into(self.memory, _COMFORT_AT, payload_type, units, len(payload), payload)
 
+    def count(self, counts: Counts) -> None:
+        """What was counted since the call began."""
+        _COUNTS.pack_into(self.memory, _COUNTS_AT, *astuple(counts))
+        self.memory[_COUNTED_AT] = True
+
     # ------------------------------------------------------------ read by others
+
+    def counts(self) -> Counts:
+        """Of all workers so far, the last second of those that died left out."""
+        known = bool(self.memory[_COUNTED_AT])
+        return Counts(*_COUNTS.unpack_from(self.memory, _COUNTS_AT)) if known else Counts()
 
     @property
     def begun(self) -> bool:
         """Has a worker driven this call?"""
         return bool(_TICK.unpack_from(self.memory, _TICK_AT)[1])
+
+    @property
+    def packets_sent(self) -> int:
+        """By all who have sent. Cheap: it is asked before each packet."""
+        return int(_COUNT.unpack_from(self.memory, _PACKETS_AT)[0])
 
     def last_sent(self) -> tuple[StreamState, float, int, int]:
         """The next packet's numbers, when the last one left, and how many packets and octets there were."""
@@ -246,6 +292,7 @@ class Vitals:
             spoken=spoken,
             turn_since=turn_since,
             turn_ticks=turn_ticks,
+            counts=self.counts(),
         )
 
     # ------------------------------------------------------------ the sound behind the page

@@ -162,7 +162,7 @@ async def test_a_caller_hears_our_ringback_until_the_agent_is_ready(
         facts = await server.finished(folder)
     assert facts["answered_after_s"] >= READY_S
     tones = _loud_at(heard, RINGING_HZ)
-    assert 8 <= sum(tones) <= 11 if rings else not any(tones), tones  # a second, then four of silence
+    assert 4 <= sum(tones) <= 11 if rings else not any(tones), tones  # a second, then four of silence
     assert not any(tones[15:]), "it stops with the answer"
     assert not any(_loud_at(folder.audio, RINGING_HZ, channel=1))
     with wave.open(str(folder.audio)) as recording:

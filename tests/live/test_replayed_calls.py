@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ def test_a_live_call_replays_to_the_turns_that_it_had(tmp_path: Path, recordings
     for name, how in (("embedded", {"cassette": "off"}), ("reactive", {"caller": "reactive"})):
         again = replayed(call.path, tmp_path / name, plan=plan, to="", providers=Providers(), **how)
         assert _heard_out(again) == _heard_out(live), name
+
+
+@pytest.mark.timeout(120)
+def test_a_replay_in_real_time_is_the_same_conversation_on_the_wall_clock(tmp_path: Path) -> None:
+    """Nine seconds: the greeting, the caller, the goodbye. Time passes, and counts from the recording's beginning."""
+    call = caller_wav(tmp_path / "call.wav", ((7.0, "goodbye"),))
+    virtual = replayed(call, tmp_path / "virtual")
+    began = time.monotonic()
+    real = replayed(call, tmp_path / "real", realtime=True)
+    assert time.monotonic() - began >= real.facts["duration_s"] > 8.0
+    assert turns(real) == turns(virtual)
+    assert (real.id, real.facts["cause"]) == (virtual.id, "agent_hung_up")
+    assert real.facts["replay"]["clock"] == "real"
+    walls = [event["wall"] for event in real.events]
+    assert walls == sorted(walls)
+    assert real.facts["started"] <= walls[0]
+    assert walls[-1] <= "2000-01-01T00:01", "not from when this machine was started"
 
 
 @pytest.mark.timeout(120)

@@ -68,6 +68,7 @@ async def test_a_call_outlives_its_worker(tmp_path: Path, how: signal.Signals) -
         lasted = audio.getnframes() / audio.getframerate()
     ended = folder.of("CallEnded")[0]["at"] - folder.of("CallAnswered")[0]["at"]
     assert abs(lasted - ended) < 0.5
+    assert folder.facts["media"]["sent"] >= 150, "of both workers"
 
 
 @asynccontextmanager
@@ -232,7 +233,8 @@ async def test_a_call_that_still_rings_is_answered_by_the_next_worker(tmp_path: 
 
 
 async def test_an_encrypted_call_goes_on_under_its_keys(tmp_path: Path, recordings: Path) -> None:
-    """PJSIP's libsrtp takes what the next worker sends, and it takes what PJSIP does; nothing is forged or replayed."""
+    """PJSIP's libsrtp takes what the next worker sends, and it takes what PJSIP does; nothing is forged or replayed. It
+    takes the switch's silence for a worker that is stopped, too: what it did not take it would count as lost."""
     async with (
         running_server(tmp_path, dialplan=BENCH, workers=1) as server,
         PjsipPhone(srtp="optional") as phone,
@@ -249,10 +251,21 @@ async def test_an_encrypted_call_goes_on_under_its_keys(tmp_path: Path, recordin
             await server.taken_over(folder, takeovers)
             await phone.say(recordings / "opening_hours.wav")
             await phone.listen()
+        await server.warm(2)
+        before = await _silence_sent(server)
+        os.kill(server.worker_of(folder), signal.SIGSTOP)
+        await server.taken_over(folder, 3)
+        assert await _silence_sent(server) - before > 20, "most of a second"
+        await spoken(folder, server, "I am sorry for the interruption.")
         lost = (await phone.statistics())["lost"]
         await phone.hang_up()
         facts = await server.finished(folder)
-    assert facts["media"]["srtp"] and facts["takeovers"] == 2
+    assert facts["media"]["srtp"] and facts["takeovers"] == 3
     assert (facts["media"]["unauthenticated"], facts["media"]["replayed"]) == (0, 0)
     assert len(folder.of("UserTurnCommitted")) == 2, folder.story()
     assert lost == 0
+
+
+async def _silence_sent(server: Server) -> float:
+    """Packets that the switch has sent in a worker's place."""
+    return (await server.metrics())["offhook_silence_sent_total"]

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from offhook.link import TO_SWITCH, TO_WORKER, CallFinished, CallReady, Configure, EndCall, StartCall
 from offhook.settings import Settings, load_settings
@@ -29,9 +29,14 @@ name: Rig
 agents:
   lost: {instructions: Answer.}
   desk: {instructions: Answer., transfer_to: {billing: "sip:billing@pbx.example"}, tools: [transfer]}
+targets:
+  boss: {ring: "sip:boss@pbx.example"}
 numbers:
   - {number: "+4930123", agent: desk}
   - {number: "+4930124", agent: lost, on_failure: "sip:human@pbx.example"}
+  - {number: "+4930125", agent: lost, on_failure: {agent_crash: boss, provider_outage: "sip:human@pbx.example"}}
+  - {number: "+4930126", agent: lost, on_failure: {agent_crash: "sip:rescue@pbx.example"}}
+  - {number: "+4930127", agent: lost, on_failure: {agent_crash: desk, provider_outage: "sip:human@pbx.example"}}
 """
 
 
@@ -134,8 +139,10 @@ async def a_reception(
 
 
 @asynccontextmanager
-async def a_peer(host: str, first: int = 24800) -> AsyncIterator[Phone]:
+async def a_peer(
+    host: str, first: int = 24800, *, srtp: Literal["off", "required"] = "off"
+) -> AsyncIterator[Phone]:
     """A carrier or PBX at that loopback address."""
-    async with Phone(host=host, port=0, ports=PortPool(host, first, first + 40)) as phone:
+    async with Phone(host=host, port=0, ports=PortPool(host, first, first + 40), srtp=srtp) as phone:
         phone.goodbye_s = 0.2
         yield phone

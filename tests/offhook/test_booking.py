@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from offhook.settings import Providers
-from offhook.worker.agents import Casting
+from offhook.worker.casting import Casting
 from pipeline.agent.tasks.collect import KINDS, make_task
 from pipeline.errors import ConfigError
 from pipeline.events import AgentSpoke, ToolCalled
@@ -32,7 +32,7 @@ def _phoned(number: str, *lines: str) -> Rig:
 
     async def phoned() -> Rig:
         route = match(PLAN, number)
-        return await call(Casting(FAKES, None).agent(route.agents, route.agent), lines)
+        return await call(Casting(FAKES, None).cast(route.agents).agent(route.agent), lines)
 
     return run(phoned)
 

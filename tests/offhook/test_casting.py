@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import pytest
 
 from offhook.settings import Providers
-from offhook.worker.agents import Casting
+from offhook.worker.casting import Casting
+from offhook.worker.on_call import OnCall
 from pipeline.agent.agent import Agent
 from pipeline.errors import ConfigError
 from pipeline.events import AgentSpoke, Event, ProviderChosen, ProviderSwitched, ToolFinished
@@ -53,9 +54,9 @@ def test_every_agent_of_the_shipped_plans_can_be_played() -> None:
 def test_a_colleague_is_made_only_when_the_call_is_handed_over() -> None:
     plan = load_plan(ROOT / "dialplans" / "demo.yaml")
     casting = Casting(FAKES, None)
-    agent = casting.agent(match(plan, "100").agents, "reception")
+    agent = casting.cast(match(plan, "100").agents).agent("reception")
     assert set(agent.tools) >= {"hang_up", "hand_over", "transfer"}
-    billing = casting.agent(match(plan, "100").agents, "billing")
+    billing = casting.cast(match(plan, "100").agents).agent("billing")
     assert billing.voice.name == "", "its name at espeak means nothing to another voice"
     assert "look_up_invoice" in billing.tools
     assert "hand_over" not in billing.tools
@@ -67,7 +68,7 @@ def test_an_agent_from_a_python_class_talks_and_uses_its_tools() -> None:
     async def call() -> Rig:
         stt = {"provider": "fake", "texts": ["on friday", "goodbye"]}
         providers = Providers.model_validate({**FAKES.model_dump(), "stt": stt})
-        agent = Casting(providers, None).agent(match(plan, "100").agents, "weather")
+        agent = Casting(providers, None).cast(match(plan, "100").agents).agent("weather")
         rig = Rig(agent, speech=[(4.0, 5.0), (9.0, 9.8)])
         return await rig.run(20.0)
 
@@ -97,10 +98,6 @@ def test_an_agent_from_a_python_class_talks_and_uses_its_tools() -> None:
             "agent 'a': turn_handling: min_delay_ms",
         ),
         (
-            "    instructions: x\n    thinking_sound: gone.wav",
-            r"agent 'a': thinking_sound: .*gone\.wav.*typing",
-        ),
-        (
             "    instructions: x\n    thinking_sound: {sound: tick, loud: 3}",
             "agent 'a': thinking_sound: loud",
         ),
@@ -113,15 +110,22 @@ def test_what_cannot_be_played_is_said_before_the_first_call_and_names_the_agent
         Casting(FAKES, None).rehearse(_personas(_plan(agent)))
 
 
+def test_a_sound_that_is_gone_since_the_plan_was_checked_is_said_before_the_first_call() -> None:
+    (persona,) = _personas(_plan("    instructions: x")).values()
+    with pytest.raises(ConfigError, match=r"agent 'a': thinking_sound: .*gone\.wav.*typing"):
+        Casting(FAKES, None).rehearse({"a": persona.with_thinking_sound("gone.wav")})
+
+
 def test_what_a_caller_hears_while_an_agent_thinks_is_the_plan_s() -> None:
     text = _plan("    instructions: x").replace(
         "agents:", "defaults: {thinking_sound: {sound: tick, level_db: -24.5, after_ms: 500}}\nagents:"
     )
-    heard = Casting(FAKES, None).agent(_personas(text), "a").thinking_sound
+    heard = Casting(FAKES, None).cast(_personas(text)).agent("a").thinking_sound
     assert (heard.sound, heard.level_db, heard.after_ms, heard.fade_ms) == ("tick", -24.5, 500, 200)
     off = (
         Casting(FAKES, None)
-        .agent(_personas(_plan("    instructions: x\n    thinking_sound: off")), "a")
+        .cast(_personas(_plan("    instructions: x\n    thinking_sound: off")))
+        .agent("a")
         .thinking_sound
     )
     assert not off.on
@@ -150,7 +154,7 @@ def test_a_secret_of_an_mcp_server_that_is_not_there_is_missed_before_the_first_
 def test_calls_share_the_connection_to_an_mcp_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_SECRET_OF_THIS_TEST", "sesame")
     personas, casting = _personas(MCP), Casting(FAKES, None)
-    first, second = casting.agent(personas, "a"), casting.agent(personas, "a")
+    first, second = casting.cast(personas).agent("a"), casting.cast(personas).agent("a")
     assert first.tools.toolsets == second.tools.toolsets
     assert set(first.tools) == {"hang_up"}, "nobody has connected yet"
 
@@ -167,7 +171,7 @@ def test_a_worker_without_mcp_servers_does_not_load_the_sdk() -> None:
 def test_calls_share_providers_but_not_agents() -> None:
     personas = _personas(_plan("    instructions: x"))
     casting = Casting(FAKES, None)
-    first, second = casting.agent(personas, "a"), casting.agent(personas, "a")
+    first, second = casting.cast(personas).agent("a"), casting.cast(personas).agent("a")
     assert first is not second
     assert isinstance(first, Agent)
     assert first.tts is second.tts
@@ -177,7 +181,7 @@ def test_the_pronunciation_list_of_plan_and_agent_reaches_the_voice() -> None:
     """Row 40: the agent's entry wins over the plan's; a Python agent brings its own."""
     text = _plan("    python: examples.weather:Forecaster\n    pronounce: {SQL: sequel}")
     text = text.replace("agents:", "defaults:\n  pronounce: {SQL: es cue el, Nguyen: win}\nagents:", 1)
-    agent = Casting(FAKES, None).agent(_personas(text), "a")
+    agent = Casting(FAKES, None).cast(_personas(text)).agent("a")
     assert agent.pronounce.words == {"SQL": "sequel", "Nguyen": "win"}
 
 
@@ -198,12 +202,12 @@ def test_a_list_of_providers_is_asked_in_order_and_the_call_s_journal_says_who_s
         casting = Casting(FAKES, "/nowhere/models.sock")
         first, second, third = list[Event](), list[Event](), list[Event]()
         for events in (first, second, third):
-            stt = casting.agent(personas, "a", events.append).stt
+            stt = casting.cast(personas, OnCall(emit=events.append)).agent("a").stt
             assert stt is not None
             stream = await stt.open(rate_hz=8000, hints=Hints())
             await stream.aclose()
         assert asyncio.get_running_loop().time() < 2.1  # 1 s each for the first two, the third one knew
-        assert casting.resting == 1
+        assert casting.providing.resting == 1
         return first, third
 
     for events in run(calls):
@@ -215,7 +219,7 @@ def test_a_list_of_providers_is_asked_in_order_and_the_call_s_journal_says_who_s
 def test_the_scripted_model_may_stand_in_with_the_agent_s_own_lines() -> None:
     text = "    instructions: x\n    llm: [{provider: fake, reply: Hi.}, scripted]\n"
     text += "    script: {intents: [{name: a, phrases: [hello], say: Hello yourself.}]}"
-    agent = Casting(FAKES, None).agent(_personas(_plan(text)), "a")
+    agent = Casting(FAKES, None).cast(_personas(_plan(text))).agent("a")
     assert agent.llm is not None
     assert agent.llm.name == "fake|scripted"
 
@@ -224,7 +228,7 @@ def test_a_stand_in_voice_has_the_name_that_the_plan_gives_it() -> None:
     text = (
         "    instructions: x\n    tts: [fake, {provider: fake, ms_per_char: 20}]\n    voice: {name: Rachel}"
     )
-    agent = Casting(FAKES, None).agent(_personas(_plan(text)), "a")
+    agent = Casting(FAKES, None).cast(_personas(_plan(text))).agent("a")
     assert agent.tts is not None
     assert (agent.voice.name, agent.tts.name) == ("Rachel", "fake|fake")
 
@@ -233,7 +237,7 @@ def test_the_settings_may_name_stand_ins_too() -> None:
     defaults = Providers.model_validate(
         {**FAKES.model_dump(), "tts": ["fake", {"provider": "fake", "rate_hz": "16000"}]}
     )
-    agent = Casting(defaults, None).agent(_personas(_plan("    instructions: x")), "a")
+    agent = Casting(defaults, None).cast(_personas(_plan("    instructions: x"))).agent("a")
     assert agent.tts is not None
     assert (agent.tts.name, agent.tts.rate_hz) == ("fake|fake", 8000)
 
@@ -242,11 +246,13 @@ def test_how_a_caller_is_transferred_is_the_plan_s() -> None:
     """An attended transfer has limits of its own; the tool that waits for it has none."""
     where = "transfer_to: {desk: {target: sip:d@p, attended: yes, ring: 9s}, shop: '4711'}"
     personas = _personas(_plan(f"    instructions: Help.\n    {where}\n    tools: [transfer, take_message]"))
-    agent = Casting(FAKES, None).agent(personas, "a")
+    agent = Casting(FAKES, None).cast(personas).agent("a")
     assert agent.tools["transfer"].timeout_s is None
     assert "take_message" in agent.tools
-    blind = Casting(FAKES, None).agent(
-        _personas(_plan("    instructions: Help.\n    transfer_to: {shop: '4711'}")), "a"
+    blind = (
+        Casting(FAKES, None)
+        .cast(_personas(_plan("    instructions: Help.\n    transfer_to: {shop: '4711'}")))
+        .agent("a")
     )
     assert blind.tools["transfer"].timeout_s == 60.0
 
@@ -265,11 +271,11 @@ def test_the_shipped_providers_without_a_key_are_the_embedded_ones_and_one_line_
     plan = load_plan(ROOT / "dialplans" / "demo.yaml")
     casting = Casting(Providers(), None)
     casting.rehearse({name: team[name] for name, team in plan.teams.items()})
-    assert casting.notes == (
+    assert casting.providing.notes == (
         "ELEVENLABS_API_KEY, GROQ_API_KEY not set: llm scripted for groq, stt pocketsphinx for groq, "
         "tts espeak for elevenlabs"
     )
-    agent = casting.agent(match(plan, "100").agents, "billing")
+    agent = casting.cast(match(plan, "100").agents).agent("billing")
     assert agent.stt and agent.llm and agent.tts
     assert (agent.stt.name, agent.llm.name, agent.tts.name) == ("pocketsphinx", "scripted", "espeak")
     assert agent.voice.name == "en-gb"
@@ -288,7 +294,7 @@ def test_a_voice_that_stands_in_for_a_missing_key_does_not_get_the_other_s_name(
     """Rachel is ElevenLabs'; espeak would refuse it."""
     voice = "{name: Rachel, options: {stability: 1}, per_provider: {espeak: en-gb}}"
     text = f"    instructions: x\n    tts: [elevenlabs, espeak]\n    voice: {voice}"
-    agent = Casting(FAKES, None).agent(_personas(_plan(text)), "a")
+    agent = Casting(FAKES, None).cast(_personas(_plan(text))).agent("a")
     assert (agent.voice.name, agent.voice.options) == ("en-gb", {})
 
 
@@ -308,7 +314,7 @@ def test_a_split_is_drawn_by_the_call_and_its_arm_stands_in_the_journal() -> Non
 
     async def arm(call_id: str) -> tuple[str, str]:
         events: list[Event] = []
-        agent = Casting(FAKES, None).agent(personas, "a", events.append, call_id)
+        agent = Casting(FAKES, None).cast(personas, OnCall(emit=events.append, call_id=call_id)).agent("a")
         assert agent.llm is not None
         said = text_of([delta async for delta in agent.llm.chat([])])
         (chosen,) = [event for event in events if isinstance(event, ProviderChosen)]
@@ -328,7 +334,7 @@ def test_a_policy_comes_with_what_it_needs() -> None:
     text += "{provider: scripted, price: 0}]}"
     (first, second) = _personas(_plan(text))["a"].llm
     assert (first.routing.price, second.routing.price, first.routing.max_ms) == (2.0, 0.0, 800.0)
-    agent = Casting(FAKES, None).agent(_personas(_plan(text)), "a")
+    agent = Casting(FAKES, None).cast(_personas(_plan(text))).agent("a")
     assert agent.llm is not None
     assert agent.llm.name == "fake|scripted"
 
@@ -373,7 +379,7 @@ def test_providers_are_warmed_with_the_worker_and_with_a_call_and_closed_at_the_
         casting.rehearse(personas)
         await casting.open()
         started = list(Connected.log)
-        casting.ready(casting.agent(personas, "a"))
+        casting.cast(personas).ready("a")
         await asyncio.sleep(0.1)
         await casting.aclose()
         return started
@@ -389,12 +395,15 @@ def test_a_voice_is_made_once_for_each_rate_of_calls() -> None:
         "numbers:\n  - {number: any, agent: a}\n"
     )
     personas, casting = _personas(text), Casting(FAKES, None)
-    narrow, wide = casting.agent(personas, "a", rate_hz=8000), casting.agent(personas, "a", rate_hz=16000)
+    narrow, wide = (
+        casting.cast(personas, OnCall(rate_hz=8000)).agent("a"),
+        casting.cast(personas, OnCall(rate_hz=16000)).agent("a"),
+    )
     assert narrow.tts is not None
     assert wide.tts is not None
     assert (narrow.tts.rate_hz, wide.tts.rate_hz) == (8000, 16000)
-    assert casting.agent(personas, "b", rate_hz=16000).tts is wide.tts
-    assert casting.agent(personas, "a").tts is narrow.tts
+    assert casting.cast(personas, OnCall(rate_hz=16000)).agent("b").tts is wide.tts
+    assert casting.cast(personas).agent("a").tts is narrow.tts
 
 
 def test_voices_that_stand_in_for_each_other_have_the_rate_of_the_call_and_a_member_for_each_rate() -> None:
@@ -403,12 +412,12 @@ def test_voices_that_stand_in_for_each_other_have_the_rate_of_the_call_and_a_mem
     personas, casting = _personas(_plan(text)), Casting(FAKES, None)
     rates = []
     for rate_hz in (8000, 16000, 8000):
-        tts = casting.agent(personas, "a", rate_hz=rate_hz).tts
+        tts = casting.cast(personas, OnCall(rate_hz=rate_hz)).agent("a").tts
         assert tts is not None
         assert tts.name == "fake|espeak|fake"
         rates.append(tts.rate_hz)
     assert rates == [8000, 16000, 8000]
-    assert casting.resting == 0
+    assert casting.providing.resting == 0
 
 
 def test_whoever_takes_over_a_wideband_call_speaks_at_its_rate() -> None:
@@ -419,7 +428,7 @@ def test_whoever_takes_over_a_wideband_call_speaks_at_its_rate() -> None:
         "  b: {instructions: x, greeting: Billing here.}\n"
         "numbers:\n  - {number: any, agent: a}\n"
     )
-    agent = Casting(FAKES, None).agent(_personas(text), "a", rate_hz=16000)
+    agent = Casting(FAKES, None).cast(_personas(text), OnCall(rate_hz=16000)).agent("a")
     agent.stt = None
     call = VirtualCall(agent, [Says("billing please", 2.0)], rate_hz=16000).play()
     assert [event.text for event in call.of(AgentSpoke)][-1] == "Billing here."
@@ -437,16 +446,16 @@ def test_agents_of_a_call_that_one_model_plays_share_its_connection(monkeypatch:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
     casting = Casting(FAKES, None)
     personas = _personas(REALTIME)
-    one, other = (casting.agent(personas, name, call_id="1") for name in ("a", "b"))
+    one, other = (casting.cast(personas, OnCall(call_id="1")).agent(name) for name in ("a", "b"))
     assert one.stt is other.stt and isinstance(one.stt, RealtimeStt)
     assert isinstance(one.llm, RealtimeLlm) and isinstance(one.tts, RealtimeTts)
-    assert casting.agent(personas, "a", call_id="2").stt is not one.stt
+    assert casting.cast(personas, OnCall(call_id="2")).agent("a").stt is not one.stt
 
 
 def test_without_the_models_key_recogniser_model_and_voice_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     casting = Casting(FAKES, None)
-    agent = casting.agent(_personas(REALTIME), "a")
+    agent = casting.cast(_personas(REALTIME)).agent("a")
     assert agent.tts is not None and agent.tts.name == "fake"
-    assert casting.notes == "OPENAI_API_KEY not set: realtime stt, llm and tts for openai"
+    assert casting.providing.notes == "OPENAI_API_KEY not set: realtime stt, llm and tts for openai"

@@ -59,6 +59,36 @@ def test_check_is_quiet_about_a_good_plan_and_says_all_that_is_wrong_with_a_bad_
     assert (found["good"], found["problems"][0]["line"], found["numbers"]) == (False, 4, 1)
 
 
+def test_check_warns_of_dates_that_are_past_and_the_plan_is_good_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = PLAN + "timezone: UTC\ncalendars: {office: {open: {mon: 9:00-17:00}, closed: [2001-12-24]}}\n"
+    (folder / "plan.yaml").write_text(old)
+    assert run(monkeypatch, "check") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("plan.yaml:6:56: warning: 2001-12-24 is past. Remove")
+    assert said[1].startswith("plan.yaml: good, version ") and said[1].endswith(", 1 warning")
+    assert run(monkeypatch, "check", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["good"], found["problems"], found["warnings"][0]["line"]) == (True, [], 6)
+    (folder / "plan.yaml").write_text(old.replace("agent: desk", "agent: dusk"))
+    assert run(monkeypatch, "check") == 1
+    assert capsys.readouterr().out.endswith("1 problem, 1 warning\n")
+
+
+def test_two_tests_in_one_line_are_told_apart(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "plan.yaml").write_text(
+        PLAN.replace("expect: desk}", "expect: desk}, {call: '100', expect: night}")
+    )
+    assert "tests: [{call: '100', expect: desk}, {" in (folder / "plan.yaml").read_text()
+    assert run(monkeypatch, "test") == 1
+    said = capsys.readouterr().out
+    assert "good  plan.yaml:4: 100 -> desk" in said and "1 of 2 tests are good" in said
+    assert "WRONG plan.yaml:4:60: 100 goes to desk, not night" in said
+
+
 def test_test_runs_the_plans_own_tests(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,7 +97,7 @@ def test_test_runs_the_plans_own_tests(
     (folder / "plan.yaml").write_text(PLAN.replace("expect: desk", "expect: night"))
     assert run(monkeypatch, "test") == 1
     said = capsys.readouterr().out
-    assert "WRONG plan.yaml:4:1: 100 goes to desk, not night" in said and "0 of 1 tests are good" in said
+    assert "WRONG plan.yaml:4:31: 100 goes to desk, not night" in said and "0 of 1 tests are good" in said
 
 
 def test_who_answers_and_why(

@@ -160,6 +160,17 @@ async def test_a_bad_plan_changes_nothing_and_is_told_line_by_line(
         assert api.versions.history() == []
 
 
+async def test_a_plan_with_a_date_that_is_past_is_good_and_says_so(tmp_path: Path) -> None:
+    old = PLAN + "timezone: UTC\ncalendars: {office: {open: {mon: 9:00-17:00}, closed: [2001-12-24]}}\n"
+    async with an_api(tmp_path) as api:
+        _, body, _ = await api.ask("POST", "/api/plan/validate", "viewer", data=old)
+        assert (body["good"], body["problems"]) == (True, [])
+        (warning,) = body["warnings"]
+        assert (warning["line"], warning["column"]) == (6, 56)
+        status, _, _ = await api.ask("PUT", "/api/plan", "editor", data=old, headers={"If-Match": "*"})
+        assert status != 422 and api.plan.read_text() == old
+
+
 async def test_a_rollback_puts_the_files_of_a_version_back(tmp_path: Path) -> None:
     async with an_api(tmp_path) as api:
         first = snapshot(load_plan(api.plan))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from offhook.settings import Providers
-from offhook.worker.agents import Casting
+from offhook.worker.casting import Casting
 from pipeline.testing import TextCall, on_virtual_clock
 from telephony.dialplan.condition import CallFacts, Load
 from telephony.dialplan.load import load_plan
@@ -24,7 +24,7 @@ TUESDAY = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
 
 def talk(route: Route, taker: str = "") -> TextCall:
     """A call to whoever takes it. taker: instead of who asks for consent first."""
-    agent = Casting(FAKES, None).agent(route.agents, taker or route.agent)
+    agent = Casting(FAKES, None).cast(route.agents).agent(taker or route.agent)
     return TextCall(agent)
 
 

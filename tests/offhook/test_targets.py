@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from offhook.settings import Providers
-from offhook.worker.agents import Casting
+from offhook.worker.casting import Casting
+from offhook.worker.on_call import OnCall
 from pipeline.events import AgentEntered, AgentSpoke, MessageTaken, RecordingResumed, TransferFinished
 from pipeline.ports import TransferResult
 from pipeline.testing.virtual_clock import run
@@ -66,7 +67,7 @@ def phoned(
     route = match(parse_plan(text.encode()), number)
 
     async def phone() -> Rig:
-        agent = Casting(FAKES, None).agent(route.agents, route.agent, places=places)
+        agent = Casting(FAKES, None).cast(route.agents, OnCall(places=places)).agent(route.agent)
         return await call(agent, list(lines), seconds=seconds)
 
     return run(phone)
@@ -150,7 +151,7 @@ def test_a_target_that_picks_up_is_joined_with_the_caller_without_a_word() -> No
     colleague = Colleague()
 
     async def phone() -> Rig:
-        rig = Rig(Casting(FAKES, None).agent(route.agents, route.agent))
+        rig = Rig(Casting(FAKES, None).cast(route.agents).agent(route.agent))
         rig.colleague = colleague  # type: ignore[assignment]
         return await rig.run(10.0)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, tzinfo
 from typing import Any, Generic, TypeVar
 
+from pipeline import wall_clock
 from pipeline.agent.tasks import when
 from pipeline.agent.tasks.ask import Ask, More, Wrong
 from pipeline.agent.tasks.wording import asked_back, day_worded, hour_worded, worded
@@ -35,7 +36,7 @@ class _Dated(Ask[T], Generic[T]):
         **options: Any,
     ) -> None:
         self.tz, self.past, self.day_first = tz, past, day_first
-        self._now = now or (lambda: datetime.now(tz))
+        self._now = now or (lambda: wall_clock.now(tz))
         self._earliest, self._latest = earliest, latest
         super().__init__(question, **options)
 

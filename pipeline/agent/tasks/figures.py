@@ -10,6 +10,7 @@ from typing import Any
 
 import phonenumbers
 
+from pipeline import wall_clock
 from pipeline.agent.tasks import parse
 from pipeline.agent.tasks.ask import Ask, More, Wrong
 from pipeline.agent.tasks.wording import asked_back, called, month_worded, worded
@@ -230,7 +231,7 @@ class AskCard(Ask[Card]):
         self,
         question: str = "Please say or key in your card number.",
         *,
-        today: Callable[[], date] = date.today,
+        today: Callable[[], date] = wall_clock.today,
         again: Sequence[str] = ("Please key in the long number on the front of your card.",),
         phrases: Sequence[str] = ("{digits}",),
         **options: Any,

@@ -1,6 +1,6 @@
 """What stands between one call and its providers: nothing, a tape that records, or a tape that plays.
 
-Not a provider: casting (offhook/worker/agents.py) asks the deck for each provider that an agent wants. `make` makes
+Not a provider: casting (offhook/worker/casting.py) asks the deck for each provider that an agent wants. `make` makes
 the real one, which a tape that plays may never need, so that no key has to be there."""
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import numpy as np
 from offhook.bundle import Bundle, Record, transcript
 from offhook.replay.engine import replay
 from offhook.replay.options import ReplayOptions
-from offhook.replay.recording import read
+from offhook.replay.recording import Reading, read
 from offhook.settings import Providers
 from offhook.softphone import read_clip
 
@@ -55,14 +55,31 @@ def write_wav(path: Path, sound: Any) -> Path:
     return path
 
 
+def two_channels(path: Path, alone: Path, *, caller: str) -> Path:
+    """A recording of both sides, of which the other one was silent. alone: of the caller. caller: left or right."""
+    said = read_clip(alone)
+    pair = np.zeros((len(said), 2), np.int16)
+    pair[:, int(caller == "right")] = said
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(pair.astype("<i2").tobytes())
+    return path
+
+
 def options(out: Path, **how: Any) -> ReplayOptions:
     """The demo's main line with the embedded providers."""
-    return ReplayOptions(**{"out": out, "plan": DEMO, "providers": EMBEDDED, "to": "100", **how})
+    alone = Reading(mono="caller")
+    return ReplayOptions(
+        **{"out": out, "plan": DEMO, "providers": EMBEDDED, "to": "100", "reading": alone, **how}
+    )
 
 
 def replayed(source: Path, out: Path, **how: Any) -> Record:
     """Replay one recording."""
-    return Bundle.open(replay(read(source), options(out, **how)))
+    asked = options(out, **how)
+    return Bundle.open(replay(read(source, asked.reading), asked))
 
 
 def turns(record: Record) -> list[tuple[str, str, bool]]:

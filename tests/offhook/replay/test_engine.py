@@ -7,14 +7,17 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from offhook.errors import RecordingError
-from offhook.replay.engine import call_id
-from offhook.replay.recording import read
+from offhook.replay.engine import call_id, find_route
+from offhook.replay.recording import Reading, read
+from telephony.dialplan.load import load_plan
 from tests.offhook.replay.recorded import (
     CLIPS,
     DEMO,
@@ -23,6 +26,7 @@ from tests.offhook.replay.recorded import (
     caller_wav,
     digest,
     kinds,
+    options,
     replayed,
     turns,
     write_wav,
@@ -149,6 +153,48 @@ def test_a_plan_without_a_recording_of_calls_replays_without_sound(tmp_path: Pat
 
 
 def test_the_bundles_name_depends_on_the_recording_alone() -> None:
-    one, other = read(CLIPS / "yes.wav"), read(CLIPS / "no.wav")
-    assert call_id(one) == call_id(read(CLIPS / "yes.wav")) != call_id(other)
+    alone = Reading(mono="caller")
+    one, other = read(CLIPS / "yes.wav", alone), read(CLIPS / "no.wav", alone)
+    assert call_id(one) == call_id(read(CLIPS / "yes.wav", alone)) != call_id(other)
     assert call_id(one).startswith("yes-")
+
+
+HOURS = """
+version: 1
+name: Hours
+trunks: [carrier]
+calendars:
+  office: {timezone: Europe/Berlin, open: {mon-fri: "09:00-17:00"}}
+agents:
+  day: {greeting: Hello., instructions: x}
+  night: {greeting: We are closed., instructions: x}
+  other: {greeting: Hello there., instructions: x}
+numbers:
+  - number: "100"
+    routes:
+      - when: {calendar: office, header: {x-split: "yes"}}
+        split: {day: 50%, other: 50%}
+      - {when: {calendar: office}, agent: day}
+      - agent: night
+"""
+
+
+def test_a_call_takes_the_route_that_it_took_when_it_came(tmp_path: Path) -> None:
+    """By trunk, hour, header and share of the recorded call, not by those of today."""
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(HOURS, encoding="utf-8")
+    loaded, asked = load_plan(plan), options(tmp_path, plan=plan)
+    recording = read(CLIPS / "yes.wav", asked.reading)
+
+    def taker(seed: int = 0, **facts: Any) -> str:
+        known = {**recording.facts, "trunk": "carrier", "sip_call_id": "one@there", **facts}
+        return find_route(loaded, replace(recording, facts=known), replace(asked, seed=seed)).agent
+
+    assert taker(started="2026-03-04T12:00:00.000Z") == "day"
+    assert taker(started="2026-03-04T23:00:00.000Z") == "night"
+    assert taker() == "night", "nobody knows when it was"
+    with pytest.raises(RecordingError, match="does not serve calls of trunk none"):
+        taker(trunk="")
+    noon: dict[str, Any] = {"started": "2026-03-04T12:00:00.000Z", "headers": {"x-split": "yes"}}
+    assert {taker(**noon) for _ in range(5)} in ({"day"}, {"other"}), "the same share every time"
+    assert {taker(seed, **noon) for seed in range(12)} == {"day", "other"}

@@ -128,7 +128,9 @@ def test_the_caller_may_be_on_the_right(tmp_path: Path) -> None:
 def test_one_channel_is_both_sides_unless_it_is_said_whose_it_is(tmp_path: Path) -> None:
     caller, agent = sides()
     path = written(tmp_path, "mixed.wav", wav_of("pcm16", caller + agent // 2))
-    mixed = read(path)
+    with pytest.raises(RecordingError, match="mixed.wav: one channel: .* --mono caller or --mono agent"):
+        read(path)
+    mixed = read(path, Reading(mono="mixed"))
     assert mixed.agent is None and any("both sides are mixed" in note for note in mixed.notes)
     alone = read(written(tmp_path, "caller.wav", wav_of("pcm16", caller)), Reading(mono="caller"))
     assert alone.notes == () and [one.follows for one in alone.utterances] == ["start", "silence"]

@@ -16,13 +16,20 @@ from offhook.replay import jobs
 from offhook.replay.cluster import run_on_ray
 from offhook.replay.jobs import Done, Item
 from offhook.replay.options import ReplayOptions
-from tests.offhook.replay.recorded import DEMO, caller_wav, digest, options, turns
+from tests.offhook.replay.recorded import DEMO, caller_wav, digest, options, turns, two_channels
 
 BRIEF = ((2.5, "goodbye"),)
 
 
 def _items(folder: Path, out: Path, **how: Any) -> list[Item]:
     return [Item(path, options(out, **how)) for path in sorted(folder.glob("*.wav"))]
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's providers: those that need no key."""
+    for kind, name in (("STT", "pocketsphinx"), ("LLM", "scripted"), ("TTS", "espeak")):
+        monkeypatch.setenv(f"OFFHOOK_PROVIDERS__{kind}", name)
 
 
 @pytest.fixture
@@ -85,13 +92,10 @@ def test_a_process_that_dies_costs_only_the_file_it_died_of(calls: Path, tmp_pat
     assert done["c.wav"] == ""
 
 
-def test_the_command_replays_a_folder_and_says_what_it_could_not(
-    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for kind, name in (("STT", "pocketsphinx"), ("LLM", "scripted"), ("TTS", "espeak")):
-        monkeypatch.setenv(f"OFFHOOK_PROVIDERS__{kind}", name)
+@pytest.mark.usefixtures("embedded")
+def test_the_command_replays_a_folder_and_says_what_it_could_not(calls: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    arguments = [str(calls), "--to", "100", "--plan", str(DEMO), "--out", str(out)]
+    arguments = [str(calls), "--to", "100", "--plan", str(DEMO), "--out", str(out), "--mono", "caller"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2, result.output
     assert "not replayed:" in result.output
@@ -100,6 +104,27 @@ def test_the_command_replays_a_folder_and_says_what_it_could_not(
     assert turns(Bundle.open(bundle))[-1][1].endswith("Goodbye.")
     again = CliRunner().invoke(app, arguments)
     assert "done before" in again.output
+
+
+@pytest.mark.usefixtures("embedded")
+def test_one_channel_is_not_replayed_until_somebody_says_whose_it_is(tmp_path: Path) -> None:
+    """quality.md E 12: refused with a reason, which names the remedy; with two channels the side may be told."""
+    call, out = caller_wav(tmp_path / "call.wav", BRIEF), tmp_path / "out"
+    arguments = ["--to", "100", "--plan", str(DEMO), "--out", str(out)]
+    refused = CliRunner().invoke(app, [str(call), *arguments])
+    assert refused.exit_code == 2
+    assert "call.wav: one channel: " in refused.output
+    assert "--mono caller" in refused.output
+    assert not list(out.glob("*/call-*"))
+    alone = CliRunner().invoke(app, [str(call), *arguments, "--mono", "caller"])
+    assert alone.exit_code == 0, alone.output
+    right = two_channels(tmp_path / "right.wav", call, caller="right")
+    asked = CliRunner().invoke(app, [str(right), *arguments, "--caller-channel", "right"])
+    assert asked.exit_code == 0, asked.output
+    (one,), (other,) = out.glob("*/call-*"), out.glob("*/right-*")
+    assert turns(Bundle.open(one)) == turns(Bundle.open(other))
+    assert Bundle.open(one).facts["replay"]["mono"] == "caller"
+    assert Bundle.open(other).facts["replay"]["caller_channel"] == "right"
 
 
 @pytest.mark.parametrize("text", ["llm=fast", "tool=1s", "llm=800"])

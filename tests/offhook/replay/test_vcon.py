@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from offhook.bundle import Record, transcript
 from offhook.commands.calls import app
 from offhook.replay.formats.vcon import content_hash
-from offhook.replay.recording import RecordingError, read
+from offhook.replay.recording import Reading, RecordingError, read
 from offhook.replay.vcon_export import export, store
 from tests.offhook.replay.makers import (
     CALLER_AT_S,
@@ -91,7 +91,10 @@ def test_recordings_one_after_the_other_keep_their_times(tmp_path: Path) -> None
 
 def test_a_mixed_recording_is_said_to_be_mixed(tmp_path: Path) -> None:
     caller, agent = sides()
-    found = read(saved(tmp_path, vcon(wav_of("pcm16", caller // 2 + agent // 2), parties=[0, 1])))
+    both = saved(tmp_path, vcon(wav_of("pcm16", caller // 2 + agent // 2), parties=[0, 1]))
+    with pytest.raises(RecordingError, match="--mono"):
+        read(both)
+    found = read(both, Reading(mono="mixed"))
     assert found.agent is None and any("both sides are mixed" in note for note in found.notes)
 
 

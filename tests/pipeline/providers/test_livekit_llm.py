@@ -177,7 +177,9 @@ def test_other_classes_of_a_plugin_are_reached_by_name() -> None:
 
 def test_livekit_is_not_loaded_until_it_is_asked_for() -> None:
     """A second and 80 MB that nobody pays for who has no `livekit/…` in his plan."""
-    code = "import sys, offhook.worker.agents; from pipeline.providers import registry; registry.describe(); "
+    code = (
+        "import sys, offhook.worker.casting; from pipeline.providers import registry; registry.describe(); "
+    )
     code += "sys.exit(any(name.startswith('livekit.agents') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 

@@ -134,7 +134,7 @@ CASES = [
         "    transfer_to: {boss: sip:boss@pbx.example.com}\n",
         "",
         5,
-        12,
+        22,
         "there is no target. Add `transfer_to`",
     ),
     (
@@ -246,6 +246,34 @@ def test_the_message_has_one_line_a_problem_each_with_its_place() -> None:
 def test_an_agent_that_cannot_be_read_is_not_called_unknown_as_well() -> None:
     """One mistake, one message."""
     assert only_problem(GOOD.replace("instructions: We are closed.", "language: '??'")).line == 19
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "places"),
+    [
+        ("agents:", "agents:", []),
+        (
+            "  - number: 1XX\n    agent: night\n",
+            "",
+            [],
+        ),  # then the only number is the one with the wrong unit
+        ("numbers:", "nmbers:", [(20, 1)]),  # not missing as well; its numbers have not been looked at
+        ("{boss: sip:boss@pbx.example.com}", "{boss: ask her}", [(7, 25)]),
+        ("[hang_up, transfer,", "[hangup, transfer,", [(5, 13)]),
+        ('"shop.tools:look_up"', "shop", [(5, 32)]),
+        ("handoff: [night]", "handoff: {a: b}", [(6, 5)]),
+        ('["order {digits:4}"]', '["order {digts:4}"]', [(14, 21)]),
+        ("    instructions: We are closed.", "    instructions: [a]", [(19, 5)]),
+        ("version: 1", "version: 2", [(1, 10)]),
+    ],
+)
+def test_a_mistake_brings_no_second_complaint_and_hides_no_other(
+    old: str, new: str, places: list[tuple[int, int]]
+) -> None:
+    """What one mistake takes out of the plan is not missed there, and another, of a number, is told beside it."""
+    text = GOOD.replace('"100"\n', '"100"\n    max_call: 25\n').replace(old, new, 1)
+    unit = [] if new == "nmbers:" else [(22, 15)]
+    assert [(problem.line, problem.column) for problem in problems(text)] == places + unit
 
 
 def test_two_patterns_equally_narrow_are_refused_with_a_number_that_hits_both() -> None:

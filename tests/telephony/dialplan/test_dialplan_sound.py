@@ -10,6 +10,8 @@ import pytest
 from telephony.dialplan.document import FileProblems
 from telephony.dialplan.load import load_plan, parse_plan
 from telephony.dialplan.match import match
+from telephony.dialplan.music import THINKING as NAMED
+from telephony.media.thinking import BUILT_IN as PLAYED
 
 PLAN = """\
 version: 1
@@ -91,3 +93,42 @@ def test_a_file_that_is_not_there_or_no_wav_is_an_error_with_its_remedy(tmp_path
     first, second = caught.value.problems
     assert first.line == 3 and "is no WAV file" in first.text
     assert second.line == 12 and "No such file or directory. Check the path" in second.text
+
+
+THINKING = """\
+version: 1
+defaults: {thinking_sound: DEFAULT}
+agents:
+  a: {instructions: x}
+  b: {instructions: x, thinking_sound: {sound: OWN, after_ms: 500}}
+numbers:
+  - {number: "100", agent: a}
+  - {number: "200", agent: b}
+"""
+
+
+def test_the_sound_of_an_agent_that_thinks_lies_beside_the_plan_too(tmp_path: Path) -> None:
+    """Wherever the server was started; names of ours stay names."""
+    write(tmp_path / "pen.wav")
+    path = tmp_path / "plan.yaml"
+    path.write_text(THINKING.replace("DEFAULT", "tick").replace("OWN", "pen.wav"), encoding="utf-8")
+    plan = load_plan(path)
+    assert plan.teams["a"]["a"].thinking_sound == "tick"
+    assert plan.teams["b"]["b"].thinking_sound == {"sound": str(tmp_path / "pen.wav"), "after_ms": 500}
+
+
+def test_sounds_of_thinking_that_will_not_do_are_each_told_at_their_place(tmp_path: Path) -> None:
+    write(tmp_path / "thin.wav", width=1)
+    text = THINKING.replace("DEFAULT", "thin.wav").replace("OWN", "tpying")
+    with pytest.raises(FileProblems) as caught:
+        parse_plan(text.encode(), str(tmp_path / "plan.yaml"))
+    first, second = caught.value.problems
+    assert (first.line, first.column) == (2, 28)
+    assert "thinking_sound" in first.text and "1 channels of 8 bits. Give a 16-bit PCM WAV" in first.text
+    assert (second.line, second.column) == (5, 48)
+    assert "No such file or directory. Did you mean 'typing'? Check the path" in second.text
+
+
+def test_the_names_that_a_plan_may_write_are_those_that_can_be_played() -> None:
+    """The plan's checks load no arrays, so they have the names a second time."""
+    assert (*PLAYED, "off") == NAMED

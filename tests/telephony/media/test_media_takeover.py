@@ -8,8 +8,10 @@ import os
 import random
 import socket
 import struct
+import subprocess
+import sys
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -20,6 +22,7 @@ import pytest
 from numpy.typing import NDArray
 
 from telephony.media.codecs.g711 import encode_ulaw
+from telephony.media.counts import FIELDS, Counts
 from telephony.media.crypto import Guard
 from telephony.media.packet import Header, parse
 from telephony.media.recorder import Recorder, reopened
@@ -34,6 +37,35 @@ Frame = NDArray[np.int16]
 SHA80 = "AES_CM_128_HMAC_SHA1_80"
 OURS, THEIRS = (draw_keys(random.Random(seed).randbytes)[SHA80] for seed in range(2))
 EVENT = struct.Struct("!BBH")
+HOLDS = """
+import sys
+from telephony.media.vitals import Vitals
+vitals = Vitals(int(sys.argv[1]))
+assert vitals.claim()
+print("held", flush=True)
+sys.stdin.readline()
+vitals.release()
+"""
+FILLS = """
+import os, select, socket, struct, sys, time
+from telephony.media.sending_state import StreamState
+from telephony.media.vitals import Vitals
+vitals, sock = Vitals(int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2]))
+print("filling", flush=True)
+filled = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    if not vitals.claim():
+        continue
+    state, at, packets, octets = vitals.last_sent()
+    seq = state.seq + 1 & 0xFFFF
+    stamp = state.timestamp + 160 & 0xFFFFFFFF
+    vitals.sending(StreamState(state.ssrc, seq, stamp, state.wraps + (not seq)), at, packets + 1, octets + 160)
+    sock.sendto(struct.pack("!BBHII", 0x80, 0, state.seq, state.timestamp, state.ssrc), ("127.0.0.1", int(sys.argv[3])))
+    vitals.release()
+    filled += 1
+    time.sleep(0.0002)
+print(filled, flush=True)
+"""
 
 
 def udp(host: str = "127.0.0.1") -> socket.socket:
@@ -55,6 +87,7 @@ class Line:
         self.now = 100.0
         self.digits = ""
         self.heard: list[int] = []
+        self.during_next_mouth: Callable[[], None] = lambda: None
         self.voice: Frame | None = np.full(160, 1000, np.int16)
         self.sequence, self.stamp = 65530, 0xFFFFFF00
         self.path = folder / "audio.wav" if folder is not None else None
@@ -79,12 +112,22 @@ class Line:
                 self.plan,
                 state=state,
                 ear=lambda frame, _: self.heard.append(int(frame.max())),
-                mouth=lambda _: self.voice,
+                mouth=self._speak,
                 on_digit=self._digit,
                 recorder=reopened(str(self.path), 8000, vitals) if self.path is not None else None,
                 vitals=vitals,
             )
         )
+
+    @property
+    def address(self) -> str:
+        """The phone's port."""
+        return str(self.phone.getsockname()[1])
+
+    def _speak(self, now: float) -> Frame | None:
+        then, self.during_next_mouth = self.during_next_mouth, lambda: None
+        then()
+        return self.voice
 
     def _digit(self, digit: str, now: float) -> None:
         self.digits += digit
@@ -170,13 +213,99 @@ def test_what_the_switch_sent_meanwhile_is_gone_on_from_even_at_the_last_moment(
         line.dies(gap_s=0.10)
         state, _, packets, octets = line.vitals.last_sent()
         line.vitals.sending(
-            StreamState(7, state.seq + 1, state.timestamp + 480, 1), line.now, packets + 1, octets
+            StreamState(7, state.seq + 1, state.timestamp + 640, 1), line.now, packets + 1, octets
         )
         line.packets()
         line.ticks(3)
         got = line.packets()
     assert [header.sequence for header, _ in got] == [(state.seq + at) & 0xFFFF for at in (1, 2, 3)]
-    assert got[0][0].timestamp == (state.timestamp + 480) & 0xFFFFFFFF
+    assert got[0][0].timestamp == (state.timestamp + 640) & 0xFFFFFFFF
+
+
+def test_silence_that_was_sent_in_the_middle_of_a_tick_uses_no_number_twice() -> None:
+    """The worker got no time between hearing and sending, or its agent's mouth took long: the switch filled in. What
+    it sends then comes behind. However often that happens, the stream is never far before the clock."""
+    with a_line() as line:
+        line.ticks(1)
+        began, got = line.now, []
+        for _ in range(40):
+            line.ticks(4)
+            line.during_next_mouth = lambda: silence(
+                line.vitals, line.rtp, line.phone, line.now, (0.06, 0.08, 0.10)
+            )
+            line.ticks(1)
+            line.now += 0.10  # it took so long: four ticks were skipped, the fifth is due
+            line.stream.tick(line.now, 4)
+            got += [header for header, _ in line.packets()]
+        lasted = round((line.now - began) / 0.02)
+    assert steps_of([header.sequence for header in got], 16) == [1] * (len(got) - 1)
+    stamps = steps_of([header.timestamp for header in got], 32)
+    assert min(stamps) == 160, "each later than the one before"
+    assert 0 <= sum(stamps) - lasted * 160 <= 3 * 160
+
+
+def test_nothing_is_sent_while_another_process_sends() -> None:
+    """The packet is left out and its time is counted; the next one goes on with the numbers."""
+    with a_line() as line:
+        line.ticks(3)
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDS, str(line.vitals.fd)],
+            pass_fds=[line.vitals.fd],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        line.ticks(2)
+        holder.communicate(b"\n", timeout=10)
+        line.ticks(3)
+        got = [header for header, _ in line.packets()]
+    assert len(got) == 6
+    assert steps_of([header.sequence for header in got], 16) == [1] * 5
+    assert steps_of([header.timestamp for header in got], 32) == [160, 160, 480, 160, 160]
+
+
+def test_two_processes_that_both_send_draw_each_number_once() -> None:
+    """A worker in a hurry and a switch that fills in without end: one stream, every number once."""
+    with a_line() as line:
+        line.ticks(1)
+        switch = subprocess.Popen(
+            [sys.executable, "-c", FILLS, *map(str, (line.vitals.fd, line.rtp.fileno())), line.address],
+            pass_fds=[line.vitals.fd, line.rtp.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert switch.stdout is not None and switch.stdout.readline() == b"filling\n"
+        got: list[int] = []
+        ours = theirs = 0
+        while min(ours, theirs) < 300:
+            line.ticks(1, level=0)
+            for header, payload in line.packets():
+                got.append(header.sequence)
+                ours, theirs = ours + bool(payload), theirs + (not payload)
+        filled = int(switch.communicate(b"\n", timeout=10)[0])
+        got += [header.sequence for header, _ in line.packets()]
+        assert len(got) == line.vitals.packets_sent == len(set(got)), "no number twice"
+    assert filled >= theirs
+    assert steps_of(sorted((at - got[0]) & 0xFFFF for at in got), 16) == [1] * (len(got) - 1), "none left out"
+
+
+def steps_of(numbers: list[int], bits: int) -> list[int]:
+    return [(after - before) % (1 << bits) for before, after in pairwise(numbers)]
+
+
+def silence(
+    vitals: Vitals, sock: socket.socket, phone: socket.socket, began: float, late: tuple[float, ...]
+) -> None:
+    """As the switch fills in, so long after that tick began."""
+    for after in late:
+        state, sent_at, packets, octets = vitals.last_sent()
+        now = began + after
+        stamp = state.timestamp + (int((now - sent_at) / 0.02 + 0.25) - 1) * 160 & 0xFFFFFFFF
+        seq = state.seq + 1 & 0xFFFF
+        following = StreamState(state.ssrc, seq, stamp + 160 & 0xFFFFFFFF, state.wraps + (not seq))
+        vitals.sending(following, now, packets + 1, octets + 160)
+        header = struct.pack("!BBHII", 0x80, 0, state.seq, stamp, state.ssrc)
+        sock.sendto(header + bytes(160), phone.getsockname())
 
 
 def test_a_stream_of_40_ms_packets_keeps_their_size() -> None:
@@ -344,6 +473,32 @@ def test_an_encrypted_call_goes_on_across_wraps_of_both_sides(first: int) -> Non
     assert min(loud) > 3000
 
 
+@pytest.mark.parametrize("let_go", [True, False])
+def test_what_was_counted_goes_on_from_worker_to_worker(let_go: bool) -> None:
+    """The report is the call's, not its last worker's: exact if the call was let go, else but for a second at most."""
+    with a_line(srtp=Srtp(SHA80, 1, OURS, THEIRS)) as line:
+        line.sequence, line.stamp = 100, 0
+        for part in range(3):
+            line.ticks(60)
+            line.sequence, line.stamp = line.sequence + 3, line.stamp + 480  # these are lost
+            line.ticks(30)
+            line.phone.sendto(b"\x80\x00 not under the key", line.rtp.getsockname())
+            line.ticks(30)
+            if part < 2:
+                if let_go:
+                    line.stream.close()
+                line.dies(gap_s=0.02)
+        report = line.stream.report()
+        kept = line.vitals.counts().report(line.plan, 8000, line.vitals.packets_sent)
+    assert report.sent == 360 and report.sources == 1
+    seen = (report.received, report.lost, report.unauthenticated)
+    assert seen == ((360, 9, 3) if let_go else (300, 9, 2))
+    assert report.concealed_ms >= 9 * 20 and report.delay_ms >= 20
+    assert report.missing == round(9 / (report.received + 9), 4)
+    assert report.mos is not None and 3.0 < report.mos < 4.4
+    assert (kept.sent, kept.lost) == (360, 9) and kept.received == report.received - 10
+
+
 def test_a_packet_that_the_dead_worker_has_heard_is_a_replay_for_the_next() -> None:
     srtp = Srtp(SHA80, 1, OURS, THEIRS)
     with a_line(srtp=srtp) as line:
@@ -383,6 +538,7 @@ def test_what_was_written_into_vitals_is_what_another_process_reads() -> None:
     vitals.keying("12#", 17, 18)
     vitals.heard_key(KeyHeard(19, 20, 21, True, 22.0))
     vitals.spoke(23, 24.0, 25)
+    vitals.count(Counts(*range(26, 26 + len(FIELDS))))
     vitals.act(True)
     vitals.tools(300)
     left = other.read()
@@ -394,6 +550,7 @@ def test_what_was_written_into_vitals_is_what_another_process_reads() -> None:
     assert (left.digits, left.digit_tick, left.event_timestamp) == ("12#", 17, 18)
     assert left.key == KeyHeard(19, 20, 21, True, 22.0)
     assert (left.spoken, left.turn_since, left.turn_ticks) == (23, 24.0, 25)
+    assert left.counts == Counts(*range(26, 26 + len(FIELDS)))
     vitals.close()
     vitals.act(True)  # a task that ends late
     other.close()
