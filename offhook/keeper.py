@@ -1,10 +1,11 @@
-"""`offhook serve` itself: starts the switch, keeps its descriptors, and starts it again when it dies.
+"""`offhook serve` itself: starts the switch, keeps its descriptors, and lets another one go on when it dies.
 
     python -m offhook.keeper ARGUMENTS      (the arguments of `offhook serve`)
 
 So small that nothing in it can fail: the standard library, no loop, no call. Over a Unix socket the switch gives it
 descriptors with a name (its ports, the links to its children, for each call its sockets, its memory and where its
-signalling stands); a switch that is started after one that died gets all of them, and what was sent to them meanwhile.
+signalling stands); the switch after one that died gets all of them, and what was sent to them meanwhile. It was started
+before it was wanted, and waits for the word to go.
 Children of a dead switch become the keeper's: it waits for them and says how they ended. Not what a new switch makes
 of all this (switch/held.py, switch/adopting.py). systemd's descriptor store is the same idea."""
 
@@ -36,6 +37,8 @@ CLEAN_AFTER: Final = (
     3  # switches in a row that died before they were ready: the next one starts without calls
 )
 READY_WITHIN_S: Final = 90.0  # a new switch that hangs before that is killed
+STAND_BY_AFTER_S: Final = 4.0  # of a switch that is ready, another one is started which waits for its end
+MOST_SPARES: Final = 3  # that died while they waited; then nobody waits
 LEAVE_WITHIN_S: Final = 5.0  # children whose switch has gone for good
 PORTS: Final = ("sip-", "http-")  # names that a switch without calls gets all the same
 _SUBREAPER: Final = 36  # prctl(2), PR_SET_CHILD_SUBREAPER
@@ -56,6 +59,9 @@ class Keeper:
         self._born = self._died_at = 0.0
         self._died_of = 0
         self._restarts = 0
+        self._spare_pid = 0  # of a switch that has read its code and waits for the word to go
+        self._spare: socket.socket | None = None
+        self._spares_lost = 0
         self._selector = selectors.DefaultSelector()
         self._folder = ""
 
@@ -72,6 +78,8 @@ class Keeper:
         with tempfile.TemporaryDirectory(prefix="offhook-", ignore_cleanup_errors=True) as self._folder:
             code = self._supervise(bell)
             self._let_go()
+            if self._spare is not None:
+                self._spare.close()
             self._wait_for_children()
         return code
 
@@ -92,6 +100,7 @@ class Keeper:
                 again_at = None
                 self._restarts += 1
                 self._start()
+            self._stand_by()
             hangs = self._pid and not self._ready and self._restarts and not self._leaving
             if hangs and self._clock() - self._born > READY_WITHIN_S:
                 _say(f"the new switch was not ready within {READY_WITHIN_S:.0f} s and is killed")
@@ -102,18 +111,32 @@ class Keeper:
             _say(f"{self._in_vain} switches died over what the one before them left: its calls are given up")
             self._let_go(but=PORTS)
             self._in_vain = 0
+        self._born, self._ready = self._clock(), False
+        if self._spare is not None:
+            self._pid, self._sock = self._spare_pid, self._spare
+            self._spare_pid, self._spare = 0, None
+        else:
+            self._pid, self._sock = self._spawn()
+        self._selector.register(self._sock, selectors.EVENT_READ, self._sock)
+        self._hand_over(self._sock)
+
+    def _stand_by(self) -> None:
+        """Have another switch ready, so that it need not read its code when it is wanted."""
+        wanted = self._ready and self._spare is None and self._spares_lost < MOST_SPARES and not self._leaving
+        if wanted and self._clock() - self._born >= STAND_BY_AFTER_S:
+            self._spare_pid, self._spare = self._spawn()
+
+    def _spawn(self) -> tuple[int, socket.socket]:
+        """A process that waits for the word to go."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs.set_inheritable(True)
         environ = {**os.environ, VARIABLE: str(theirs.fileno())}
-        self._born, self._ready = self._clock(), False
-        self._pid = os.posix_spawn(
+        pid = os.posix_spawn(
             self._command[0], self._command, environ, setsid=True, setsigdef=(signal.SIGPIPE,)
         )
         theirs.close()
-        self._sock = ours
         ours.setblocking(False)
-        self._selector.register(ours, selectors.EVENT_READ, ours)
-        self._hand_over(ours)
+        return pid, ours
 
     def _hand_over(self, sock: socket.socket) -> None:
         """All that is kept, then the word to go. A switch reads it before anything else."""
@@ -160,8 +183,8 @@ class Keeper:
     # ------------------------------------------------------------ signals and children
 
     def _wait(self, bell: socket.socket, until: float | None) -> None:
-        starting = self._pid and not self._ready
-        within_s = max(0.0, until - self._clock()) if until is not None else (1.0 if starting else None)
+        settled = self._ready and (self._spare is not None or self._spares_lost >= MOST_SPARES)
+        within_s = max(0.0, until - self._clock()) if until is not None else (None if settled else 1.0)
         for key, _ in self._selector.select(within_s):
             if key.fileobj is bell:
                 for number in bell.recv(256):
@@ -189,6 +212,10 @@ class Keeper:
             code = os.waitstatus_to_exitcode(status)
             if pid == self._pid:
                 ended = code
+            elif pid == self._spare_pid and self._spare is not None:
+                self._spare.close()
+                self._spare_pid, self._spare = 0, None
+                self._spares_lost += 1
             elif self._sock is not None and self._tell({"gone": [[pid, code]]}):
                 continue
             else:

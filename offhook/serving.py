@@ -18,7 +18,10 @@ from telephony.errors import TelephonyError
 
 def serve(given: Options) -> None:
     """Take calls until told to stop. Raises OffhookError and TelephonyError if that cannot be."""
-    held = Held.by_keeper()
+    try:
+        held = Held.by_keeper()
+    except OSError:  # the server has ended while this one stood by
+        return
     settings = _with_options(load_settings(given.config), given)
     configure_logs(settings.log)
     uvloop.run(_run(settings, held))

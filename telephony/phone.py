@@ -133,6 +133,7 @@ class Phone:
         self._transport = Transport(self.stack, self._hear)
         if self.before_hearing is not None:
             await self.before_hearing()
+            self.perform(())  # its timers ring from now on
         await sockets.carry(self._transport)
         self._locator = Locator(
             v4=False in self._shown,
@@ -415,6 +416,7 @@ class Phone:
                 self._new_call(event)
             elif call := self._calls.get(event.leg):
                 call.hear(event)
+                self.changed(call.key)
             elif self.moves.hear(event) or self._asking.hear(event):
                 pass
             else:

@@ -10,7 +10,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -30,9 +29,6 @@ class Elder:
         self.pid = pid
         self.returncode: int | None = None
         self._ended = asyncio.Event()
-        self._handle = -1
-        with suppress(OSError):
-            self._handle = os.pidfd_open(pid)
 
     async def wait(self) -> int:
         """Until it has ended. Returns its exit code, or minus the signal."""
@@ -41,17 +37,16 @@ class Elder:
 
     def kill(self) -> None:
         """End it now."""
-        if self._handle >= 0 and self.returncode is None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        if self.returncode is None:
+            try:
+                os.kill(self.pid, signal.SIGKILL)
+            except ProcessLookupError:  # the keeper has waited for it, and its word is on its way
+                self.ended(-signal.SIGKILL)
 
     def ended(self, code: int) -> None:
         """The keeper has waited for it."""
         self.returncode = code
         self._ended.set()
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
 
 
 class Held:
@@ -79,7 +74,11 @@ class Held:
     def by_keeper(cls, environ: MutableMapping[str, str] = os.environ) -> Held:
         """What the keeper hands to this process, which is the only one that it is told of. Waits for its word to go."""
         given = environ.pop(keeper.VARIABLE, "")
-        return cls(socket.socket(fileno=int(given)) if given else None)
+        if not given:
+            return cls()
+        sock = socket.socket(fileno=int(given))
+        sock.set_inheritable(False)  # whoever else had it would keep it open when we are dead
+        return cls(sock)
 
     def _read_all(self, sock: socket.socket) -> None:
         while True:
@@ -169,7 +168,10 @@ class Held:
             self.on_lost()
             return
         for pid, code in row.get("gone", ()):
-            if (elder := self._elders.pop(pid, None)) is not None:
+            elder = self._elders.pop(pid, None)
+            if elder is None:
+                self._gone[pid] = code
+            elif elder.returncode is None:
                 elder.ended(code)
 
     def _say(self, row: Mapping[str, Any], fds: Sequence[int] = ()) -> None:

@@ -357,9 +357,9 @@ class Reception:
             call.reject(code, reason, Rejection(code, reason, wait_s).headers)
 
     def changed(self, call: Call) -> None:
-        """Where that call's leg stands has changed, or does so in this turn of the loop."""
+        """Where that call's leg stands has changed, and what it says of that has not left yet."""
         if (active := self.calls.get(call.id)) is not None:
-            self._legacy.touch(active)
+            active.note()
 
     # ------------------------------------------------------------ what the phone says
 

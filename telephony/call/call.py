@@ -70,7 +70,6 @@ class Call(RingingCall):
 
     def hear(self, event: sip.LegEvent) -> None:
         """Something happened on this leg. Called by the phone only."""
-        self._line.changed(self.key)
         match event:
             case sip.CallerCancelled():
                 self._step(state.PeerGone())

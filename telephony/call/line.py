@@ -55,7 +55,7 @@ class Line(Protocol):
         address that a peer at `peer` reaches."""
 
     def changed(self, leg: LegKey) -> None:
-        """The call of that leg is about to say or has heard something: its snapshot of before is out of date."""
+        """The call of that leg is about to say something: its snapshot of before is out of date."""
 
     def between(self, low: float, high: float) -> float:
         """A random wait, s (RFC 3261 §14.1 wants one after glare)."""

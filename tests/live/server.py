@@ -85,8 +85,9 @@ class Server:
 
     @property
     def switch(self) -> int:
-        """The switch itself."""
-        return next((pid for pid in _descendants(self.pid) if _is_switch(pid)), 0)
+        """The switch itself: not the one that stands by, which has no port yet. 0 while there is none."""
+        wanted = _udp_socket(self.sip_port)
+        return next((pid for pid in _descendants(self.pid) if wanted in _open_files(pid)), 0)
 
     def uri(self, number: str = "100", transport: str = "udp") -> str:
         """What to dial."""
@@ -94,7 +95,7 @@ class Server:
         return f"sip:{number}@127.0.0.1:{port}" + ("" if transport == "udp" else f";transport={transport}")
 
     def children(self) -> list[int]:
-        """Pids of all its living descendants but the switch: workers, model host, console."""
+        """Pids of all its living descendants but its switches: workers, model host, console."""
         return sorted(pid for pid in _descendants(self.pid) if not _is_switch(pid))
 
     def descriptors(self) -> dict[int, int]:
@@ -188,6 +189,17 @@ class Server:
     async def taken_over(self, call: CallFolder, times: int = 1) -> None:
         """Wait until so many workers have had to take it over."""
         await self.until(lambda: len(call.of("CallTakenOver")) >= times, f"takeover {times}", 20)
+
+    async def kill_switch(self) -> None:
+        """Kill the switch, and wait until another one takes calls."""
+        old = self.switch
+        os.kill(old, signal.SIGKILL)
+        await self.another_switch(old)
+
+    async def another_switch(self, old: int) -> None:
+        """Wait until there is one, and it takes calls."""
+        await self.until(lambda: self.switch not in (0, old), f"a switch after {old}", 20)
+        await self.warm(1)
 
     async def finished(self, call: CallFolder, timeout: float = 20) -> dict[str, Any]:
         """The facts of a call once its record is complete."""
@@ -356,6 +368,15 @@ def _descendants(pid: int) -> set[int]:
     except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
         return found
     return found
+
+
+def _udp_socket(port: int) -> str:
+    """As /proc shows the descriptor of whoever has it open."""
+    for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[1].rpartition(":")[2], 16) == port:
+            return f"socket:[{fields[9]}]"
+    return "nobody has it"
 
 
 def _is_switch(pid: int) -> bool:
