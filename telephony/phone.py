@@ -25,7 +25,7 @@ from telephony.call.events import CallEvent
 from telephony.call.referred import Detour
 from telephony.call.state import Leg
 from telephony.dscp import SIGNALLING
-from telephony.errors import CallFailed, SipSyntaxError
+from telephony.errors import CallFailed
 from telephony.media.ports import PortPair, PortPool
 from telephony.moves import Moves
 from telephony.sdp.crypto import SrtpPolicy, draw_keys
@@ -131,10 +131,11 @@ class Phone:
         self.stack = Stack(self._endpoint)
         self._asking = Asking(self.stack, self.perform)
         self._transport = Transport(self.stack, self._hear)
+        sockets.speak(self._transport)
         if self.before_hearing is not None:
             await self.before_hearing()
-            self.perform(())  # its timers ring from now on
-        await sockets.carry(self._transport)
+            self.perform(())  # the timers of what was adopted ring from now on
+        await sockets.listen()
         self._locator = Locator(
             v4=False in self._shown,
             v6=True in self._shown,
@@ -376,14 +377,8 @@ class Phone:
 
     def adopt(self, saved: Mapping[str, Any], socks: Sequence[socket.socket]) -> Call:
         """A call of a process before this one (`Call.snapshot`), with its RTP and RTCP socket; before any is heard.
-        Raises SipSyntaxError for one that rang and cannot go on; its caller is told."""
-        pair = self._lent(socks) if socks else None
-        try:
-            call = Call.restore(self, saved, pair)
-        except SipSyntaxError:
-            if pair is not None:
-                pair.close()
-            raise
+        One that rang and cannot go on is over then."""
+        call = Call.restore(self, saved, self._lent(socks) if socks else None)
         if call.leg is not Leg.OVER:
             self._calls[call.key] = call
         trunk = self.access.trunks.get(call.sender.trunk) if self.access else None

@@ -18,7 +18,7 @@ import structlog
 from offhook.bundle import Bundle
 from offhook.link import CallReady, CallRefused, Checkpoint, Message, StartCall
 from offhook.switch.held import CALL, Held
-from offhook.switch.ledger import Ledger
+from offhook.switch.ledger import Ledger, Line
 from offhook.switch.worker import Worker
 from offhook.usage import Tally
 from telephony.call.call import Call
@@ -55,7 +55,8 @@ class ActiveCall:
     outlived; blamed: of those that it is to blame for. leaving: its worker has been told that it is over. alone: no
     worker has it any more. holding: we have asked the far side to wait. colleague: whom the caller talks to instead
     of the agent; consults: the number of the last one who was called. asked: what its agent waits for of its leg, and
-    the target; queued: in which queues it stands, since when. ledger: where it stands, for another switch."""
+    the target; queued: in which queues it stands, since when. line: to a colleague. ledger: where
+    it stands, for another switch."""
 
     call: Call
     route: Route
@@ -86,6 +87,7 @@ class ActiveCall:
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"
     asked: tuple[str, str] = ("", "")
     queued: dict[str, tuple[int, float]] = field(default_factory=dict)
+    line: Line | None = None
     ledger: Ledger | None = None
     held: Held = field(default_factory=Held)
     _noted: dict[str, Any] = field(default_factory=dict)
@@ -126,6 +128,13 @@ class ActiveCall:
     # ------------------------------------------------------------ for another switch
 
     def keep(self) -> None:
+        """Write everything down anew, with the descriptors of now."""
+        try:
+            self.begin_to_keep()
+        except OSError as error:
+            log.error("call_not_kept", call_id=self.id, error=str(error))
+
+    def begin_to_keep(self) -> None:
         """From now on another switch could go on with it. Raises OSError if there is no memory for that."""
         before, self.ledger = self.ledger, Ledger.create()
         if before is not None:
@@ -138,7 +147,8 @@ class ActiveCall:
         self.ledger.begun()
         pair = self.call.rtp
         socks = [pair.rtp.fileno(), pair.rtcp.fileno()] if pair is not None else []
-        self.held.keep_all(CALL + self.id, [self.ledger.fd, self.vitals.fd, *socks])
+        line = self.line.fds if self.line is not None else []
+        self.held.keep_all(CALL + self.id, [self.ledger.fd, self.vitals.fd, *socks, *line])
 
     def note(self) -> None:
         """Write down where it stands, if that has changed."""
@@ -158,6 +168,7 @@ class ActiveCall:
             "blamed": [*self.blamed],
             "messages": [*self.messages],
             "queued": {**self.queued},
+            "line": self.line.dump() if self.line is not None else None,
             "stream": asdict(self._stream),
             "rate_hz": self._rate_hz,
         }
@@ -183,7 +194,7 @@ class ActiveCall:
             return
         try:
             if self.ledger.full:
-                self.keep()
+                self.begin_to_keep()
             else:
                 self.ledger.append(row)
         except OSError as error:

@@ -17,14 +17,16 @@ from typing import Any, Final
 import structlog
 
 from offhook.bundle import Bundle
-from offhook.link import Adopted, CallStands, Checkpoint, EndCall
+from offhook.link import Adopted, CallStands, Checkpoint, ConsultEnded, EndCall
 from offhook.switch.active import ActiveCall
+from offhook.switch.consulting import Consulting
 from offhook.switch.errands import Errands
 from offhook.switch.held import CALL, Held
 from offhook.switch.ledger import read
 from offhook.switch.pool import Pool
 from offhook.switch.worker import Worker
 from offhook.usage import Tally
+from telephony.call.call import Call
 from telephony.dialplan.model import Route
 from telephony.errors import Overloaded
 from telephony.media.vitals import Vitals
@@ -43,10 +45,18 @@ class Legacy:
         calls: Mapping[str, ActiveCall],
         pool: Callable[[], Pool | None],
         errands: Errands,
+        consulting: Callable[[], Consulting | None],
     ) -> None:
-        self._calls, self._pool, self._errands = calls, pool, errands
+        self._calls, self._pool, self._errands, self._consulting = calls, pool, errands, consulting
         self._loop = asyncio.get_running_loop()
         self._touched: set[ActiveCall] = set()
+
+    def changed(self, call: Call) -> None:
+        """Where a leg stands has changed, and what it says of that has not left yet."""
+        if (active := self._calls.get(call.id)) is not None:
+            active.note()
+        elif (consulting := self._consulting()) is not None:
+            consulting.changed(call)
 
     def touch(self, active: ActiveCall) -> None:
         """Something about it has changed, or does so in this turn of the loop."""
@@ -82,10 +92,29 @@ class Legacy:
         active.tell(CallStands(call_id=active.id, media=media, answered=answered, confirmed=active.confirmed))
         if active.leaving:
             active.tell(EndCall(call_id=active.id, reason=active.end_reason or WHY))
-        elif active.asked[0]:
+        else:
+            self._line_stands(active)
+        if active.asked[0] and not active.leaving:
             task = self._loop.create_task(self._errands.go_on(active), name=f"{active.asked[0]} {active.id}")
             active.tasks.add(task)
             task.add_done_callback(active.tasks.discard)
+
+    def _line_stands(self, active: ActiveCall) -> None:
+        """A colleague is on the line, or was being called: then nobody knows any more how that went."""
+        consulting = self._consulting()
+        if consulting is not None and active.line is not None:
+            consulting.stands(active)
+        elif active.consults:
+            lost: dict[str, Any] = {
+                "consult": active.consults,
+                "by": "network",
+                "code": 503,
+                "reason": "the switch was restarted",
+            }
+            active.tell(ConsultEnded(call_id=active.id, **lost))
+            asked = [row for row in active.bundle.rows if row.get("consult") == active.consults]
+            if asked and asked[-1]["type"] == "ConsultStarted":
+                active.journal({"type": "ConsultEnded", **lost})
 
     def _give(self, active: ActiveCall, worker: Worker) -> None:
         """It was on its way to that worker, or from it to another one."""
@@ -96,14 +125,14 @@ class Legacy:
         active.move(worker)
 
 
-def calls_left(held: Held, phone: Phone, pool: Pool) -> list[ActiveCall]:
+def calls_left(held: Held, phone: Phone, pool: Pool, consulting: Consulting) -> list[ActiveCall]:
     """The calls of the switch before us. One that cannot be gone on with is said so in the log, and costs no other."""
     found = []
     for name in held.names(CALL):
         fds = held.take_all(name)
         call_id = name.removeprefix(CALL)
         try:
-            active = _call(held, phone, pool, fds)
+            active = _call(held, phone, pool, consulting, fds)
         except (
             Exception
         ) as error:  # what a dying switch, or another version, has written: that call is lost, no other
@@ -114,22 +143,30 @@ def calls_left(held: Held, phone: Phone, pool: Pool) -> list[ActiveCall]:
     return found
 
 
-def _call(held: Held, phone: Phone, pool: Pool, fds: Sequence[int]) -> ActiveCall:
+def _call(held: Held, phone: Phone, pool: Pool, consulting: Consulting, fds: Sequence[int]) -> ActiveCall:
     """Owns the descriptors, whatever happens."""
     ledger, memory, *lent = fds
-    socks = [socket.socket(fileno=fd) for fd in lent]
-    vitals = Vitals(memory)
+    rtp, colleague = lent[:2], lent[2:]
+    socks = [socket.socket(fileno=fd) for fd in (*rtp, *colleague[1:])]
+    vitals, theirs = Vitals(memory), Vitals(colleague[0]) if colleague else None
+    legs: list[Call] = []
     try:
         rows, damage = read(ledger)
         route, stands, checkpoints = _sum(rows)
         if damage:
             log.error("call_state_torn", call_id=stands["call"]["id"], what=damage)
+        legs.append(phone.adopt(stands["call"], socks[:2]))
+        if stands["line"] and theirs is not None:
+            legs.append(phone.adopt(stands["line"]["call"], socks[2:]))
         bundle = Bundle.reopen(Path(stands["bundle"]))
-        call = phone.adopt(stands["call"], socks)
     except BaseException:
+        for leg in legs:
+            leg.hang_up(WHY)
         for sock in socks:
             sock.close()
         vitals.close()
+        if theirs is not None:
+            theirs.close()
         raise
     finally:
         os.close(ledger)
@@ -137,12 +174,15 @@ def _call(held: Held, phone: Phone, pool: Pool, fds: Sequence[int]) -> ActiveCal
     futures = loop.create_future(), loop.create_future()
     worker = next((one for one in pool.workers if one.number == stands["worker"]), pool.workers[-1])
     tally = Tally(bundle.rows)
+    call = legs[0]
     active = ActiveCall(
         call, Route.load(route), worker, bundle, stands["invited"], *futures, vitals, tally=tally, held=held
     )
     active.load(stands)
     for row in checkpoints:
         active.saved(Checkpoint(call_id=active.id, **row))
+    if legs[1:] and theirs is not None:
+        consulting.take_up(active, stands["line"], legs[1], theirs)
     active.keep()
     worker.calls.add(active.id)
     gone = {"after": held.died_of, "away_ms": round(held.away_s * 1000)}

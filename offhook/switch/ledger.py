@@ -9,12 +9,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from zlib import crc32
 
 FORMAT: Final = "offhook call 1"
 MOST_BYTES: Final = 1 << 20  # then it is written anew, without what does not count any more
 _SUM: Final = 9  # eight digits and a space
+
+
+class Line(Protocol):
+    """What outlives this process of a line to a colleague."""
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values for `Consulting.take_up`."""
+
+    @property
+    def fds(self) -> list[int]:
+        """Memory, RTP, RTCP."""
 
 
 class LedgerError(Exception):

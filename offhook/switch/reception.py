@@ -107,7 +107,7 @@ class Reception:
         self._trunks = {trunk.name: trunk for trunk in settings.trunks}
         self._errands = Errands(self._trunks)
         self._held = held or Held()
-        self._legacy = Legacy(self.calls, lambda: self.pool, self._errands)
+        self.legacy = Legacy(self.calls, lambda: self.pool, self._errands, lambda: self.consulting)
         self.admission = Admission(limits_of(settings))
         self.recovery = Recovery(
             self.calls, lambda: self.pool, metrics, settings.worker_memory_mb, settings.wedged_after_s
@@ -221,7 +221,7 @@ class Reception:
             raise Overloaded(f"no memory for another call: {error}") from error
         active = ActiveCall(call, route, worker, bundle, invited, *futures, vitals, held=self._held)
         try:
-            active.keep()
+            active.begin_to_keep()
         except OSError as error:
             active.forget()
             raise Overloaded(f"no memory for another call: {error}") from error
@@ -356,15 +356,10 @@ class Reception:
         with suppress(OutOfOrder):  # the caller has given up already
             call.reject(code, reason, Rejection(code, reason, wait_s).headers)
 
-    def changed(self, call: Call) -> None:
-        """Where that call's leg stands has changed, and what it says of that has not left yet."""
-        if (active := self.calls.get(call.id)) is not None:
-            active.note()
-
     # ------------------------------------------------------------ what the phone says
 
     def _signalled(self, active: ActiveCall, event: PhoneEvent) -> None:
-        self._legacy.touch(active)
+        self.legacy.touch(active)
         match event:
             case Confirmed():
                 active.confirmed = True
@@ -390,7 +385,7 @@ class Reception:
         if isinstance(message, Notice):
             self.recovery.notices.keep(message)
         if isinstance(message, Adopted):
-            self._legacy.settle(worker, message)
+            self.legacy.settle(worker, message)
             return
         active = self.calls.get(getattr(message, "call_id", ""))
         if isinstance(message, LoopBlocked):
@@ -399,7 +394,7 @@ class Reception:
         if active is None or active.worker is not worker:
             return
         if not isinstance(message, CallEvent | Checkpoint):
-            self._legacy.touch(active)
+            self.legacy.touch(active)
         match message:
             case CallEvent():
                 active.journal(message.event)

@@ -131,7 +131,7 @@ class Switch:
                 names=NameServers(settings.sip.dns),
                 shelf=self._held,
             )
-            phone.on_change = self._reception.changed
+            phone.on_change = self._reception.legacy.changed
             phone.access = self._trunks.access
             phone.admit = self._reception.admit
             phone.moves.refer = self._reception.refer
@@ -226,7 +226,9 @@ class Switch:
 
     async def _take_over(self, phone: Phone, pool: Pool) -> None:
         """The switch before us died: its calls go on here. Their workers say what they have, then the phone listens."""
-        held, left = self._held, calls_left(self._held, phone, pool)
+        assert self._reception.consulting is not None
+        held = self._held
+        left = calls_left(held, phone, pool, self._reception.consulting)
         log.warning(
             "switch_restarted",
             calls=len(left),

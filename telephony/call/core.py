@@ -121,7 +121,7 @@ class CallCore:
         }
 
     def _go_on(self, saved: Mapping[str, Any], rtp: PortPair | None) -> None:
-        """Be what `snapshot` described. Raises SipSyntaxError if the INVITE cannot be gone on with."""
+        """Be what `snapshot` described."""
         self.id, self.direction, self.sender = saved["id"], saved["direction"], Vouched(**saved["sender"])
         self.rtp, self._takes_update = rtp, saved["takes_update"]
         self._leaving_because = saved["leaving"]

@@ -117,7 +117,7 @@ class RingingCall(MovingCall):
     @classmethod
     def restore(cls, line: Line, saved: Mapping[str, Any], rtp: PortPair | None) -> Self:
         """The call that `snapshot` described, in a process after the one that had it. Known to the stack again, unless
-        it is over. rtp: its sockets. Raises SipSyntaxError for an inbound call that rang and cannot go on."""
+        it is over. rtp: its sockets. One whose 18x waited for a PRACK is refused: nobody here knows its number."""
         request = lex(as_bytes(saved["request"]))
         assert isinstance(request, Request)
         source, key = (saved["source"][0], saved["source"][1]), (saved["key"][0], saved["key"][1])
@@ -130,6 +130,9 @@ class RingingCall(MovingCall):
         self._description, self._said_early = as_bytes(saved["description"]), saved["said_early"]
         if self._dialog is not None and self.leg is not Leg.OVER:
             self._invite = self._line.stack.adopt(self._dialog, saved["invite"], self._line.now())
+            reliable = saved["invite"]["reliable"] if saved["invite"] is not None else None
+            if reliable is not None and reliable["waits"] and self.leg in (Leg.OFFERED, Leg.RINGING):
+                self.reject(500, "Restarted")
 
     @property
     def has_word(self) -> bool:

@@ -127,8 +127,7 @@ class Stack:
         return self._uas.snapshot(invite)
 
     def adopt(self, dialog: Dialog, invite: Mapping[str, Any] | None, now: float) -> InviteServer | None:
-        """A dialog of a process before this one goes on here, and with it the INVITE that `snapshot` described. Raises
-        SipSyntaxError if the INVITE cannot go on: the dialog is here then, to be ended."""
+        """A dialog of a process before this one goes on here, and with it the INVITE that `snapshot` described."""
         self.endpoint.dialogs[dialog.id] = dialog
         return self._uas.restore(invite, dialog, now) if invite is not None else None
 

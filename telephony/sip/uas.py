@@ -165,14 +165,14 @@ class UserAgentServer:
 
     def restore(self, saved: Mapping[str, Any], dialog: Dialog, now: float) -> InviteServer:
         """The INVITE that `snapshot` described, and its dialog: repeats of it are known, and our 2xx is repeated until
-        its ACK is here. Raises SipSyntaxError if a 18x that had to arrive was on its way: nobody knows its PRACK."""
+        its ACK is here. If a 18x that had to arrive was on its way nobody knows its PRACK: refuse the INVITE then."""
         request, last = (
             lex(as_bytes(saved["request"])),
             lex(as_bytes(saved["last"])) if saved["last"] else None,
         )
         assert isinstance(request, Request) and not isinstance(last, Request)
         invite = InviteServer.restored(request, Flow.load(saved["flow"]), saved["to_tag"], last, now)
-        if (reliable := saved["reliable"]) is not None:
+        if (reliable := saved["reliable"]) is not None and not reliable["waits"]:
             self._reliable[_invite_key(invite)] = ReliableResponses.restored(invite.flow, reliable)
         self._transactions[invite.key] = invite
         self._callers[_caller_key(request)] = invite.key

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Protocol
+from typing import Literal, Protocol
 
 from telephony.dscp import SIGNALLING, mark
 from telephony.errors import TransportError
 from telephony.trunk.stream import StreamLink
-from telephony.trunk.tls import Tls, answering, dialling
+from telephony.trunk.tls import Fresh, Tls, answering, dialling
 from telephony.trunk.transport import Transport
 from telephony.trunk.udp import UdpLink
 
@@ -57,6 +58,7 @@ class Sockets:
         self._speaks_tcp, self._secures = tcp, tls is not None
         self._answering = answering(tls) if tls else None
         self._dialling = dialling(tls) if tls else None
+        self._streams: dict[str, StreamLink] = {}
         self._udp: list[socket.socket] = []
         self._tcp: list[socket.socket] = []
         self._tls: list[socket.socket] = []
@@ -110,19 +112,25 @@ class Sockets:
         """What is spoken, in order of preference."""
         return ["udp", *(["tcp"] if self._tcp else []), *(["tls"] if self._secures else [])]
 
-    async def carry(self, transport: Transport) -> None:
-        """Give the sockets to the transport: it hears what arrives, and closes them."""
-        transport.add("udp", UdpLink(transport, *self._udp))
-        if self._tcp:
-            stream = StreamLink(transport, "tcp", hosts=self._hosts, dscp=self._dscp)
-            transport.add("tcp", stream)
-            for sock in self._tcp:
-                await stream.listen(sock)
-        if self._secures:
-            stream = StreamLink(transport, "tls", dialling=self._dialling, hosts=self._hosts, dscp=self._dscp)
-            transport.add("tls", stream)
-            for sock in self._tls:
-                await stream.listen(sock, self._answering)
+    def speak(self, transport: Transport) -> None:
+        """Give the sockets to the transport: it can send, and closes them."""
+        self._udp_link = UdpLink(transport, *self._udp)
+        transport.add("udp", self._udp_link)
+        ways: tuple[tuple[Literal["tcp", "tls"], Fresh[ssl.SSLContext] | None], ...]
+        ways = (("tcp", None), ("tls", self._dialling))
+        for name, secured in ways:
+            if name in self.transports:
+                link = StreamLink(transport, name, dialling=secured, hosts=self._hosts, dscp=self._dscp)
+                transport.add(name, link)
+                self._streams[name] = link
+
+    async def listen(self) -> None:
+        """From now on it hears what arrives, and what has arrived."""
+        self._udp_link.listen()
+        for sock in self._tcp:
+            await self._streams["tcp"].listen(sock)
+        for sock in self._tls:
+            await self._streams["tls"].listen(sock, self._answering)
 
     def close(self) -> None:
         """Give the ports back if nobody carries them."""

@@ -16,8 +16,10 @@ from telephony.media.ports import PortPool
 from telephony.phone import Phone
 from tests.live.peers import PjsipPhone
 from tests.live.server import DIALPLAN, REPOSITORY, CallFolder, Server, running_server
+from tests.live.talker import LOUD, talkers
 from tests.live.test_takeovers import KEY_OF, PLAN_SLOW, direction, poisoned, says, spoken
 from tests.live.test_takeovers_signalling import carrier
+from tests.live.test_warm_transfers import a_switchboard, asks_for_the_desk
 from tests.live.wire import Wire
 
 pytestmark = pytest.mark.timeout(180)
@@ -359,3 +361,47 @@ async def test_a_phone_that_refreshes_its_session_finds_its_timer(tmp_path: Path
         await phone.hang_up()
         await server.finished(folder)
     assert len(folder.of("SwitchRestarted")) == 1
+
+
+async def test_caller_and_colleague_stay_joined_when_the_switch_dies(tmp_path: Path) -> None:
+    """Both legs go on in the next switch: neither hears a gap, and when one hangs up the other's call ends."""
+    async with talkers() as (caller, desk), a_switchboard(tmp_path, desk.uri) as server:
+        await server.warm(2)
+        answering = asyncio.create_task(desk.answer())
+        await asks_for_the_desk(caller, server)
+        await answering
+        assert desk.call is not None and desk.stream is not None and caller.call is not None
+        await desk.until_quiet()
+        desk.stream.send_digits("1")
+        desk.talking = caller.talking = True
+        folder = await server.last_call()
+        async with asyncio.timeout(10):
+            await asyncio.gather(caller.until_loud(), desk.until_loud())
+        await server.until(lambda: bool(folder.of("ConsultJoined")), "a join", 10)
+        begins = len(caller.heard), len(desk.heard)
+        await server.kill_switch()
+        await asyncio.gather(*[one.until_ticks(len(one.heard) + 100) for one in (caller, desk)])
+        for one, since in zip((caller, desk), begins, strict=True):
+            assert sum(rms > LOUD for _, rms in one.heard[since:]) > 0.8 * len(one.heard[since:])
+        desk.call.hang_up()
+        await caller.call.ended()
+        facts = await server.finished(folder)
+    assert facts["cause"] == "transferred"
+    assert folder.of("ConsultEnded")[0]["by"] == "callee"
+    assert len(folder.of("SwitchRestarted")) == 1
+
+
+async def test_a_colleague_who_was_only_rung_is_given_up_with_the_switch(tmp_path: Path) -> None:
+    """The agent learns that nobody comes, and talks on."""
+    async with talkers() as (caller, desk), a_switchboard(tmp_path, desk.uri) as server:
+        await server.warm(2)
+        await asks_for_the_desk(caller, server)
+        folder = await server.last_call()
+        await server.until(lambda: bool(folder.of("ConsultStarted")), "a consultation", 20)
+        await server.kill_switch()
+        await server.until(lambda: bool(folder.of("TransferFinished")), "the end of it", 20)
+        assert caller.call is not None
+        caller.call.hang_up()
+        await server.finished(folder)
+    assert [event["ok"] for event in folder.of("TransferFinished")] == [False], folder.story()
+    assert [event["code"] for event in folder.of("ConsultEnded")] == [503], folder.story()
