@@ -128,6 +128,8 @@ class CallCore:
         self._parting = [(name, value) for name, value in saved["parting"]]
         if saved["agreement"] is not None:
             self._agreement = Agreement.restore(saved["agreement"])
+            if self.leg is Leg.TALKING:
+                self._agreement.withdraw()  # what they say to a re-INVITE of before is heard by nobody
         if self.leg not in BEFORE_THE_ANSWER:
             self._settle()
         if (ended := saved["ended"]) is not None:

@@ -178,6 +178,35 @@ async def test_a_transfer_is_done_by_another_switch(
     _complete(folder)
 
 
+async def test_a_hold_that_was_under_way_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the far side heard the first re-INVITE is known to nobody; a second one does no harm."""
+    async with carrier(tmp_path, monkeypatch) as (server, far):
+        far.send("INVITE", 1, "Content-Type: application/sdp", body=far.offer)
+        await far.response(200)
+        far.send("ACK", 1)
+        folder = await server.last_call()
+        await spoken(folder, server, "Hello")
+        press = f"Signal={KEY_OF['wait']}\r\nDuration=160\r\n"
+        far.send("INFO", 2, "Content-Type: application/dtmf-relay", body=press)
+        first = await far.request("INVITE")
+        await server.kill_switch()
+        again = await far.request("INVITE")
+        while _cseq(again) == _cseq(first):  # repeated before its sender died
+            again = await far.request("INVITE")
+        assert "a=sendonly" in again
+        far.answer(again, "200 OK", body=far.offer)
+        await server.until(lambda: bool(folder.of("CallHeld")), "a hold", 15)
+        far.send("BYE", 3)
+        await server.finished(folder)
+    _complete(folder)
+
+
+def _cseq(request: str) -> str:
+    return next(line for line in request.splitlines() if line.startswith("CSeq"))
+
+
 async def test_a_switch_that_dies_between_200_and_ack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
