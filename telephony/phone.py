@@ -34,7 +34,7 @@ from telephony.sip import events as sip
 from telephony.sip.dialog import LegKey
 from telephony.sip.digest import Credentials, Login
 from telephony.sip.endpoint import Counters, Endpoint, homes_at
-from telephony.sip.message import Request, Response
+from telephony.sip.message import Request, Response, as_bytes
 from telephony.sip.redirect import MayFollow, Redirection, same_host
 from telephony.sip.stack import Stack
 from telephony.sip.transaction import Action, Flow
@@ -386,6 +386,10 @@ class Phone:
             call.dialog.login = self.login(trunk.credentials)
         return call
 
+    def hear_again(self, request: str, flow: Sequence[Any]) -> None:
+        """A request that a process before this one has heard (`Message.text`, `Flow.dump`), as if it came now."""
+        self._transport.datagram(as_bytes(request), Flow.load(flow))
+
     def _lent(self, socks: Sequence[socket.socket]) -> PortPair:
         rtp, rtcp = socks
         host = rtp.getsockname()[0]
@@ -447,6 +451,7 @@ class Phone:
             return
         call = Call.incoming(self, came, source)
         self._calls[call.key] = call
+        self.changed(call.key)
         self._waiting.put_nowait(call)
 
     def _admitted(self, request: Request, source: tuple[str, int], trunk: str) -> Rejection | None:

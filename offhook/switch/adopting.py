@@ -11,22 +11,25 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from offhook.bundle import Bundle
+from offhook.bundle import Bundle, iso
+from offhook.errors import BundleError
 from offhook.link import Adopted, CallStands, Checkpoint, ConsultEnded, EndCall
 from offhook.switch.active import ActiveCall
 from offhook.switch.consulting import Consulting
 from offhook.switch.errands import Errands
-from offhook.switch.held import CALL, Held
-from offhook.switch.ledger import read
+from offhook.switch.held import CALL, OFFER, Held
+from offhook.switch.ledger import Ledger, LedgerError, read
 from offhook.switch.pool import Pool
 from offhook.switch.worker import Worker
 from offhook.usage import Tally
 from telephony.call.call import Call
+from telephony.call.state import Leg
 from telephony.dialplan.model import Route
 from telephony.errors import Overloaded
 from telephony.media.vitals import Vitals
@@ -46,8 +49,10 @@ class Legacy:
         pool: Callable[[], Pool | None],
         errands: Errands,
         consulting: Callable[[], Consulting | None],
+        held: Held,
     ) -> None:
         self._calls, self._pool, self._errands, self._consulting = calls, pool, errands, consulting
+        self._held = held
         self._loop = asyncio.get_running_loop()
         self._touched: set[ActiveCall] = set()
 
@@ -55,8 +60,25 @@ class Legacy:
         """Where a leg stands has changed, and what it says of that has not left yet."""
         if (active := self._calls.get(call.id)) is not None:
             active.note()
+        elif call.leg is Leg.OFFERED:
+            self._offered(call)
         elif (consulting := self._consulting()) is not None:
             consulting.changed(call)
+
+    def _offered(self, call: Call) -> None:
+        """It has its 100, so that its caller will not ask again. Until more is known of it another switch has to."""
+        try:
+            ledger = Ledger.create()
+            ledger.append({"offer": call.snapshot()["invite"]})
+        except OSError as error:
+            log.error("call_not_kept", call_id=call.id, error=str(error))
+            return
+        self._held.keep_all(OFFER + call.id, [ledger.fd])
+        ledger.close()
+
+    def taken(self, call: Call) -> None:
+        """It is kept as a call from now on, or refused."""
+        self._held.drop(OFFER + call.id)
 
     def touch(self, active: ActiveCall) -> None:
         """Something about it has changed, or does so in this turn of the loop."""
@@ -195,3 +217,23 @@ def _sum(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, A
     """Route, where it stands, checkpoints. Raises KeyError if there was no time to write the first two."""
     last = {kind: value for row in rows for kind, value in row.items()}
     return last["route"], last["stands"], [row["said"] for row in rows if "said" in row]
+
+
+def ask_again(held: Held, phone: Phone, calls_dir: Path) -> None:
+    """INVITEs that had their 100 from the switch before us, and nothing else: as if they came now. What that one had
+    begun to record is over."""
+    for name in held.names(OFFER):
+        (fd,) = held.take_all(name)
+        held.drop(name)
+        try:
+            rows, _ = read(fd)
+            offer = rows[0]["offer"]
+        except (LedgerError, LookupError) as error:
+            log.error("call_not_adopted", call_id=name.removeprefix(OFFER), error=str(error))
+            continue
+        finally:
+            os.close(fd)
+        for path in calls_dir.glob(f"*/{name.removeprefix(OFFER)}"):
+            with suppress(BundleError):
+                Bundle.reopen(path).close({"ended": iso(datetime.now(UTC)), "cause": WHY})
+        phone.hear_again(offer["request"], offer["flow"])

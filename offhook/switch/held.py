@@ -19,7 +19,7 @@ from offhook import keeper
 log = structlog.get_logger()
 
 SEND_TIMEOUT_S: Final = 0.5  # the keeper does nothing else than read
-CALL, WORKER, HELPER = "call/", "worker/", "helper/"
+CALL, OFFER, WORKER, HELPER = "call/", "offer/", "worker/", "helper/"
 
 
 class Elder:

@@ -107,7 +107,9 @@ class Reception:
         self._trunks = {trunk.name: trunk for trunk in settings.trunks}
         self._errands = Errands(self._trunks)
         self._held = held or Held()
-        self.legacy = Legacy(self.calls, lambda: self.pool, self._errands, lambda: self.consulting)
+        self.legacy = Legacy(
+            self.calls, lambda: self.pool, self._errands, lambda: self.consulting, self._held
+        )
         self.admission = Admission(limits_of(settings))
         self.recovery = Recovery(
             self.calls, lambda: self.pool, metrics, settings.worker_memory_mb, settings.wedged_after_s
@@ -170,6 +172,8 @@ class Reception:
         except (BundleError, OSError) as error:
             self._refuse(call, Overloaded(f"the call cannot be recorded: {error}"))
             return
+        finally:
+            self.legacy.taken(call)
         self._enter(active)
         try:
             await self._serve(active)

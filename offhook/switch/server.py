@@ -21,7 +21,7 @@ from offhook.errors import OffhookError
 from offhook.link import Configure
 from offhook.plans.versions import snapshot
 from offhook.settings import ACCESS_VARIABLE, Settings
-from offhook.switch.adopting import calls_left
+from offhook.switch.adopting import ask_again, calls_left
 from offhook.switch.consulting import Consulting
 from offhook.switch.held import Held
 from offhook.switch.helpers import Helper
@@ -243,6 +243,7 @@ class Switch:
         with suppress(TimeoutError):
             async with asyncio.timeout(WORKERS_SAY_S):
                 await self._workers_ready(pool)
+        ask_again(held, phone, self._settings.calls_dir)
 
     async def _workers_ready(self, pool: Pool) -> bool:
         """Wait for the first worker; False if we are told to stop before. Raises OffhookError."""

@@ -143,3 +143,25 @@ async def test_one_that_was_over_stays_over() -> None:
             assert adopted.leg is Leg.OVER
             assert await adopted.ended() == ended
     shelf.close()
+
+
+async def test_an_invite_that_had_only_its_100_is_heard_once_more() -> None:
+    """Its caller does not repeat it; the tag of the next phone is the first one that it hears."""
+    shelf = Shelf()
+    async with a_phone() as caller, a_phone(shelf) as first:
+        dialling = asyncio.create_task(caller.dial(number(first)))
+        offered = (await taken_from(first)).snapshot()["invite"]
+        await dies(first)
+        phone = Phone(host=HOST, port=0, ports=PortPool(HOST, 23000, 23400), shelf=shelf)
+
+        async def hear() -> None:
+            phone.hear_again(*(json.loads(json.dumps(offered))[name] for name in ("request", "flow")))
+
+        phone.before_hearing = hear
+        async with phone:
+            (await taken_from(phone)).answer()
+            call = await dialling
+            assert call.leg is Leg.TALKING
+            call.hang_up()
+            await call.ended()
+    shelf.close()
