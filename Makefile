@@ -26,7 +26,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check bench turns fuzz soak chaos format lock clean
+.PHONY: help demo serve test check bench turns replays fuzz soak chaos format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: $(READY)  ## measure delays, capacity and memory on this machine
 
 turns: $(READY)  ## measure turn-taking on telephone sound: ARGS="--part dev --by kind"
 	@$(BIN)/python -m tests.turns $(ARGS)
+
+replays: $(READY)  ## how many times faster than real time recorded calls are replayed: ARGS="--calls 100 --profile"
+	@$(BIN)/python -m tests.bench.replay_bench $(ARGS)
 
 fuzz: $(READY)  ## wounded traffic on every port for ten minutes: ARGS="--seconds 600 --seed 1"
 	@$(BIN)/python -m tests.fuzz $(ARGS)

@@ -29,6 +29,8 @@ JOURNAL = "journal.jsonl"
 AUDIO = "audio.wav"
 FACTS = "call.json"
 
+FOLDER_MODE = 0o750  # what people said is nothing for other users of the machine; a group may make backups
+
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -58,7 +60,8 @@ class Bundle:
         path = root / started.astimezone(UTC).strftime("%Y-%m-%d") / call_id
         known = {**facts, "id": call_id, "started": iso(started)}
         try:
-            path.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(FOLDER_MODE)
             _write_facts(path, known)
             journal = open(path / JOURNAL, "ab", buffering=0)  # noqa: SIM115 - lives as long as the call
         except FileExistsError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
+from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -29,6 +31,11 @@ class Configure(Message):
     media_timeout_s: float
     hang_up_on: tuple[str, ...] = ()  # busy, fax
     models_socket: str | None
+
+    @property
+    def plan(self) -> int:
+        """A number for these agents, which another switch can compare."""
+        return crc32(json.dumps(self.agents, sort_keys=True, default=str).encode())
 
 
 class Rehearse(Message):

@@ -320,6 +320,11 @@ class Settings(Part):
         return self
 
     @property
+    def lines(self) -> dict[str, int] | None:
+        """For the check of dial plans: trunk → calls at once, 0 for any number; None if there are no trunks."""
+        return {trunk.name: trunk.max_calls for trunk in self.trunks} or None
+
+    @property
     def strangers(self) -> Strangers:
         """What becomes of calls from nowhere we know."""
         return self.access.strangers or ("drop" if self.trunks else "lan")

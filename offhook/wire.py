@@ -32,6 +32,7 @@ THREAD_TIMEOUT_S = 1.0
 PAGE_BYTES = 4096
 
 _NUMBER = Struct("<Q")
+_PLAN, _PLAN_AT = Struct("<I"), 16
 
 
 class Page:
@@ -67,6 +68,15 @@ class Page:
     @retiring.setter
     def retiring(self, yes: bool) -> None:
         self._memory[_NUMBER.size] = yes
+
+    @property
+    def plan(self) -> int:
+        """Of which plan the worker knows the agents (link.Configure.plan)."""
+        return int(_PLAN.unpack_from(self._memory, _PLAN_AT)[0])
+
+    @plan.setter
+    def plan(self, number: int) -> None:
+        _PLAN.pack_into(self._memory, _PLAN_AT, number)
 
     def close(self) -> None:
         """Give our view of it back. A second close does nothing."""

@@ -45,11 +45,18 @@ class AskingAgain:
         stage, patience = self._stage, self._stage.patience
         silence, canned = patience.options, lines(stage.agent.voice.language)
         stage.emit(CallerSilent(now, patience.asked, gave_up=due is Due.GIVE_UP))
+        if due is Due.GIVE_UP and stage.agent.on_silence():
+            return
         if due is Due.GIVE_UP:
             if goodbye := canned.goodbye if silence.goodbye is None else silence.goodbye:
                 stage.conversation.say(goodbye)
             stage.conversation.end_call("caller_silent")
-        elif ask := canned.still_there if silence.ask is None else silence.ask:
+        elif ask := self._question(silence.ask, canned.still_there):
             stage.conversation.say(ask)
         else:
             stage.conversation.generate_reply(SILENT)
+
+    def _question(self, general: str | None, canned: str) -> str:
+        """Of the agent, which may have asked something else since it entered; "" if the model is to find it."""
+        own = self._stage.agent.silence.get("ask", general)
+        return canned if own is None else str(own)

@@ -36,6 +36,7 @@ from pipeline.ports import (
     TtsStream,
     Usage,
 )
+from pipeline.speaking.clip import WORDLESS, Clip
 from pipeline.speaking.ledger import Ledger
 from pipeline.speaking.normalise import speak
 from pipeline.speaking.pace import Pace
@@ -88,7 +89,7 @@ class Reply:
         agent: Agent,
         means: Means,
         *,
-        text: str = "",
+        text: str | Clip = "",
         instructions: str = "",
         clock: ResponseClock | None = None,
         ahead_of: Message | None = None,
@@ -109,10 +110,14 @@ class Reply:
         self.failure: PipelineError | None = None  # met while it was made ahead
         self.tts_name = means.tts.name
         self.canned = bool(text)  # no model had to find the words
-        self._text, self._instructions = text, instructions
+        self._clip = text if isinstance(text, Clip) else None
+        self._text, self._instructions = text.words if isinstance(text, Clip) else text, instructions
         self._add_to_history = add_to_history
         self._means = means
-        self._ledger = Ledger(means.out.rate_hz, means.pace)
+        own_pace = Pace(
+            agent.voice.language, agent.voice.speed
+        )  # a recording teaches nothing about the voice
+        self._ledger = Ledger(means.out.rate_hz, own_pace if self._clip is not None else means.pace)
         self._steps: list[_Step] = []
         self._stages = Stages()
         self._voice: TtsStream | None = None
@@ -165,7 +170,9 @@ class Reply:
     async def run(self) -> None:
         """Say it. Returns when the last packet has left. Raises ProviderError; cancelling it is `cut`'s doing."""
         try:
-            if self._text:
+            if self._clip is not None:
+                await self._play_clip(self._clip)
+            elif self._text:
                 await self._say(self._text)
             else:
                 await self._answer()
@@ -269,7 +276,9 @@ class Reply:
         self._resolve()
 
     def dump(self) -> dict[str, Any]:
-        """What another process needs to go on with it. Plain values."""
+        """What another process needs to go on with it. Plain values. It says the words of a recording."""
+        if self._clip is not None and not self._clip.words:
+            return dict(WORDLESS)
         places = {id(message): place for place, message in enumerate(self._means.history.messages)}
         return {
             "text": self._text,
@@ -289,6 +298,17 @@ class Reply:
             await self._speak(piece)
         if self._add_to_history:
             self._note(text.strip(), 0, ())
+
+    async def _play_clip(self, clip: Clip) -> None:
+        """Out of a recording; its words by the voice if it cannot be had."""
+        if (sound := await clip.fetch()) is None:
+            if clip.words:
+                await self._say(clip.words)
+            return
+        self._ledger.said(verbatim(clip.shown))
+        self._ledger.placed(0, self._means.out.play(sound), len(sound), (), last=True)
+        if self._add_to_history:
+            self._note(clip.shown, 0, ())
 
     async def _aside(self, text: str) -> None:
         """Words of a tool that runs: in the same voice, before what the model says next."""

@@ -80,6 +80,9 @@ class Resuming:
         self._answering.go_on(str(state.get("unanswered", "")))
         if state.get("held"):
             self._waiting.go_on_holding()
+        if stage.agent.begins_again:
+            await self._begin_again()
+            return
         left = [self._left_of(saying) for saying in self._saying]
         again = " ".join(rest for rest, _ in left if rest)
         stage.emit(ConversationResumed(stage.now(), stage.agent.name, self._before.gap_ms, again))
@@ -98,6 +101,16 @@ class Resuming:
             stage.queue(stage.reply(instructions=GO_ON if again else ""))
         elif not again and not entering:
             self._answer_or_say_hello()
+        stage.save()
+
+    async def _begin_again(self) -> None:
+        """What this agent does it does as a whole: nothing is left of it that could be gone on with."""
+        stage = self._stage
+        for saying in self._saying:
+            self._left_of(saying)  # the history keeps what was heard
+        stage.emit(ConversationResumed(stage.now(), stage.agent.name, self._before.gap_ms, ""))
+        await self._waiting.resume()
+        await self._succession.resume(stage.agent, entering=True)
         stage.save()
 
     def _answer_or_say_hello(self) -> None:

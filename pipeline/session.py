@@ -43,6 +43,7 @@ from pipeline.ports import FRAME_MS, AudioOut, CallControl, Destination, Frame, 
 from pipeline.replying import Reply
 from pipeline.resuming import Before, Resuming, checkpoint
 from pipeline.silence import Patience
+from pipeline.speaking.clip import Clip
 from pipeline.speeches import Outside, Speeches
 from pipeline.stage import Services, Stage
 from pipeline.succession import Succession, opener_of
@@ -82,7 +83,7 @@ class Session:
         userdata: Any = None,
         history: History | None = None,
         apology: str = "",
-        announcement: str = "",
+        announcement: str | Clip = "",
         on_failure: str = "",
         call_id: str = "",
         before: Before | None = None,
@@ -284,7 +285,7 @@ class Session:
 
     def say(
         self,
-        text: str,
+        text: str | Clip,
         *,
         allow_interruptions: bool | None = None,
         priority: int = NORMAL,

@@ -19,13 +19,14 @@ from pipeline.events import (
 from pipeline.message import END_KEY, LeavingMessage
 from pipeline.ports import CallControl, Frame
 from pipeline.replying import Reply
+from pipeline.speaking.clip import Clip
 from pipeline.stage import Stage
 
 
 class Waiting:
     """One call's pauses. Any of them makes the agent deaf; it hears again when the last one is over."""
 
-    def __init__(self, stage: Stage, control: CallControl, announcement: str) -> None:
+    def __init__(self, stage: Stage, control: CallControl, announcement: str | Clip) -> None:
         """announcement: said first, in full, before the recording begins and anybody listens; "" for none."""
         self._stage, self._control = stage, control
         self._announcement = announcement

@@ -35,7 +35,7 @@ def check(
     if tls := settings.sip.tls:
         answering(tls.make())
         dialling(tls.make())
-    store = PlanStore.open(dialplan or settings.dialplan)
+    store = PlanStore.open(dialplan or settings.dialplan, settings.lines)
     for line in _settings(settings):
         print(line)
     plan = store.current

@@ -28,6 +28,7 @@ from telephony.dialplan.graph import graph as drawn_graph
 from telephony.dialplan.graph import mermaid
 from telephony.dialplan.load import load_plan, parse_plan
 from telephony.dialplan.match import Plan
+from telephony.dialplan.sources import Sources
 from telephony.dialplan.trial import failed_tests, tried_tests, when
 
 app = typer.Typer(
@@ -53,7 +54,7 @@ def check(path: Where = None, config: Config = None, as_json: AsJson = False) ->
     found: list[Problem] = []
     plan: Plan | None = None
     try:
-        plan = load_plan(path, trunks=_trunks(settings), today=_today())
+        plan = load_plan(path, trunks=settings.lines, today=_today())
         found = sorted([*plan.warnings, *failed_tests(plan)])
     except FileProblems as error:
         found = error.problems
@@ -297,21 +298,16 @@ def rollback(
 
 def _plan(path: Path | None, config: Path | None) -> Plan:
     settings = load_settings(config)
-    return load_plan(path or settings.dialplan, trunks=_trunks(settings))
+    return load_plan(path or settings.dialplan, trunks=settings.lines)
 
 
 def _plan_or_version(path: Path, settings: Settings) -> Plan:
-    """A file, or a version of the settings' plan by the first digits of its name."""
+    """A file, or a version of the settings' plan by the first digits of its name, with all its files as they were.
+    Trunks may have come and gone since: they are not asked for."""
     if path.exists():
         return load_plan(path)
     versions = Versions(settings.plan_versions, settings.dialplan)
-    found = versions.find(path.name)
-    main, data = next(iter(versions.files(found).items()))
-    return parse_plan(data, str(main))
-
-
-def _trunks(settings: Settings) -> dict[str, int] | None:
-    return {trunk.name: trunk.max_calls for trunk in settings.trunks} or None
+    return load_plan(settings.dialplan, sources=Sources(versions.files(versions.find(path.name))))
 
 
 def _size(plan: Plan) -> dict[str, int]:

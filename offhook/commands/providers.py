@@ -72,7 +72,7 @@ def try_out(
         raise ConfigError(f"there is no kind of provider {kind!r}. Known: {', '.join(TRIED)}.")
     named = [row.kind for row in describe() if row.name == name and row.kind in TRIED]
     kinds = [cast(Kind, kind)] if kind else named or [TRIED[0]]  # which then says what names there are
-    options = dict(_option(text) for text in option or ())
+    options = dict(key_and_value(text) for text in option or ())
     failed = 0
     for one in kinds:
         try:
@@ -116,16 +116,16 @@ def _tell_failure(kind: Kind, name: str, error: ProviderError, as_json: bool) ->
         Console(stderr=True).print(text, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def _option(text: str) -> tuple[str, Any]:
+def key_and_value(text: str, option: str = "--option") -> tuple[str, Any]:
     """`model=llama`, `texts=[yes, no]`: a text, or a list or mapping as the dial plan writes it."""
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--option {text!r} is no option. Write it as KEY=VALUE.")
+        raise ConfigError(f"{option} {text!r} is no option. Write it as KEY=VALUE.")
     if value[:1] in ("[", "{"):
         try:
             return key, yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ConfigError(f"--option {key}: {value!r} cannot be read. Close its bracket.") from None
+            raise ConfigError(f"{option} {key}: {value!r} cannot be read. Close its bracket.") from None
     return key, value
 
 

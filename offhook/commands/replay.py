@@ -12,13 +12,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from offhook.commands.providers import key_and_value
 from offhook.errors import OffhookError
 from offhook.logs import configure_logs
 from offhook.replay import assessing, jobs
+from offhook.replay.agreement import agreement
 from offhook.replay.cluster import run_on_ray
 from offhook.replay.jobs import Done, Item
 from offhook.replay.options import KINDS, CassetteMode, ReplayOptions
 from offhook.replay.recording import Mono, Reading, Side, find
+from offhook.replay.results import Result
 from offhook.settings import LogSettings, load_settings
 
 app = typer.Typer(add_completion=False)
@@ -70,6 +73,12 @@ def replay(
     ] = None,
     baseline: Annotated[Path | None, typer.Option(help="Compare with the bundles in this folder.")] = None,
     update_baseline: Annotated[bool, typer.Option(help="Make this run the baseline.")] = False,
+    judge: Annotated[
+        str, typer.Option(help="The model that answers `judge:` of the expectations: a provider's name.")
+    ] = "",
+    judge_option: Annotated[
+        list[str] | None, typer.Option(help="An option of that provider, KEY=VALUE; again for more.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.")] = None,
     as_json: Annotated[
@@ -101,9 +110,19 @@ def replay(
     if not items:
         raise OffhookError(f"no recordings in {', '.join(map(str, recordings))}.")
     count = number_of_jobs or os.cpu_count() or 1
-    running = run_on_ray(items, ray, again=again) if ray else jobs.run(items, count, again=again)
-    done = _watched(running, len(items))
-    _finish(done, baseline, update_baseline, report, junit, as_json)
+    told = dict(key_and_value(text, "--judge-option") for text in judge_option or ())
+    with assessing.judge(judge, told, options.out / jobs.LEDGER / "judged") as ask:
+        done = _run(items, count, ray, again)
+        results = [result for one in done for result in assessing.assess(one, baseline, ask)]
+    _finish(done, results, baseline, update_baseline, report, junit, as_json)
+
+
+def _run(items: list[Item], count: int, ray: str, again: bool) -> list[Done]:
+    if ray:
+        running = run_on_ray(items, ray, again=again, workers=count if count > 1 else None)
+    else:
+        running = jobs.run(items, count, again=again)
+    return _watched(running, len(items))
 
 
 def _delay(text: str) -> tuple[str, float]:
@@ -140,15 +159,15 @@ def _watched(running: Iterable[Done], count: int) -> list[Done]:
 
 def _finish(
     done: list[Done],
+    results: list[Result],
     baseline: Path | None,
     update: bool,
     html: Path | None,
     junit: Path | None,
     as_json: bool,
 ) -> None:
-    """Judge, write, say, and end with the exit code."""
+    """Write, say, and end with the exit code."""
     failed = [one for one in done if one.error]
-    results = [result for one in done for result in assessing.assess(one, baseline)]
     assessing.report(results, html=html, junit=junit, json=None, title="Replay")
     if update and baseline is not None:
         kept = assessing.update_baseline([bundle for one in done for bundle in one.bundles], baseline)
@@ -162,6 +181,8 @@ def _finish(
         for result in results:
             if result.status != "passed":
                 out.print(f"{result.status}  {result.name}: {result.headline}", style="red", markup=False)
+        if (agrees := agreement(verdict for result in results for verdict in result.verdicts)) is not None:
+            out.print(f"the judge agrees with people: {agrees}", markup=False)
     for one in failed:
         err.print(f"not replayed: {one.error}", style="red", markup=False)
     code = assessing.exit_code(results) if results else (assessing.UNDECIDED if failed else assessing.CLEAN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -36,6 +37,9 @@ def main() -> None:
     options.add_argument(
         "--plan-versions", type=Path, help="where versions of the plan and the audit log are kept"
     )
+    options.add_argument(
+        "--trunks", type=json.loads, help="JSON: the settings' trunks, name to calls at once"
+    )
     options.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options.add_argument("--log-format", default="console", choices=["console", "json"])
     options.add_argument("--log-redact", action="store_true", help="hide what people said and dialled")
@@ -54,16 +58,17 @@ def main() -> None:
             log.error("no_traces", why=str(error))
 
         async def work() -> None:
-            plan = _plan_api(given.dialplan, given.plan_versions)
+            plan = _plan_api(given.dialplan, given.plan_versions, given.trunks)
             await serve(given.calls_dir, database, plan=plan, traces=traces, **where)
 
         asyncio.run(work())
 
 
-def _plan_api(plan: Path | None, versions: Path | None) -> PlanApi | None:
+def _plan_api(plan: Path | None, versions: Path | None, trunks: dict[str, int] | None) -> PlanApi | None:
     if plan is None or versions is None:
         return None
-    return PlanApi(plan, versions, Access.told(os.environ, ACCESS_VARIABLE, versions / "audit.jsonl"))
+    access = Access.told(os.environ, ACCESS_VARIABLE, versions / "audit.jsonl")
+    return PlanApi(plan, versions, access, trunks=trunks)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -48,10 +48,17 @@ class Asked:
 
 
 class PlanApi:
-    """One plan. path: its main file; root: where versions are kept."""
+    """One plan. path: its main file; root: where versions are kept; trunks: those of the settings (load_plan)."""
 
-    def __init__(self, path: Path, root: Path, access: Access, wait_s: float = WAIT_S) -> None:
-        self._path, self._access, self._wait_s = path, access, wait_s
+    def __init__(
+        self,
+        path: Path,
+        root: Path,
+        access: Access,
+        wait_s: float = WAIT_S,
+        trunks: Mapping[str, int] | None = None,
+    ) -> None:
+        self._path, self._access, self._wait_s, self._trunks = path, access, wait_s, trunks
         self._versions = Versions(root, path)
         self._changing = asyncio.Lock()
 
@@ -200,7 +207,7 @@ class PlanApi:
     def _problems(self, data: bytes) -> tuple[list[Problem], str]:
         """What is to be said of a plan that would stand in our file's place, and its version if nothing is wrong."""
         try:
-            plan = parse_plan(data, str(self._path), today=datetime.now(UTC).date())
+            plan = parse_plan(data, str(self._path), trunks=self._trunks, today=datetime.now(UTC).date())
         except FileProblems as error:
             return error.problems, ""
         return [*plan.warnings, *failed_tests(plan)], snapshot(plan, data).version

@@ -13,7 +13,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from offhook.logs import configure_logs
 from offhook.models.host import Ear, Engine, ModelHost
+from offhook.settings import LogSettings
 from pipeline.errors import ConfigError
 from pipeline.ports import Hints
 from pipeline.providers import registry
@@ -75,7 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--link-fd", type=int, help="an inherited socket; when it closes, the host leaves")
     parser.add_argument("--decoders", type=int, default=4, help="turns at the same time to be ready for")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--log-format", default="console", choices=["console", "json"])
+    parser.add_argument("--log-redact", action="store_true", help="hide what people said and dialled")
     options = parser.parse_args(arguments)
+    configure_logs(LogSettings(level=options.log_level, format=options.log_format, redact=options.log_redact))
     os.nice(NICENESS)
     asyncio.run(_serve(options))
 

@@ -1,6 +1,6 @@
 """A process that reads a dial plan for the switch: checks it, runs its tests, keeps its files, hands it over in pieces.
 
-    python -m offhook.plans PATH --versions FOLDER
+    python -m offhook.plans PATH --versions FOLDER [--trunks JSON]
 
 Its standard output is frames, four bytes of length before each: first a `Verdict` as JSON, then, if the plan is good,
 the pieces of telephony/dialplan/parcel.py, and an empty frame. It is nice to the processes that keep a clock."""
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -41,16 +41,16 @@ class Verdict(BaseModel):
     numbers: int = 0
 
 
-def tried(path: Path, *, trunks: dict[str, int] | None = None) -> tuple[Plan, list[Problem]]:
+def tried(path: Path, *, trunks: Mapping[str, int] | None = None) -> tuple[Plan, list[Problem]]:
     """Read a plan and run its tests. Returns it with those that failed. Raises FileProblems."""
     plan = load_plan(path, trunks=trunks)
     return plan, failed_tests(plan)
 
 
-def read(path: Path, root: Path) -> tuple[Verdict, Plan | None]:
+def read(path: Path, root: Path, trunks: Mapping[str, int] | None = None) -> tuple[Verdict, Plan | None]:
     """Everything that must be good before a plan is used, and the plan with the version of its snapshot."""
     try:
-        plan, failed = tried(path)
+        plan, failed = tried(path, trunks=trunks)
         taken = snapshot(plan)
         if failed:
             return Verdict(version=taken.version, problems=tuple(map(str, failed))), None
@@ -78,9 +78,9 @@ def frames(verdict: Verdict, plan: Plan | None) -> Iterator[bytes]:
         yield b""
 
 
-def serve(path: Path, root: Path, out: BinaryIO) -> None:
+def serve(path: Path, root: Path, out: BinaryIO, trunks: Mapping[str, int] | None = None) -> None:
     """The whole life of the process."""
     os.nice(NICE)
-    for frame in frames(*read(path, root)):
+    for frame in frames(*read(path, root, trunks)):
         out.write(LENGTH.pack(len(frame)) + frame)
     out.flush()

@@ -1,7 +1,7 @@
 """Every version of a dial plan that was in use or offered: its files, who, when, why, and what became of it.
 
-A folder a plan: `history.jsonl`, one line a fact, never rewritten; and one folder a version with all files of the plan
-and `files.json`, which says where each belongs. Written by the switch's reader (files), the switch, the console's API
+A folder a plan: `history.jsonl`, one line a fact, never rewritten; and one folder a version with all files of the plan,
+`files.json`, which says where each belongs. Written by the switch's reader (files), the switch, the console's API
 and the command line (facts). Knows nothing of what is in a plan but the names of its files."""
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ What: TypeAlias = Literal["saved", "in_use", "refused"]
 
 HISTORY = "history.jsonl"
 MANIFEST = "files.json"
+ORIGIN = "origin"  # where the main file was: plans of one name share a folder
 BY_HAND = "edited in place"
 
 
@@ -140,6 +141,7 @@ class Versions:
                 names[name] = os.path.relpath(file, taken.main.parent)
             if _version_of([fresh / name for name in names]) != taken.version:
                 raise VersionsError(f"{taken.main}: was changed while it was read. Save it again.")
+            (fresh / ORIGIN).write_text(os.path.abspath(taken.main), encoding="utf-8")
             (fresh / MANIFEST).write_text(json.dumps(names, indent=1), encoding="utf-8")
             if not folder.exists():
                 fresh.rename(folder)
@@ -151,6 +153,18 @@ class Versions:
     def kept(self) -> list[str]:
         """The versions whose files are there."""
         return sorted(path.parent.name for path in self.folder.glob(f"*/{MANIFEST}"))
+
+    def used(self) -> Iterator[str]:
+        """Versions of the plan at this path that were in use and whose files are there, the newest first."""
+        seen = set()
+        for fact in reversed(self.history()):
+            folder = self.folder / fact.version
+            if fact.what != "in_use" or fact.version in seen or not (folder / MANIFEST).exists():
+                continue
+            seen.add(fact.version)
+            origin = "".join(_lines(folder / ORIGIN))
+            if origin in ("", os.path.abspath(self._plan)):
+                yield fact.version
 
     def find(self, version: str) -> str:
         """The version that begins so. "": the one that was in use before the present one. Raises VersionsError."""

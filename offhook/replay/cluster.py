@@ -18,8 +18,12 @@ from offhook.replay.jobs import Done, Item, before, settle, work
 Files = dict[str, bytes]
 
 
-def run_on_ray(items: Sequence[Item], address: str, *, again: bool = False) -> Iterator[Done]:
-    """As jobs.run, on the cluster at this address; `local` starts one here. Raises OffhookError without Ray."""
+def run_on_ray(
+    items: Sequence[Item], address: str, *, again: bool = False, workers: int | None = None
+) -> Iterator[Done]:
+    """As jobs.run, on the cluster at this address; `local` starts one here, with so many workers, None: one per core.
+
+    Raises OffhookError without Ray."""
     try:
         import ray  # noqa: PLC0415 (an extra, and 2 s of loading)
     except ImportError as error:
@@ -36,6 +40,7 @@ def run_on_ray(items: Sequence[Item], address: str, *, again: bool = False) -> I
     )
     ray.init(
         address=None if address == "local" else address,
+        num_cpus=workers if address == "local" else None,
         runtime_env={"env_vars": {"PYTHONPATH": path}},
         log_to_driver=False,
         include_dashboard=False,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from offhook.bundle import Record
 from offhook.replay.aligning import align, likeness
+from offhook.replay.asked import same_course
 from offhook.replay.checking import often, plain
 from offhook.replay.findings import (
     Finding,
@@ -24,8 +25,6 @@ from offhook.replay.findings import (
 )
 from offhook.replay.measures import CallMeasures, Spread, measure
 from offhook.replay.turns import PARTS, Turn
-
-DIVERGED = 0.5  # an answer with fewer words in common leads the caller elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def compare(
     turns = [finding for pair in pairs for finding in _turn(pair, limits)]
     found = [
         *moved_tools(turns, now.tools, before.tools),
-        *_course(now, before),
+        *_course(now, before, pairs),
         *_manners(now, before, limits),
         *_pace(pairs, limits),
     ]
@@ -106,7 +105,7 @@ def _answered_at(turn: Turn) -> float:
 # ---------------------------------------------------------------- the call
 
 
-def _course(now: CallMeasures, before: CallMeasures) -> Iterator[Finding]:
+def _course(now: CallMeasures, before: CallMeasures, pairs: Sequence[Pair]) -> Iterator[Finding]:
     went = [(handoff.to, handoff.at_s) for handoff in now.handoffs if handoff.ok]
     wanted = [handoff.to for handoff in before.handoffs if handoff.ok]
     left = [to for to, _ in went]
@@ -114,7 +113,11 @@ def _course(now: CallMeasures, before: CallMeasures) -> Iterator[Finding]:
         if to in left:
             left.remove(to)
         else:
-            yield Finding("handoff missing", f"no handoff to {to} any more")
+            turn = _where(pairs, to)
+            at_s = turn.end_s if turn else None
+            yield Finding(
+                "handoff missing", f"no handoff to {to} any more", turn.number if turn else None, at_s
+            )
     for to in left:
         at_s = next(at for name, at in reversed(went) if name == to)
         yield Finding("handoff new", f"hands over to {to} now", None, at_s)
@@ -122,7 +125,8 @@ def _course(now: CallMeasures, before: CallMeasures) -> Iterator[Finding]:
         text = f"hands over to {', '.join(to for to, _ in went)}, before to {', '.join(wanted)}"
         yield Finding("handoff new", text)
     if (now.ended_by, now.cause) != (before.ended_by, before.cause):
-        yield Finding("ending", f"the call ends by {_end(now)}, before by {_end(before)}", None, now.length_s)
+        last = now.turns[-1].number if now.turns else None
+        yield Finding("ending", f"the call ends by {_end(now)}, before by {_end(before)}", last, now.length_s)
     if now.pressed != before.pressed:
         text = f"keys are {now.pressed or 'none'}, before {before.pressed or 'none'}"
         yield Finding("keys", text)
@@ -130,6 +134,14 @@ def _course(now: CallMeasures, before: CallMeasures) -> Iterator[Finding]:
         if now.failures.count(failure) > before.failures.count(failure):
             yield Finding("provider failed", f"a provider now fails: {failure}")
             return
+
+
+def _where(pairs: Sequence[Pair], to: str) -> Turn | None:
+    """The turn of the call in which the baseline's agent handed over."""
+    for now, before in pairs:
+        if before is not None and any(one.to == to and one.ok for one in before.handoffs):
+            return now
+    return None
 
 
 def _end(call: CallMeasures) -> str:
@@ -189,7 +201,8 @@ def _pace(pairs: Sequence[Pair], limits: Tolerance) -> Iterator[Finding]:
             told.add(kind)
             blame = _blame([one for _, one, _ in both], [other for *_, other in both])
             change = f"{abs(is_now - was):.0f} ms {kind} ({part}: {is_now:.0f}, before {was:.0f})"
-            yield Finding(kind, f"answers {change}{blame}")
+            most = max(both, key=lambda one: abs(one[1].total_ms - one[2].total_ms))[0]
+            yield Finding(kind, f"answers {change}{blame}", most.number, most.end_s)
     everywhere = max(0.0, new.p50 - old.p50)
     for turn, one, other in both:
         slower = one.total_ms - other.total_ms
@@ -213,7 +226,7 @@ def _diverged(pairs: Sequence[Pair]) -> int | None:
     for now, before in pairs:
         if now is None:
             return before.number if before else None
-        if before is None or likeness(now.answer, before.answer) < DIVERGED:
+        if before is None or not same_course(now.answer, before.answer):
             return now.number
         if [handoff.to for handoff in now.handoffs] != [handoff.to for handoff in before.handoffs]:
             return now.number

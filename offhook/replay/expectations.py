@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from offhook.bundle import FACTS, Record
+from offhook.bundle import FACTS, Record, read_facts
 from offhook.errors import OffhookError
 from pipeline.judging import OUTCOMES, Outcome
 from pipeline.rubrics import RUBRICS
@@ -109,12 +109,13 @@ class Reference(Part):
 
 
 class Question(Part):
-    """A question to the judge: a rubric by its name, or one of your own. label: what a person thinks of this call."""
+    """A question to the judge: a rubric by its name, or one of your own. label: what a person thinks of this call.
+    votes: how often it is asked; more than half must agree."""
 
     rubric: Annotated[str, AfterValidator(_rubric)] = ""
     question: str = ""
     label: Annotated[str, AfterValidator(_label)] = ""
-    votes: int = Field(default=1, ge=1, le=9)
+    votes: int = Field(default=3, ge=1, le=9)
 
     @property
     def name(self) -> str:
@@ -165,13 +166,15 @@ def find_expectations(recording: Path | None, record: Record) -> Expectations | 
 
     recording: what was replayed, None for a live call. None if nobody wrote anything. Raises ExpectationError."""
     places = [] if recording is None else [recording.with_name(f"{recording.stem}{SUFFIX}")]
+    tags = record.facts.get("expect")
     if recording is not None:
-        places.append(recording.with_name(f"{recording.name}{SUFFIX}"))
+        places += [recording.with_name(f"{recording.name}{SUFFIX}"), recording / INSIDE]
+        if tags is None and (recording / FACTS).is_file():  # a bundle's; what was made of it has no tags
+            tags = read_facts(recording).get("expect")
     places += [record.path / INSIDE, record.path.with_name(f"{record.path.name}{SUFFIX}")]
     for place in places:
         if place.is_file():
             return load_expectations(place)
-    tags = record.facts.get("expect")
     return None if tags is None else from_tags(tags, record.path / FACTS)
 
 

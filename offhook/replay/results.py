@@ -209,7 +209,7 @@ def _suite(root: ElementTree.Element, result: Result) -> None:
         where = "" if verdict.turn is None else f" (turn {verdict.turn})"
         cases.append((verdict.name, verdict.text + where, kinds[verdict.outcome]))
     if result.difference is not None:
-        lines = "\n".join(finding.text for finding in result.regressions)
+        lines = "\n".join(_line(finding) for finding in result.regressions)
         cases.append(("same as the baseline", lines, "failure" if lines else ""))
     if result.error:
         cases.append(("can be replayed", result.error, "error"))
@@ -224,6 +224,12 @@ def _suite(root: ElementTree.Element, result: Result) -> None:
         case = ElementTree.SubElement(suite, "testcase", name=_xml(name), classname=_xml(result.name))
         if kind:
             ElementTree.SubElement(case, kind, message=_xml(text.partition("\n")[0])).text = _xml(text)
+
+
+def _line(finding: Finding) -> str:
+    """With its turn, if it does not say it itself."""
+    known = finding.turn is None or f"turn {finding.turn}" in finding.text
+    return finding.text if known else f"{finding.text} (turn {finding.turn})"
 
 
 def _xml(text: str) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -34,8 +34,8 @@ from offhook.link import (
     WorkerReady,
 )
 from offhook.switch.admission import Admission
-from offhook.switch.held import WORKER, Held, elders
-from offhook.switch.worker import Worker
+from offhook.switch.held import WORKER, Elder, Held
+from offhook.switch.worker import Worker, left_behind, name_spares
 from offhook.wire import Link, Page
 from telephony.errors import Overloaded
 
@@ -74,7 +74,7 @@ class Pool:
         held: Held | None = None,
     ) -> None:
         self._held = held or Held()
-        self.workers = [*self._left_behind()]
+        self.workers = [*left_behind(self._held)]
         missing = count + spares - sum(not worker.retiring for worker in self.workers)
         first = max((worker.number for worker in self.workers), default=-1) + 1
         self.workers += [Worker(number) for number in range(first, first + missing)]
@@ -100,27 +100,11 @@ class Pool:
 
     async def run(self) -> None:
         """Keep every worker alive until cancelled or `stop`."""
-        self._name_spares()
+        name_spares(self.workers, self._spares)
         async with asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._ping(), name="ping workers")
             for worker in self.workers:
                 self._tasks.create_task(self._keep(worker), name=f"worker {worker.number}")
-
-    def _left_behind(self) -> Iterator[Worker]:
-        """The workers of a switch before us; their links are read when `run` begins."""
-        for name, number, pid in elders(self._held, WORKER):
-            sock, page = self._held.take_all(name)
-            worker = Worker(int(number), process=self._held.elder(pid), page=Page(page))
-            worker.left = socket.socket(fileno=sock)
-            worker.retiring = worker.page is not None and worker.page.retiring
-            yield worker
-
-    def _name_spares(self) -> None:
-        """Whoever has no calls, for those that a switch before us has left may have some."""
-        if any(worker.left is not None for worker in self.workers):
-            idle = [one for one in reversed(self.workers) if not one.calls and not one.retiring]
-            for worker in self.workers:
-                worker.spare = worker in idle[: self._spares]
 
     @property
     def size(self) -> int:
@@ -252,26 +236,58 @@ class Pool:
         return True
 
     async def rehearse(self, agents: Mapping[str, Any]) -> str:
-        """Let every worker make the agents of a new plan once. Returns why one cannot, "" if all can."""
-        self._rehearsals += 1
-        number, asked = self._rehearsals, [worker for worker in self.workers if worker.ready]
-        answers = {(number, worker.number): self._loop.create_future() for worker in asked}
-        self._rehearsing |= answers
+        """Let every worker make the agents of a new plan once, those too that become ready meanwhile. Returns why one
+        cannot, "" if all can: then `adopt` must follow before anything else happens."""
+        asked: set[asyncio.subprocess.Process | Elder | None] = set()
         try:
-            for worker in asked:
-                worker.send(Rehearse(number=number, agents=dict(agents)))
             async with asyncio.timeout(REHEARSAL_TIMEOUT_S):
-                reasons = await asyncio.gather(*answers.values())
+                while new := [one for one in self.workers if one.ready and one.process not in asked]:
+                    asked |= {worker.process for worker in new}
+                    reasons = await asyncio.gather(*[self._rehearsed(worker, agents) for worker in new])
+                    if reason := next(filter(None, reasons), ""):
+                        return reason
         except TimeoutError:
             return f"a worker could not make its agents within {REHEARSAL_TIMEOUT_S:.0f} s"
+        return ""
+
+    async def _rehearsed(self, worker: Worker, agents: Mapping[str, Any]) -> str:
+        """Why one worker cannot make these agents, "" if it can, or if it is gone: the next one starts with them."""
+        self._rehearsals += 1
+        key = self._rehearsals, worker.number
+        answer: asyncio.Future[str] = self._loop.create_future()
+        self._rehearsing[key] = answer
+        try:
+            worker.send(Rehearse(number=self._rehearsals, agents=dict(agents)))
+            return await answer
         finally:
-            for key in answers:
-                del self._rehearsing[key]
-        return next(filter(None, reasons), "")
+            del self._rehearsing[key]
 
     def adopt(self, agents: Mapping[str, Any]) -> None:
-        """Workers that start from now on rehearse these."""
+        """Workers that are ready have rehearsed these; those that start from now on, or are starting, do so first."""
         self._configure = self._configure.model_copy(update={"agents": dict(agents)})
+        for worker in self.workers:
+            if worker.ready and worker.page is not None:
+                worker.page.plan = self._configure.plan
+
+    def begin_again(self, agents: Mapping[str, Any]) -> None:
+        """No worker could play the plan, before the first call: let them try these."""
+        self._first_ready = self._loop.create_future()
+        self.adopt(agents)
+
+    async def _catch_up(self, worker: Worker, message: WorkerReady) -> None:
+        """The plan has changed while this worker was being started: it takes calls once it knows the new agents."""
+        process = worker.process
+        while worker.told is not self._configure and worker.process is process and worker.link is not None:
+            worker.told = self._configure
+            if worker.page is not None:
+                worker.page.plan = worker.told.plan
+            reason = await self._rehearsed(worker, self._configure.agents)
+            if reason and worker.process is process:
+                log.error("worker_without_plan", number=worker.number, reason=reason)
+                worker.send(Stop())  # the next one starts with the plan in use
+                return
+        if worker.process is process and worker.link is not None:
+            self._is_ready(worker, message)
 
     async def stop(self) -> None:
         """Ask all to leave, then see that they do."""
@@ -323,13 +339,7 @@ class Pool:
             if worker.link is not None:
                 worker.link.read_rest()  # its end may be seen here before its last words are
         finally:
-            worker.ready = False
-            if worker.link is not None:
-                worker.link.close()
-                worker.link = None
-            if worker.page is not None:
-                worker.page.close()
-                worker.page = None
+            worker.over()
             self._held.drop(name)
             for (_, asked), answer in self._rehearsing.items():
                 if asked == worker.number and not answer.done():  # the next one starts with the plan in use
@@ -339,6 +349,8 @@ class Pool:
         """It has lived on without a switch, or has died meanwhile: either shows on its link."""
         worker.left, worker.heard = None, self._loop.time()
         worker.started = worker.heard - STABLE_AFTER_S
+        if worker.page is not None and worker.page.plan == self._configure.plan:
+            worker.told = self._configure  # else it learns the plan before it takes calls
         worker.link = self._link(worker, left, resumed=True)
         worker.link.begin_anew()
         worker.send(Adopt())
@@ -389,7 +401,9 @@ class Pool:
         if self._stopping:  # it was told to nobody that this one was on its way
             worker.process.kill()
         worker.link = self._link(worker, ours)
-        worker.send(self._configure)
+        worker.told = self._configure
+        worker.page.plan = worker.told.plan
+        worker.send(worker.told)
         if worker.retiring:  # while it was being started
             worker.page.retiring = True
             worker.send(Stop())
@@ -427,21 +441,21 @@ class Pool:
         worker.heard = self._loop.time()
         match message:
             case WorkerReady() if not worker.lost:
-                worker.ready = True
-                if message.notes and message.notes != self._noted:
-                    self._noted = message.notes  # every worker says it, and says it again when it is replaced
-                    log.warning("provider_without_key", missing=message.notes)
-                self._changed.set()
-                if not self._first_ready.done():
-                    self._first_ready.set_result(None)
+                if worker.told is self._configure or self._tasks is None:
+                    self._is_ready(worker, message)
+                else:
+                    self._tasks.create_task(
+                        self._catch_up(worker, message), name=f"worker {worker.number} learns the plan"
+                    )
             case Adopted():
                 self._on_message(worker, message)
-                if message.ready and not worker.lost:
+                if message.ready:
                     self._received(worker, WorkerReady(pid=message.pid))
             case WorkerFailed():
                 worker.failed = message.reason
                 self._changed.set()
-                self._failed(message.reason)
+                if worker.told is self._configure:  # else the next one starts with another plan
+                    self._failed(message.reason)
             case Load():
                 worker.load = message
                 self.admission.measured(worker.number, message.cpu, message.late_p99_ms, message.calls)
@@ -451,6 +465,15 @@ class Pool:
                     answer.set_result(message.reason)
             case _:
                 self._on_message(worker, message)
+
+    def _is_ready(self, worker: Worker, message: WorkerReady) -> None:
+        worker.ready = True
+        if message.notes and message.notes != self._noted:
+            self._noted = message.notes  # every worker says it, and says it again when it is replaced
+            log.warning("provider_without_key", missing=message.notes)
+        self._changed.set()
+        if not self._first_ready.done():
+            self._first_ready.set_result(None)
 
     def _failed(self, reason: str) -> None:
         """A worker cannot play the plan. Before the first call that is an error at the keyboard, not a loop."""

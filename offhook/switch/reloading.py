@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -21,6 +22,7 @@ import structlog
 
 from offhook.plans.reader import LENGTH, Verdict
 from offhook.plans.versions import Versions, VersionsError, What, files_of, snapshot
+from offhook.switch.beginning import Unfit
 from offhook.switch.metrics import Metrics
 from offhook.switch.pool import Pool
 from telephony.dialplan.match import Plan
@@ -49,12 +51,19 @@ class Refused(Exception):
 
 
 class Reloading:
-    """Watches the plan's files. every_s: how often it looks, 0 for never (then only `now`)."""
+    """Watches the plan's files. every_s: how often it looks, 0 for never (then only `now`). trunks: see load_plan."""
 
     def __init__(
-        self, path: Path, root: Path, every_s: float, store: PlanStore, metrics: Metrics, pool: Pool
+        self,
+        path: Path,
+        root: Path,
+        every_s: float,
+        store: PlanStore,
+        metrics: Metrics,
+        pool: Pool,
+        trunks: Mapping[str, int] | None = None,
     ) -> None:
-        self._path, self._root, self._every_s = path, root, every_s
+        self._path, self._root, self._every_s, self._trunks = path, root, every_s, trunks
         self._versions = Versions(root, path)
         self._store, self._metrics, self._pool = store, metrics, pool
         self._files: tuple[Path, ...] = files_of(store.current)
@@ -95,19 +104,23 @@ class Reloading:
         self._asked.clear()
         return True
 
-    async def begin(self) -> None:
+    async def begin(self, unfit: Unfit | None = None) -> None:
         """The plan that the server started with is a version like any other: the first one in use. Before anybody can
-        save another."""
+        save another. unfit: why it is not the one on disk."""
+        plan = self._store.current
+        self._metrics.plan_in_use(plan.version)
         try:
-            plan = self._store.current
-            taken = await asyncio.to_thread(snapshot, plan)
-            await asyncio.to_thread(self._versions.keep, taken)
-            last = await asyncio.to_thread(self._versions.last, "in_use")
-            if last is None or last.version != taken.version:
-                await asyncio.to_thread(self._versions.note, "in_use", taken.version)
-            self._metrics.plan_in_use(taken.version)
+            if unfit is None:
+                await asyncio.to_thread(self._versions.keep, await asyncio.to_thread(snapshot, plan))
+            last = await asyncio.to_thread(self._versions.last, "in_use", "refused")
+            if last is None or (last.what, last.version) != ("in_use", plan.version):
+                await asyncio.to_thread(self._versions.note, "in_use", plan.version)
         except VersionsError as error:
             log.error("plan_version_not_kept", error=str(error))
+        if unfit is not None:
+            log.error("older_plan_in_use", version=plan.version, plan=str(self._path), refused=unfit.version)
+            await self._report(Refused(unfit.problems, unfit.version, unfit.files))
+            self._seen = await asyncio.to_thread(_stamp, self._files) | self._seen
 
     async def reload(self) -> bool:
         """Read the plan and use it from the next call on. False if it is refused; then nothing has changed."""
@@ -165,7 +178,8 @@ class Reloading:
 
     async def _read(self) -> tuple[Verdict, Plan]:
         """Raises Refused."""
-        command = (sys.executable, "-m", "offhook.plans", str(self._path), "--versions", str(self._root))
+        command = [sys.executable, "-m", "offhook.plans", str(self._path), "--versions", str(self._root)]
+        command += ["--trunks", json.dumps(dict(self._trunks))] if self._trunks is not None else []
         try:
             reader = await asyncio.create_subprocess_exec(
                 *command, stdout=asyncio.subprocess.PIPE, start_new_session=True

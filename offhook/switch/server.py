@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ import structlog
 
 from offhook.errors import OffhookError
 from offhook.link import Configure
-from offhook.plans.versions import snapshot
 from offhook.settings import ACCESS_VARIABLE, Settings
 from offhook.switch.adopting import ask_again, calls_left
+from offhook.switch.beginning import Beginning
 from offhook.switch.consulting import Consulting
 from offhook.switch.held import Held
 from offhook.switch.helpers import Helper
@@ -31,8 +31,6 @@ from offhook.switch.pool import Pool
 from offhook.switch.reception import Reception
 from offhook.switch.reloading import Reloading
 from offhook.switch.trunks import Trunks
-from telephony.dialplan.load import load_plan
-from telephony.dialplan.parcel import without_numbers
 from telephony.dialplan.store import PlanStore
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
@@ -68,7 +66,8 @@ class Switch:
     ) -> None:
         self._settings, self._on_ready = settings, on_ready
         self._held = held or Held()
-        self._store = _plan(settings.dialplan)
+        self._beginning = Beginning(settings)
+        self._store = PlanStore(self._beginning.first())
         self._metrics = Metrics()
         access = {ACCESS_VARIABLE: json.dumps(settings.console.holders())}
         self._console = Helper("console", "offhook.console", _console_arguments(settings), access, self._held)
@@ -96,8 +95,8 @@ class Switch:
             folder = self._held.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-"))
             models = Path(folder) / "models"
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            hosting = Helper("models", "offhook.models", ["--socket", str(models)], held=self._held)
-            helpers = [hosting, self._console]
+            models_arguments = ["--socket", str(models), *_log_arguments(settings)]
+            helpers = [Helper("models", "offhook.models", models_arguments, held=self._held), self._console]
             running = [tasks.create_task(helper.run(), name=helper.name) for helper in helpers]
             self._models_socket = str(models)
             pool = self._pool()
@@ -110,6 +109,7 @@ class Switch:
                 self._store,
                 self._metrics,
                 pool,
+                settings.lines,
             )
             rtp = settings.rtp
             ports = [
@@ -205,7 +205,7 @@ class Switch:
                 gc.freeze()
                 self._phone = phone
                 host, port = phone.address
-                await self._plans.begin()
+                await self._plans.begin(self._beginning.unfit)
                 self._on_ready(
                     Ready(host, port, phone.tls_port, http_port, pool.size, again=bool(self._held.restarts))
                 )
@@ -246,17 +246,21 @@ class Switch:
         ask_again(held, phone, self._settings.calls_dir)
 
     async def _workers_ready(self, pool: Pool) -> bool:
-        """Wait for the first worker; False if we are told to stop before. Raises OffhookError."""
-        ready, stop = asyncio.ensure_future(pool.wait_ready()), asyncio.ensure_future(self._stopping.wait())
+        """Wait for the first worker; False if we are told to stop before. A plan that workers cannot play gives way to
+        an older one. Raises OffhookError if there is none."""
+        stop = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if ready.done():
-                ready.result()
-            return ready.done()
-        except OffhookError as error:
-            raise OffhookError(f"{self._settings.dialplan}: {error}") from error
+            while True:
+                ready = asyncio.ensure_future(pool.wait_ready())
+                await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
+                if not ready.done():
+                    ready.cancel()
+                    return False
+                if (error := ready.exception()) is None:
+                    return True
+                self._store.swap(self._beginning.other(str(error)))
+                pool.begin_again(self._configure().agents)
         finally:
-            ready.cancel()
             stop.cancel()
 
     async def _answer(self, phone: Phone) -> None:
@@ -351,22 +355,22 @@ class Switch:
         self._console.tell(json.dumps({"type": "bundle", "path": bundle}).encode())
 
 
-def _plan(path: Path) -> PlanStore:
-    """The plan to begin with; its version is that of all its files, as the versions of later ones."""
-    plan = load_plan(path)
-    return PlanStore(replace(without_numbers(plan), version=snapshot(plan).version))
-
-
 def _console_arguments(settings: Settings) -> list[str]:
-    log, traces, console = settings.log, settings.traces, settings.console
+    traces, console = settings.traces, settings.console
     given = ["--calls-dir", str(settings.calls_dir), "--database", str(settings.database)]
     given += ["--host", console.host, "--port", str(console.port)]
     given += ["--dialplan", str(settings.dialplan), "--plan-versions", str(settings.plan_versions)]
-    given += ["--log-level", log.level, "--log-format", log.format]
-    given += ["--log-redact"] if log.redact else []
+    given += ["--trunks", json.dumps(settings.lines)]
+    given += _log_arguments(settings)
     if traces.endpoint:
         given += ["--traces", traces.endpoint, *(["--trace-words"] if traces.words else [])]
     return given
+
+
+def _log_arguments(settings: Settings) -> list[str]:
+    log = settings.log
+    given = ["--log-level", log.level, "--log-format", log.format]
+    return [*given, "--log-redact"] if log.redact else given
 
 
 def free_memory_mb() -> float:

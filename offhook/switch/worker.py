@@ -8,12 +8,12 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from offhook.link import Load, Message
-from offhook.switch.held import Elder
+from offhook.link import Configure, Load, Message
+from offhook.switch.held import WORKER, Elder, Held, elders
 from offhook.wire import Link, Page
 
 FOREIGN_DEATHS = (
@@ -44,6 +44,7 @@ class Worker:
     blocked: bool = False  # because its own code stood in its way
     retiring: bool = False  # no new calls; it leaves with the last one and is not replaced
     failed: str = ""  # why it can never take a call
+    told: Configure | None = None  # what it was started with; of a plan before the present one perhaps
 
     @property
     def pid(self) -> int:
@@ -68,3 +69,30 @@ class Worker:
         """Put a message on its link; nothing happens if it is gone."""
         if self.link is not None:
             self.link.send(message, tuple(fds))
+
+    def over(self) -> None:
+        """Its process has ended."""
+        self.ready = False
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+        if self.page is not None:
+            self.page.close()
+            self.page = None
+
+
+def left_behind(held: Held) -> Iterator[Worker]:
+    """The workers of a switch before us; their links are not read yet."""
+    for name, number, pid in elders(held, WORKER):
+        sock, memory = held.take_all(name)
+        page = Page(memory)
+        left = socket.socket(fileno=sock)
+        yield Worker(int(number), process=held.elder(pid), page=page, left=left, retiring=page.retiring)
+
+
+def name_spares(workers: Sequence[Worker], spares: int) -> None:
+    """Whoever has no calls, for those that a switch before us has left may have some."""
+    if any(worker.left is not None for worker in workers):
+        idle = [one for one in reversed(workers) if not one.calls and not one.retiring]
+        for worker in workers:
+            worker.spare = worker in idle[:spares]

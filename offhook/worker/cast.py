@@ -106,12 +106,12 @@ class Cast:
         declared, asked = persona.tts or providing.defaults.tts, asked_of(persona, providing.defaults)
         speaks = providing.speaker(persona)
         voice = voice_of(persona, speaks.name, own=speaks is declared[0])
-        agent = desk(persona.does, name, voice, self._colleagues(persona), on_call.places)
+        agent = desk(persona.does, name, voice, self._colleagues(persona), on_call.places, on_call.rate_hz)
         agent.stt = on_call.deck.stt(asked["stt"], lambda: providing.stt(persona, on_call))
         agent.tts = on_call.deck.tts(asked["tts"], lambda: providing.tts(persona, on_call))
         agent.llm = providing.scripted_llm()
         agent.pronounce = agent.pronounce.with_words(persona.pronounce)
-        agent.turn_handling = dict(persona.turn_handling)
+        agent.turn_handling = {**agent.turn_handling, **persona.turn_handling}
         return agent
 
     def _from_plan(self, name: str, persona: Persona, model: RealtimeModel | None) -> Agent:

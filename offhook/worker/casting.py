@@ -9,6 +9,7 @@ from typing import Any
 from offhook.link import StartCall
 from offhook.settings import Providers
 from offhook.worker.cast import Cast
+from offhook.worker.clips import spoken
 from offhook.worker.on_call import NARROWBAND_HZ, NO_CALL, OnCall
 from offhook.worker.parts import check, check_file, imported
 from offhook.worker.providing import Providing
@@ -89,7 +90,7 @@ class Casting:
             userdata=state.get("userdata", {}),
             history=History.load(state["history"]) if "history" in state else None,
             before=Before(state, gap_ms) if start.confirmed else None,
-            announcement=route.announcement if announces else "",
+            announcement=spoken(route.announcement, start.rate_hz) if announces else "",
             on_failure=route.on_failure,
             call_id=start.call_id,
         )

@@ -11,20 +11,26 @@ from typing import Protocol
 
 import structlog
 
+from offhook.worker.clips import spoken
 from pipeline.agent.agent import Agent
 from pipeline.agent.history import History, Message
 from pipeline.agent.task import TaskFailed
 from pipeline.agent.tasks import AskYesNo
 from pipeline.agent.tools import StopResponse
 from pipeline.errors import PipelineError
+from pipeline.hearing.expectation import Expectation
 from pipeline.ports import Voice
+from pipeline.speaking.clip import Clip
 from telephony.dialplan.model import Consent, TargetSpec
 from telephony.dialplan.routing import Menu, Play, Queue, Ring, Voicemail
+from telephony.dialplan.saying import Saying
 
 log = structlog.get_logger()
 
 NOBODY = "I am sorry, nobody is there. Goodbye."
 WAITED = "I am sorry, nobody is free. Please call again later. Goodbye."
+KEYS_TIMEOUT_MS = 500  # a menu has keys of one digit: nothing is waited for
+ANSWER_S = 6.0  # to agree, before the question is asked again
 REFUSED = "All right. We cannot go on without it. Goodbye."
 
 Colleagues = Mapping[str, Callable[[], Agent]]
@@ -41,11 +47,14 @@ class Places(Protocol):
 
 
 class Target(Agent):
-    """Whoever does one thing with the caller. colleagues: whom it can hand over to."""
+    """Whoever does one thing with the caller. colleagues: whom it can hand over to. rate_hz: of the call's sound."""
+
+    begins_again = True
 
     def __init__(self, name: str, voice: Voice, colleagues: Colleagues) -> None:
         super().__init__(name=name, voice=voice, phrases=("yes", "no"), fillers=(), silence={"after_s": 0.0})
         self.colleagues = colleagues
+        self.rate_hz = 8000
         self._work: asyncio.Task[None] | None = None
 
     async def on_enter(self) -> None:
@@ -72,12 +81,17 @@ class Target(Agent):
             log.error("target_failed", target=self.name, error=str(error))
             self.session.end_call("error")
 
-    async def say(self, text: str, *, interruptible: bool = False) -> None:
-        """Say it and wait until it was heard."""
-        if text:
-            await self.session.say(text, allow_interruptions=interruptible).wait_for_playout()
+    def spoken(self, saying: Saying) -> str | Clip:
+        """For `say`: the plan's words, or a recording of them."""
+        return spoken(saying, self.rate_hz)
 
-    async def go_on(self, name: str, otherwise: str = "") -> None:
+    async def say(self, saying: Saying | str) -> None:
+        """Say it and wait until it was heard."""
+        if saying:
+            words = saying if isinstance(saying, str) else self.spoken(saying)
+            await self.session.say(words, allow_interruptions=False).wait_for_playout()
+
+    async def go_on(self, name: str, otherwise: Saying | str = "") -> None:
         """To whoever is called so; without a name say goodbye and hang up."""
         if name in self.colleagues:
             self.session.hand_over(self.colleagues[name]())
@@ -133,6 +147,7 @@ class MenuDesk(Target):
         super().__init__(name, voice, colleagues)
         self._spec = spec
         self.keys = dict(spec.keys)
+        self.turn_handling = {"keys_timeout_ms": KEYS_TIMEOUT_MS}
         self.hints = type(self.hints)(tuple(dict.fromkeys(spec.keys.values())), self.hints.language)
         self._chosen: asyncio.Future[str] | None = None
 
@@ -144,17 +159,24 @@ class MenuDesk(Target):
             self._chosen.set_result(name)
         raise StopResponse
 
+    def on_keys(self, keys: str) -> bool:
+        """A key that leads nowhere: the menu is said again at once."""
+        if self._chosen is not None and not self._chosen.done():
+            self._chosen.set_result("")
+        return True
+
     async def work(self) -> None:
-        chosen = self._chosen = asyncio.get_running_loop().create_future()
         for _ in range(self._spec.tries):
-            saying = self.session.say(self._spec.say)
+            chosen = self._chosen = asyncio.get_running_loop().create_future()
+            saying = self.session.say(self.spoken(self._spec.say))
             heard = asyncio.ensure_future(saying.wait_for_playout())
             await asyncio.wait({chosen, heard}, return_when=asyncio.FIRST_COMPLETED)
             heard.cancel()
             await asyncio.wait({chosen}, timeout=self._spec.wait)
             if chosen.done():
                 saying.interrupt()
-                await self.go_on(chosen.result())
+            if chosen.done() and (name := chosen.result()):
+                await self.go_on(name)
                 return
         await self.go_on(self._spec.then, NOBODY)
 
@@ -188,6 +210,27 @@ class QueueDesk(Target):
         await self.go_on(spec.then, WAITED)
 
 
+class AskConsent(AskYesNo):
+    """The question, out of a file if there is one. Who says nothing does not agree."""
+
+    def __init__(self, question: Saying, rate_hz: int) -> None:
+        silence = {"after_s": ANSWER_S, "times": 1, "ask": question.text or None}
+        super().__init__(question.text, silence=silence)
+        self._asked = spoken(question, rate_hz)
+
+    def on_silence(self) -> bool:
+        """Asked twice, and not a word."""
+        self.fail("The caller said nothing.", "declined")
+        return True
+
+    def _say(self, text: str, expectation: Expectation | None) -> None:
+        if isinstance(self._asked, Clip) and self.question in text:
+            self.session.expect(expectation)
+            self.session.say(self._asked)
+        else:
+            super()._say(text, expectation)
+
+
 class ConsentDesk(Target):
     """Asks whether the call may be recorded; until then it is not."""
 
@@ -198,7 +241,7 @@ class ConsentDesk(Target):
 
     async def work(self) -> None:
         try:
-            agreed = await AskYesNo(self._spec.question).run(self.session)
+            agreed = await AskConsent(self._spec.question, self.rate_hz).run(self.session)
         except TaskFailed:
             agreed = False
         if agreed:
@@ -210,9 +253,22 @@ class ConsentDesk(Target):
 
 
 def desk(
-    does: TargetSpec | Consent, name: str, voice: Voice, colleagues: Colleagues, places: Places | None
+    does: TargetSpec | Consent,
+    name: str,
+    voice: Voice,
+    colleagues: Colleagues,
+    places: Places | None,
+    rate_hz: int = 8000,
 ) -> Target:
     """The target as the plan describes it."""
+    target = _made(does, name, voice, colleagues, places)
+    target.rate_hz = rate_hz
+    return target
+
+
+def _made(
+    does: TargetSpec | Consent, name: str, voice: Voice, colleagues: Colleagues, places: Places | None
+) -> Target:
     if isinstance(does, Consent):
         return ConsentDesk(does, name, voice, colleagues)
     match does.does:

@@ -35,6 +35,8 @@ class Agent:
     or what ThinkingSound (options.py) takes.
     """
 
+    begins_again = False  # after its process died: it enters anew, instead of going on in mid-sentence
+
     def __init__(
         self,
         *,
@@ -149,6 +151,11 @@ class Agent:
 
     def on_keys(self, keys: str) -> bool:
         """The caller has keyed something in. True: dealt with; False: it counts as said."""
+        return False
+
+    def on_silence(self) -> bool:
+        """The caller was asked as often as `silence` says, and says nothing. True: dealt with; False: they are told
+        goodbye, and the call ends."""
         return False
 
     async def on_tone(self, kind: str) -> None:

@@ -10,6 +10,7 @@ from pipeline.events import MessageTaken
 from pipeline.hearing.expectation import Expectation
 from pipeline.mouth import NORMAL
 from pipeline.ports import TransferResult
+from pipeline.speaking.clip import Clip
 
 
 class SpeechHandle(Protocol):
@@ -37,13 +38,13 @@ class Conversation(Protocol):
 
     def say(
         self,
-        text: str,
+        text: str | Clip,
         *,
         allow_interruptions: bool | None = None,
         priority: int = NORMAL,
         add_to_history: bool = True,
     ) -> SpeechHandle:
-        """Say this, after what is being said now.
+        """Say this, after what is being said now. text: for the voice, or a recording of it.
 
         allow_interruptions: False for what must be heard in full; None: as the agent's turn handling has it.
         priority: HIGH goes before, LOW after other speech that waits (mouth.py)."""

@@ -21,6 +21,7 @@ from telephony.dialplan.document import (
     nearest,
     read_file,
 )
+from telephony.dialplan.sources import DISK, Sources
 
 BY_NAME = ("agents", "targets", "calendars", "lists", "trunks", "mcp")
 IN_TURN = ("numbers", "tests", "allowed")
@@ -149,7 +150,7 @@ class Assembly:
             self.problems.append(document.problem((key,), f"'version' is {value!r}. Allowed: 1."))
 
 
-def assembled(document: Document) -> Assembly:
+def assembled(document: Document, sources: Sources = DISK) -> Assembly:
     """A file and all that it imports. What cannot be read is among the problems, at the line that imports it."""
     assembly = Assembly(document)
     assembly.take(document)
@@ -163,7 +164,7 @@ def assembled(document: Document) -> Assembly:
             assembly.problems.append(importer.problem(at, f"{fact} Remove it."))
             continue
         try:
-            imported = read_file(path)
+            imported = read_file(path, sources)
         except FileProblems as error:
             assembly.problems += [
                 found if found.line else importer.problem(at, f"{found.path} {found.text}")

@@ -4,6 +4,7 @@ A call is described by its `CallFacts`; whoever asks passes the wall clock and t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -14,6 +15,8 @@ from telephony.dialplan.hours import DAY_MINUTES, DAYS, Hours, Span, dates, days
 from telephony.dialplan.index import Index
 from telephony.dialplan.number import Pattern, normalise, parse_pattern
 from telephony.dialplan.routing import ANONYMOUS, When, load_share
+
+_Q = re.compile(r"q ?= ?([01](?:\.\d{0,3})?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,10 @@ class CallFacts:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """What the caller's side wants to hear (Accept-Language, RFC 3261 §20.3), as it lists them."""
-        listed = self.headers.get("accept-language", "").split(",")
-        return tuple(tag for part in listed if (tag := part.partition(";")[0].strip().lower()))
+        """What the caller's side wants to hear, best first (Accept-Language: RFC 3261 §20.3, RFC 2616 §14.4)."""
+        listed = [part.partition(";") for part in self.headers.get("accept-language", "").split(",")]
+        found = [(_quality(q), tag.strip().lower()) for tag, _, q in listed if tag.strip()]
+        return tuple(tag for quality, tag in sorted(found, key=lambda one: -one[0]) if quality)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,12 @@ def condition(
         dates(when.date) if when.date else None,
         load_share(when.load) if when.load else 0.0,
     )
+
+
+def _quality(parameter: str) -> float:
+    """`q=0.8`; 1.0 for none, or for what is no number."""
+    form = _Q.fullmatch(parameter.strip().lower())
+    return float(form[1]) if form else 1.0
 
 
 def _speaks(languages: tuple[str, ...], wanted: tuple[str, ...]) -> bool:

@@ -56,6 +56,10 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "consent_required": "the law asks for consent: recording on is then an error",
         "on_failure": "who takes calls that cannot go on; an address alone is provider_outage",
     },
+    "Saying": {
+        "text": "what the voice says; with sound: what is said in the file, for the transcript, and said if it is gone",
+        "sound": "a WAV file (16 bit, 8 to 96 kHz), as seen from the plan, played instead of the voice",
+    },
     "OnFailure": {
         "overload": "no line or worker is free: a redirect or ring target or a SIP address; the caller gets a 302",
         "provider_outage": "recogniser, model or voice have failed for good: a ring target or a SIP address",

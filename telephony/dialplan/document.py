@@ -27,6 +27,7 @@ from yaml.events import (
 )
 from yaml.reader import ReaderError
 
+from telephony.dialplan.sources import DISK, Sources
 from telephony.errors import PlanError
 
 Loc: TypeAlias = tuple[str | int, ...]
@@ -152,10 +153,10 @@ class Document:
         return Problem(self.path, spot.line, spot.column, text, warning)
 
 
-def read_file(path: str | Path) -> Document:
+def read_file(path: str | Path, sources: Sources = DISK) -> Document:
     """Read one YAML file. Raises FileProblems if it cannot be read or is not YAML."""
     try:
-        data = Path(path).read_bytes()
+        data = sources.read(path)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise FileProblems([Problem(str(path), 0, 0, f"cannot be read: {why}. Check the path.")]) from error

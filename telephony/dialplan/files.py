@@ -18,20 +18,24 @@ from telephony.dialplan.music import BUILT_IN, THINKING, fault, located
 from telephony.dialplan.number import parse_pattern
 from telephony.dialplan.persona import thinking_file
 from telephony.dialplan.routing import ANONYMOUS
+from telephony.dialplan.saying import Saying
+from telephony.dialplan.sources import DISK, Sources
 
 MAX_CALLERS = 1_000_000
+SHORTEST_S = 0.1  # of what is said out of a file
 
 
-def read_files(path: str, spec: DialPlan) -> tuple[FilesRead, list[Finding]]:
-    """What is in the files, and what is wrong with them, each where it is named first. path: of the plan."""
-    findings = list(_sounds(path, spec))
+def read_files(path: str, spec: DialPlan, sources: Sources = DISK) -> tuple[FilesRead, list[Finding]]:
+    """What is in the files, and what is wrong with them, each where it is named first. path: of the plan.
+    sources: where what it names is read from, but for sounds."""
+    findings = [*_sounds(path, spec), *_recorded(path, spec)]
     folder = Path(path).parent
     holidays: dict[str, dict[date, str]] = {}
     for name, calendar in spec.calendars.items():
         for text in calendar.holidays:
             if text.lower().endswith(".ics") and text not in holidays:
                 try:
-                    holidays[text] = dict(read_holidays(folder / text))
+                    holidays[text] = dict(read_holidays(folder / text, sources))
                 except NoCalendar as error:
                     holidays[text] = {}
                     findings.append(Finding(("calendars", name, "holidays", text), str(error), key=True))
@@ -39,16 +43,16 @@ def read_files(path: str, spec: DialPlan) -> tuple[FilesRead, list[Finding]]:
     for name, known in spec.lists.items():
         if known.file:
             try:
-                callers[name] = list(_callers(folder / known.file))
+                callers[name] = list(_callers(folder / known.file, sources))
             except ValueError as error:
                 findings.append(Finding(("lists", name, "file"), str(error)))
     return FilesRead(holidays, callers), findings
 
 
-def _callers(path: Path) -> Iterator[str]:
+def _callers(path: Path, sources: Sources) -> Iterator[str]:
     """Numbers and patterns, one a line, the first column of a table. Raises ValueError with place and remedy."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = sources.read(path).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}. Check the path.") from None
     except UnicodeDecodeError:
@@ -89,3 +93,24 @@ def _sounds(path: str, spec: DialPlan) -> Iterator[Finding]:
         for file, place in named.items():
             if file not in built_in and (text := fault(file, what, built_in)):
                 yield Finding(place, text)
+
+
+def _recorded(path: str, spec: DialPlan) -> Iterator[Finding]:
+    """What is said out of files."""
+    for loc, saying in _sayings(spec):
+        if saying.sound and (text := fault(saying.located(path).sound, "sound", (), SHORTEST_S)):
+            yield Finding((*loc, "sound"), text)
+
+
+def _sayings(spec: DialPlan) -> Iterator[tuple[Loc, Saying]]:
+    """Everything that callers may hear out of a file, and where it stands."""
+    yield ("defaults", "announcement"), spec.defaults.announcement
+    yield ("defaults", "consent"), spec.defaults.consent
+    for name, target in spec.targets.items():
+        for kind in ("voicemail", "play", "menu", "queue"):
+            for key, value in getattr(target, kind) or ():
+                if isinstance(value, Saying):
+                    yield ("targets", name, kind, key), value
+    for at, rule in enumerate(spec.numbers):
+        if rule.announcement is not None:
+            yield ("numbers", at, "announcement"), rule.announcement

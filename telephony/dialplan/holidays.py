@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from telephony.dialplan.sources import DISK, Sources
+
 YEARS_AHEAD = 30
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -19,14 +21,15 @@ class NoCalendar(ValueError):
     """A file is not an iCalendar file, or says what is not understood."""
 
 
-def read_holidays(path: Path) -> Mapping[date, str]:
+def read_holidays(path: Path, sources: Sources = DISK) -> Mapping[date, str]:
     """Day → its name. Raises NoCalendar with place, fact and remedy."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise NoCalendar(f"{path}: is larger than 4 MB. Export the holidays alone.")
-        data = path.read_bytes()
-    except OSError as error:
-        raise NoCalendar(f"{path}: {error.strerror}. Check the path.") from error
+        data = sources.read(path)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise NoCalendar(f"{path}: {why}. Check the path.") from error
+    if len(data) > MAX_BYTES:
+        raise NoCalendar(f"{path}: is larger than 4 MB. Export the holidays alone.")
     return _read(data, str(path))
 
 

@@ -33,6 +33,8 @@ from telephony.dialplan.files import read_files
 from telephony.dialplan.match import Plan
 from telephony.dialplan.model import DialPlan
 from telephony.dialplan.pruned import pruned
+from telephony.dialplan.sources import DISK, Sources
+from telephony.dialplan.trial import failed_tests
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -58,12 +60,27 @@ def load(
 
 
 def load_plan(
-    path: str | Path, *, trunks: Mapping[str, int] | None = None, today: date | None = None
+    path: str | Path,
+    *,
+    trunks: Mapping[str, int] | None = None,
+    today: date | None = None,
+    sources: Sources = DISK,
 ) -> Plan:
     """Read and check a dial plan, as `load`. Raises FileProblems (a PlanError) with everything that is wrong with it;
-    of a good one, `warnings` are what is worth a look."""
+    of a good one, `warnings` are what is worth a look. sources: where its files are read from."""
     with _no_collections():
-        return _plan(assembled(read_file(path)), trunks, today)
+        return _plan(assembled(read_file(path, sources), sources), trunks, today, sources)
+
+
+def load_tested(
+    path: str | Path, *, trunks: Mapping[str, int] | None = None, sources: Sources = DISK
+) -> Plan:
+    """As load_plan, and its own tests are run: what calls may be routed by. Raises FileProblems, also with those that
+    failed."""
+    plan = load_plan(path, trunks=trunks, sources=sources)
+    if failed := failed_tests(plan):
+        raise FileProblems(failed)
+    return plan
 
 
 def parse_plan(
@@ -105,7 +122,9 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _plan(plan: Assembly, trunks: Mapping[str, int] | None, today: date | None) -> Plan:
+def _plan(
+    plan: Assembly, trunks: Mapping[str, int] | None, today: date | None, sources: Sources = DISK
+) -> Plan:
     problems = list(plan.problems)
     value = plan.value
     problems += [plan.problem(found.loc, found.text) for found in check_secrets(value)]
@@ -123,9 +142,9 @@ def _plan(plan: Assembly, trunks: Mapping[str, int] | None, today: date | None) 
     except ValidationError as error:
         errors = error.errors()
         problems += explain_errors(plan, DialPlan, without_echoes(DialPlan, errors))
-        problems += _check_the_rest(plan, value, names, trunks, today, errors)
+        problems += _check_the_rest(plan, value, names, trunks, today, errors, sources)
         raise FileProblems(problems) from error
-    files, found_in_files = read_files(plan.path, spec)
+    files, found_in_files = read_files(plan.path, spec, sources)
     source = _source(plan, spec, range(len(spec.numbers)))
     bare = bare_rules(spec, source)
     findings = [*found_in_files, *check_plan(spec, names, bare, files, trunks)]
@@ -155,13 +174,14 @@ def _check_the_rest(
     trunks: Mapping[str, int] | None,
     today: date | None,
     errors: Sequence[ErrorDetails],
+    sources: Sources,
 ) -> list[Problem]:
     """Check what is left when all that pydantic refused is taken out, so that one look shows all."""
     rest = pruned(value, errors)
     if rest is None:
         return []
     spec, unread = rest.spec, rest.unread
-    files, findings = read_files(plan.path, spec)
+    files, findings = read_files(plan.path, spec, sources)
     positions = rest.kept.get(("numbers",), range(len(spec.numbers)))
     findings += check_plan(
         spec, names, bare_rules(spec, _source(plan, spec, positions)), files, trunks, unread

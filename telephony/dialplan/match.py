@@ -190,7 +190,10 @@ def _route(
     """What the rule and the plan's defaults say of a call that this agent or target takes."""
     defaults = plan.spec.defaults
     recording = action.recording or defaults.recording
-    agents, first = _agents(plan, name, failing, asks=recording == "ask")
+    asks = recording == "ask" and any(
+        other in plan.spec.agents for other in plan.teams[name]
+    )  # a box needs no leave
+    agents, first = _agents(plan, name, failing, asks=asks)
     return Route.model_construct(
         called=called,
         caller=caller,
@@ -207,7 +210,7 @@ def _route(
         before_answer=action.before_answer or defaults.before_answer,
         recording=recording,
         cassette=action.cassette or defaults.cassette,
-        announcement=action.announcement or defaults.announcement,
+        announcement=(action.announcement or defaults.announcement).located(plan.path),
         on_failure=_address(plan, failing.provider_outage),
         arm=arm,
         fallback=failing,
@@ -396,7 +399,8 @@ def _agents(
 
 def _asking(plan: Plan, name: str) -> Desk:
     defaults, persona = plan.spec.defaults, plan.teams[name][name]
-    consent = Consent(question=defaults.consent, then=name, if_refused=defaults.if_refused)
+    question = defaults.consent.located(plan.path)
+    consent = Consent(question=question, then=name, if_refused=defaults.if_refused)
     voice = {part: getattr(persona, part) for part in ("language", "voice", "stt", "tts", "llm")}
     return Desk.model_construct(does=consent, handoff=(name,), **voice)
 
@@ -411,7 +415,7 @@ def teams(spec: DialPlan, path: str) -> dict[str, dict[str, Desk | Persona]]:
     for key, target in spec.targets.items():
         if target.does is not None:
             heirs = tuple(_talking(target.leads_to, spec))
-            desk = Desk(does=target, handoff=heirs).with_defaults(spec.defaults)
+            desk = Desk(does=target.located(path), handoff=heirs).with_defaults(spec.defaults)
             everybody.setdefault(key, desk)
     return {key: _team(key, everybody) for key in everybody}
 

@@ -34,6 +34,7 @@ from telephony.dialplan.routing import (
     Trunks,
     When,
 )
+from telephony.dialplan.saying import Saying
 from telephony.dialplan.values import (
     BUILT_IN_TOOLS,
     COLLECTED,
@@ -49,7 +50,7 @@ from telephony.dialplan.values import (
 __all__ = [
     "BUILT_IN_TOOLS", "COLLECTED", "CONSENT", "SLOTS", "TEAM", "Branch", "Calendar", "Collect", "Consent", "Defaults",
     "Desk", "Destination", "DialPlan", "GiveUp", "Intent", "Limit", "McpChoice", "NumberRoute", "OnFailure", "Persona",
-    "PlanModel", "PlanTest", "ProviderChoice", "Route", "Script", "TargetSpec", "VoiceChoice", "When",
+    "PlanModel", "PlanTest", "ProviderChoice", "Route", "Saying", "Script", "TargetSpec", "VoiceChoice", "When",
 ]  # fmt: skip
 
 CONSENT = "(consent)"  # who asks whether the call may be recorded; no agent can have that name
@@ -80,7 +81,7 @@ class DialPlan(PlanModel):
 class Consent(PlanModel):
     """The question whether the call may be recorded, and who takes the call then."""
 
-    question: str
+    question: Saying
     then: str
     if_refused: Literal["continue", "hang_up"] = "continue"
 
@@ -120,7 +121,7 @@ class Route(PlanModel):
     before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
     cassette: Cassette = "off"
-    announcement: str = ""
+    announcement: Saying = Saying()
     on_failure: str = ""
     arm: str = ""
     fallback: OnFailure = OnFailure()

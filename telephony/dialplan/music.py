@@ -20,9 +20,10 @@ def located(name: str, plan_path: str, built_in: Collection[str] = BUILT_IN) -> 
     return name if name in built_in else str(Path(plan_path).parent / name)
 
 
-def fault(path: str, what: str = "hold music", built_in: Collection[str] = BUILT_IN) -> str:
-    """What is wrong with a file as a sound that is repeated, in words; "" if it will do. what: the sound's name in the
-    message."""
+def fault(
+    path: str, what: str = "hold music", built_in: Collection[str] = BUILT_IN, shortest_s: float = 1.0
+) -> str:
+    """What is wrong with a sound file, in words; "" if it will do. what: the sound's name in the message."""
     wanted = "Give a 16-bit PCM WAV file with one or two channels."
     try:
         with wave.open(path, "rb") as file:
@@ -31,13 +32,15 @@ def fault(path: str, what: str = "hold music", built_in: Collection[str] = BUILT
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         hint = f" Did you mean {close!r}?" if (close := closest(Path(path).name, built_in)) else ""
-        return f"{what} {path}: {why}.{hint} Check the path, or write one of {', '.join(built_in)}."
+        instead = f", or write one of {', '.join(built_in)}" if built_in else ""
+        return f"{what} {path}: {why}.{hint} Check the path{instead}."
     except (wave.Error, EOFError) as error:
         return f"{what} {path}: is no WAV file ({error or 'it ends too early'}). {wanted}"
     if width != 2 or channels not in (1, 2):
         return f"{what} {path}: {channels} channels of {8 * width} bits. {wanted}"
     if not 8000 <= rate_hz <= 96000:
         return f"{what} {path}: {rate_hz} Hz. Give 8000 to 96000 Hz."
-    if not rate_hz <= frames <= LONGEST_S * rate_hz:
-        return f"{what} {path}: lasts {frames / rate_hz:.1f} s. Give one second to {LONGEST_S // 60} minutes."
+    if not shortest_s * rate_hz <= frames <= LONGEST_S * rate_hz:
+        give = f"Give {shortest_s:g} s to {LONGEST_S // 60} minutes."
+        return f"{what} {path}: lasts {frames / rate_hz:.1f} s. {give}"
     return ""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from telephony.dialplan.choice import Routing, listed
+from telephony.dialplan.saying import Said, Saying, Words
 from telephony.dialplan.values import (
     BeforeAnswer,
     Cassette,
@@ -187,8 +188,8 @@ class Defaults(PlanModel):
     before_answer: BeforeAnswer = "ringing"
     recording: Recording = "on"
     cassette: Cassette = "off"
-    announcement: Text = "This call is recorded."
-    consent: str = ""
+    announcement: Words = Saying(text="This call is recorded.")
+    consent: Said = Saying()
     if_refused: Literal["continue", "hang_up"] = "continue"
     consent_required: bool = False
     on_failure: Annotated[OnFailure | None, BeforeValidator(as_on_failure)] = None

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from telephony.dialplan.hours import Dates, Days, TimeSpan
 from telephony.dialplan.number import is_fixed, parse_pattern
 from telephony.dialplan.persona import OnFailure, as_on_failure
+from telephony.dialplan.saying import Said, Saying, Words
 from telephony.dialplan.values import (
     BeforeAnswer,
     Cassette,
@@ -171,23 +172,23 @@ class Ring(PlanModel):
 class Voicemail(PlanModel):
     """Say something, beep, and record the caller's message."""
 
-    say: str = "Please leave a message after the tone."
+    say: Said = Saying(text="Please leave a message after the tone.")
     max: Duration = 120.0
     silence: Duration = 4.0
-    thanks: str = "Thank you. Goodbye."
+    thanks: Said = Saying(text="Thank you. Goodbye.")
 
 
 class Play(PlanModel):
     """Say something, and hang up, or go on to `then`."""
 
-    say: Text
+    say: Words
     then: str = ""
 
 
 class Menu(PlanModel):
     """Keys and where they lead. tries: how often it is said; then: who takes a caller that presses nothing."""
 
-    say: Text
+    say: Words
     keys: dict[Key, Text] = Field(min_length=1)
     tries: int = Field(default=3, ge=1, le=10)
     wait: Duration = 6.0
@@ -197,7 +198,7 @@ class Menu(PlanModel):
 class Queue(PlanModel):
     """Wait with music until fewer than `places` callers talk to `agent`. say: at once, and again `every` so often."""
 
-    say: Text
+    say: Words
     agent: Text
     places: int = Field(ge=1)
     every: Duration = 30.0
@@ -221,6 +222,14 @@ class TargetSpec(PlanModel):
     def does(self) -> Ring | Voicemail | Play | Menu | Queue | None:
         """What is done with the caller once the call is answered; None if it is not answered here."""
         return self.ring or self.voicemail or self.play or self.menu or self.queue
+
+    def located(self, plan_path: str) -> TargetSpec:
+        """With the paths of its sounds as this process sees them."""
+        for name in ("voicemail", "play", "menu", "queue"):
+            if (part := getattr(self, name)) is not None:
+                heard = {key: value.located(plan_path) for key, value in part if isinstance(value, Saying)}
+                return self.model_copy(update={name: part.model_copy(update=heard)})
+        return self
 
     @property
     def unanswered(self) -> bool:
@@ -276,7 +285,7 @@ class NumberRoute(Outcome):
     before_answer: BeforeAnswer | None = None
     recording: Recording | None = None
     cassette: Cassette | None = None
-    announcement: Text | None = None
+    announcement: Words | None = None
     on_failure: Annotated[OnFailure | None, BeforeValidator(as_on_failure)] = None
 
 

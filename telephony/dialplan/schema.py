@@ -21,6 +21,7 @@ from telephony.dialplan.choice import Routing
 from telephony.dialplan.described import MEANINGS
 from telephony.dialplan.hours import Calendar
 from telephony.dialplan.model import DialPlan
+from telephony.dialplan.saying import Saying
 
 SCHEMA = Path("config/dialplan.schema.json")
 REFERENCE = Path("docs/reference.md")
@@ -28,14 +29,16 @@ BEGIN, END = "<!-- keys of the dial plan: python -m telephony.dialplan.schema --
 
 MODELS: tuple[type[BaseModel], ...] = (
     DialPlan, persona.Defaults, persona.OnFailure, routing.NumberRoute, routing.Branch, routing.When, routing.Limit,
-    routing.TargetSpec, routing.Ring, routing.Voicemail, routing.Play, routing.Menu, routing.Queue, Calendar,
+    routing.TargetSpec, Saying, routing.Ring, routing.Voicemail, routing.Play, routing.Menu, routing.Queue, Calendar,
     routing.CallerList, routing.TrunkUse, routing.PlanTest, persona.Persona, persona.Destination, persona.VoiceChoice,
     persona.ProviderChoice, persona.McpChoice, persona.Script, persona.Intent, persona.Collect, persona.GiveUp,
 )  # fmt: skip
 PLACES = {
     "DialPlan": "The plan", "Defaults": "`defaults`", "OnFailure": "`on_failure`", "NumberRoute": "`numbers`: each",
     "Branch": "`routes`: each branch", "When": "`when`", "Limit": "`max_calls`, `calls_per_hour`",
-    "TargetSpec": "`targets`: each one, exactly one of", "Ring": "`ring`", "Voicemail": "`voicemail`", "Play": "`play`",
+    "TargetSpec": "`targets`: each one, exactly one of",
+    "Saying": "`say`, `thanks`, `announcement`, `consent`: a text, or",
+    "Ring": "`ring`", "Voicemail": "`voicemail`", "Play": "`play`",
     "Menu": "`menu`", "Queue": "`queue`", "Calendar": "`calendars`: each one", "CallerList": "`lists`: each one",
     "TrunkUse": "`trunks`: each one", "PlanTest": "`tests`: each one", "Persona": "`agents`: each one",
     "Destination": "`transfer_to`: each one", "VoiceChoice": "`voice`", "ProviderChoice": "`stt`, `llm`, `tts`",
@@ -53,6 +56,7 @@ SHORT = frozenset(
         "Ring",
         "OnFailure",
         "Collect",
+        "Saying",
     )
 )  # a text will do
 LISTS = frozenset(("CallerList",))  # a list will do

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from telephony.dialplan.condition import CallFacts
-from telephony.dialplan.load import load_plan
+from telephony.dialplan.load import load_tested
 from telephony.dialplan.match import Decision, Plan, decide, match
 from telephony.dialplan.model import Persona, Route
 
@@ -17,9 +18,9 @@ class PlanStore:
         self._plan = plan
 
     @classmethod
-    def open(cls, path: str | Path) -> PlanStore:
-        """Start with the plan in a file. Raises FileProblems (a PlanError)."""
-        return cls(load_plan(path))
+    def open(cls, path: str | Path, trunks: Mapping[str, int] | None = None) -> PlanStore:
+        """Start with the plan in a file, whose tests must be good. trunks: see load_plan. Raises FileProblems."""
+        return cls(load_tested(path, trunks=trunks))
 
     @property
     def current(self) -> Plan:
@@ -37,7 +38,7 @@ class PlanStore:
 
     def reload(self, path: str | Path | None = None) -> Plan:
         """Read the file again (or another one) and use it. Raises FileProblems and keeps the old plan."""
-        plan = load_plan(path or self._plan.path)
+        plan = load_tested(path or self._plan.path)
         self.swap(plan)
         return plan
 

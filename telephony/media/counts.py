@@ -6,9 +6,10 @@ one that lets a call go none. Not the counting (receiving.py, jitter.py, losses.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import fields
 from math import isnan, nan
-from typing import Final
+from operator import add
+from typing import Final, NamedTuple
 
 from telephony.media.losses import LossCounts
 from telephony.media.quality import HeardQuality
@@ -16,8 +17,7 @@ from telephony.media.report import MediaReport
 from telephony.sdp.plan import MediaPlan
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """All numbers of a call; what they mean says MediaReport. expected: packets that should have come. concealed:
     samples. delay_s: the buffer's delay at all ticks together, ticks: how many. From `jitter_ms` on it is the latest
     value that counts, NaN if there is none."""
@@ -65,13 +65,9 @@ class Counts:
 
     def and_then(self, later: Counts) -> Counts:
         """Both one after the other."""
-        pairs = zip(astuple(self), astuple(later), strict=True)
-        return Counts(
-            *(
-                before + after if at < LATEST else before if isnan(after) else after
-                for at, (before, after) in enumerate(pairs)
-            )
-        )
+        added = map(add, self[:LATEST], later[:LATEST])
+        latest = (old if isnan(new) else new for old, new in zip(self[LATEST:], later[LATEST:], strict=True))
+        return Counts(*added, *latest)
 
     @property
     def delay_ms(self) -> float:
@@ -80,19 +76,8 @@ class Counts:
 
     def quality(self, codec: str) -> HeardQuality:
         """How the caller sounded to us."""
-        losses = LossCounts(
-            *map(
-                int,
-                (
-                    self.judged,
-                    self.missing,
-                    self.runs,
-                    self.bursts,
-                    self.in_bursts,
-                    self.missing_in_bursts,
-                ),
-            )
-        )
+        first = Counts._fields.index("judged")
+        losses = LossCounts(*map(int, self[first : first + len(LossCounts._fields)]))
         return HeardQuality(
             codec=codec,
             losses=losses.summary(),
@@ -137,10 +122,9 @@ def _known(number: float, digits: int | None = None) -> float | None:
     return number if digits is None else round(number, digits)
 
 
-FIELDS: Final = tuple(field.name for field in fields(Counts))
-LATEST: Final = FIELDS.index("jitter_ms")
+LATEST: Final = Counts._fields.index("jitter_ms")
 COUNTED: Final = tuple(
     name
-    for name in FIELDS[:LATEST]
+    for name in Counts._fields[:LATEST]
     if name in {field.name for field in fields(MediaReport)} and name != "missing"
 )  # under the same name in the report

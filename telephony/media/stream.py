@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 from math import nan
 from typing import Final, TypeAlias
 
@@ -254,7 +253,7 @@ class Stream:
         self._control.sent = left.reports
         self._before = left.counts
         if left.theirs is not None and not left.counts.sources:  # heard within the second that is not counted
-            self._before = replace(left.counts, sources=1)
+            self._before = left.counts._replace(sources=1)
         self._left_at, self._left_sending_at = left.at, left.sent_at or left.at
         if self._past is not None:
             self._past.ticks = left.past_ticks

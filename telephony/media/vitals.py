@@ -17,15 +17,15 @@ import fcntl
 import mmap
 import os
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from telephony.media.counts import FIELDS, Counts
+from telephony.media.counts import Counts
 from telephony.media.sending_state import StreamState
 
 _BEAT = Struct("<d")
-_COUNTS = Struct(f"<{len(FIELDS)}d")
+_COUNTS = Struct(f"<{len(Counts._fields)}d")
 _SENT = Struct("<dIHIIQQ")  # at, ssrc, seq, wraps, timestamp, packets, octets
 _COUNT = Struct("<Q")
 _TICK = Struct("<dQQIBIqI")  # at, ticks, recorded, waiting, flags, their ssrc, their highest number, reports
@@ -211,8 +211,9 @@ class Vitals:
 
     def count(self, counts: Counts) -> None:
         """What was counted since the call began."""
-        _COUNTS.pack_into(self.memory, _COUNTS_AT, *astuple(counts))
-        self.memory[_COUNTED_AT] = True
+        if self.fd >= 0:
+            _COUNTS.pack_into(self.memory, _COUNTS_AT, *counts)
+            self.memory[_COUNTED_AT] = True
 
     # ------------------------------------------------------------ read by others
 

@@ -2,11 +2,12 @@
 
     python -m tests.bench.chaos --kills 200 --seed 1
 
-Four parts. One worker at a time, at a random instant, with a warm spare: what callers notice, packet by packet, and
-whether recordings are whole. The same with the switch. Then many calls on four workers, one of which is killed every
-second. Then a thousand short calls, after which descriptors must be back to where they were. Says what a call and a
-worker cost in memory. Prints a table of figures, budgets and verdicts; exit code 1 if one is missed. Ends by itself and
-leaves no process. Linux only. The short form of the first part is a test (tests/live/test_chaos.py)."""
+Five parts. One worker at a time, at a random instant, with a warm spare: what callers notice, packet by packet, and
+whether recordings are whole. Then short calls of sipp, so that workers die while calls ring, are answered and hang up.
+Then switches instead of workers. Then many calls on four workers, one of which is killed every second. Then a thousand
+short calls, after which descriptors must be back to where they were. Says what a call and a worker cost in memory.
+Prints a table of figures, budgets and verdicts; exit code 1 if one is missed. Ends by itself and leaves no process.
+Linux only. The short form of the first part is a test (tests/live/test_chaos.py)."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -31,6 +33,7 @@ from telephony.phone import Phone
 from tests.bench.table import Row, out, print_rows
 from tests.live.peers import PjsipPhone
 from tests.live.server import CallFolder, Server, running_server
+from tests.live.sipp import SippRun
 from tests.live.wire import Wire
 
 HERE = Path(__file__).parent
@@ -42,6 +45,7 @@ OWN_CALLS, PJSIP_CALLS = 6, 1
 GAP_MS = 60.0  # p95, with a warm spare
 STANDS_BY_S = 7.5  # the next switch is started after four seconds, and reads its code
 RECORDING_S = 0.5  # between the times of the journal and the length of the file
+SIPP_RATE, SIPP_HOLD_MS = 5, 3000
 WITHIN_S = 0.6  # of a kill: that gap is counted
 MEMORY_MB_A_CALL = 1.0
 DESCRIPTORS = 2  # one more or less may be open while we look
@@ -220,6 +224,41 @@ def _unlike_s(folder: CallFolder) -> float:
     return abs(float(ended["at"]) - float(answered["at"]) - lasted)
 
 
+# ---------------------------------------------------------------- calls that come and go
+
+
+async def calls_of_sipp(folder: Path, calls: int, seed: int, workers: int = 2) -> list[Row]:
+    """A foreign stack's calls, in whatever state they are when their worker is killed; each time with a warm spare."""
+    if shutil.which("sipp") is None:
+        return [Row("calls of sipp", "not installed (package sip-tester)", "", None)]
+    dice = random.Random(seed)
+    async with running_server(folder, dialplan=PLAN, workers=workers, settings=SETTINGS) as server:
+        await server.warm(workers + 1)
+        run = SippRun("uac_talk", server.sip_port, PATIENT, calls, SIPP_RATE, SIPP_HOLD_MS, timeout_s=120)
+        running, killed = asyncio.create_task(run.result(folder / "sipp")), 0
+        while not running.done():
+            await asyncio.sleep(dice.uniform(0.0, 0.5))
+            if talking := _talking(server):
+                pid = dice.choice(talking)
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+                await server.warm_again(pid, workers + 1)
+        result = await running
+        await server.idle()
+        takeovers = (await server.metrics()).get("offhook_takeovers_total", 0.0)
+    gaps = sum(heard.gaps for heard in result.heard)
+    return [
+        Row(f"{calls} calls of sipp: kills, takeovers", f"{killed}, {takeovers:.0f}", "", None),
+        Row("calls of sipp that failed", str(result.failed), "0", result.succeeded == calls),
+        Row("missing sequence numbers, as sipp's observer counts", str(gaps), "0", gaps == 0),
+    ]
+
+
+def _talking(server: Server) -> list[int]:
+    """Workers with calls, by the sockets that they have."""
+    return [pid for pid in server.children() if server.sockets(pid) > 8]
+
+
 # ---------------------------------------------------------------- one a second, and very many calls
 
 
@@ -236,7 +275,7 @@ async def one_a_second(folder: Path, calls: int, seconds: int, seed: int, worker
             due = loop.time()
             for _ in range(seconds):
                 due += 1.0
-                if talking := [pid for pid in server.children() if server.sockets(pid) > 8]:
+                if talking := _talking(server):
                     os.kill(dice.choice(talking), signal.SIGKILL)
                     killed += 1
                 await asyncio.sleep(due - loop.time())
@@ -325,14 +364,16 @@ def percentile(values: list[float], share: float) -> float:
     return ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else 0.0
 
 
-async def main(kills: int, seed: int, calls: int, seconds: int, many: int) -> int:
+async def main(kills: int, seed: int, calls: int, seconds: int, many: int, sipp: int) -> int:
     """Run it. Returns the exit code."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        for name in ("kills", "switches", "minute", "many"):
+        for name in ("kills", "sipp", "switches", "minute", "many"):
             (Path(folder) / name).mkdir()
         out.print(f"{kills} kills, seed {seed} ...", style="dim")
         rows += (await kill_one_by_one(Path(folder) / "kills", kills, seed)).rows()
+        out.print(f"{sipp} calls of sipp ...", style="dim")
+        rows += await calls_of_sipp(Path(folder) / "sipp", sipp, seed)
         out.print(f"{kills // 10} kills of the switch ...", style="dim")
         rows += await kill_switches(Path(folder) / "switches", max(kills // 10, 1), seed)
         out.print(f"{calls} calls, one kill a second for {seconds} s ...", style="dim")
@@ -350,5 +391,6 @@ if __name__ == "__main__":
     parser.add_argument("--calls", type=int, default=100)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--many", type=int, default=1000)
+    parser.add_argument("--sipp", type=int, default=120)
     given = parser.parse_args()
-    sys.exit(asyncio.run(main(given.kills, given.seed, given.calls, given.seconds, given.many)))
+    sys.exit(asyncio.run(main(given.kills, given.seed, given.calls, given.seconds, given.many, given.sipp)))

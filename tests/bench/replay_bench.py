@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 
 from offhook.logs import configure_logs
 from offhook.replay.jobs import Done, Item, work
@@ -68,23 +69,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="replay-bench-") as name:
         folder = Path(name)
         calls = make_calls(folder, asked.calls)
-        out.print(f"{len(calls)} calls, taping them with the embedded providers...")
+        others = (
+            f"and {len(prompts())} prompts of another voice"
+            if prompts()
+            else f"alone: {ASTERISK} is not there"
+        )
+        out.print(f"{len(calls)} calls of the shipped clips {others}; taping them first...")
+        table = Table("replayed with", "calls", "CPU time", "times real time", box=None)
         began = time.process_time()
         taped = _run(calls, options(folder / "tapes", cassette="record"))
         seconds, spent = _sums(taped, time.process_time() - began)
-        out.print(
-            f"  embedded providers: {seconds:.0f} s of calls in {spent:.1f} s: {seconds / spent:.0f} x real time"
-        )
+        table.add_row("embedded providers", f"{seconds:.0f} s", f"{spent:.1f} s", f"{seconds / spent:.0f}")
         tapes = [bundle for one in taped for bundle in one.bundles]
         began = time.process_time()
         played = _run(tapes, options(folder / "played", to=""))
         seconds, spent = _sums(played, time.process_time() - began)
         rate = seconds / spent
         verdict = "within" if rate >= BUDGET else "BELOW"
-        out.print(
-            f"  providers on tape: {seconds:.0f} s of calls in {spent:.1f} s: {rate:.0f} x real time",
-            style="bold",
-        )
+        table.add_row("providers on tape", f"{seconds:.0f} s", f"{spent:.1f} s", f"{rate:.0f}", style="bold")
+        out.print(table)
         out.print(f"  {verdict} the budget of {BUDGET:.0f} x on one core")
         if asked.profile:
             _where(tapes, options(folder / "profiled", to=""), out)
@@ -94,16 +97,14 @@ def make_calls(folder: Path, count: int) -> list[Path]:
     """The same set every time: two to five things said, some over the agent, in calls of 15 to 60 s."""
     dice = np.random.default_rng(8)
     clips = [read_clip(path) for path in sorted(CLIPS.glob("*.wav"))]
-    prompts = [
-        read_clip(ASTERISK / f"{name}.wav") for name in PROMPTS if (ASTERISK / f"{name}.wav").is_file()
-    ]
+    others = [read_clip(path) for path in prompts()]
     calls = folder / "calls"
     calls.mkdir()
     made: list[Path] = []
     for number in range(count):
         parts: list[Frame] = []
         for _ in range(dice.integers(2, 6)):
-            source = prompts if prompts and dice.random() < 0.2 else clips
+            source = others if others and dice.random() < 0.2 else clips
             parts += [
                 _quiet(dice, float(dice.uniform(3.0, 9.0))),
                 source[dice.integers(len(source))][: 6 * RATE_HZ],
@@ -111,6 +112,11 @@ def make_calls(folder: Path, count: int) -> list[Path]:
         parts.append(_quiet(dice, 4.0))
         made.append(write_wav(calls / f"call-{number:03}.wav", np.concatenate(parts)))
     return made
+
+
+def prompts() -> list[Path]:
+    """Sentences of another voice, as far as the package is installed."""
+    return [path for name in PROMPTS if (path := ASTERISK / f"{name}.wav").is_file()]
 
 
 def _quiet(dice: np.random.Generator, seconds: float) -> Frame:

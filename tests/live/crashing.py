@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from pipeline.agent.agent import Agent
 
 
@@ -13,3 +15,12 @@ class Crashing(Agent):
 
     async def on_enter(self) -> None:
         raise RuntimeError("a bug in an agent's code")
+
+
+class Late(Agent):
+    """Can be made when the server looks whether it can, and not for a call."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions="x")
+        if asyncio.current_task() is not None:
+            raise RuntimeError("a bug that only a call meets")

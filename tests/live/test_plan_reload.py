@@ -153,7 +153,7 @@ async def test_whatever_is_wrong_with_a_saved_plan_the_one_before_goes_on(tmp_pa
 async def test_a_plan_that_comes_over_the_api_is_in_use_when_the_answer_comes(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(plan("anna"))
-    settings, port = "plan_watch_s: 0.1\n", _free_port()
+    settings, port = "plan_watch_s: 0.1\n", free_port()
     os.environ["TEST_PLAN_TOKEN"] = TOKEN
     try:
         async with running_server(
@@ -164,7 +164,7 @@ async def test_a_plan_that_comes_over_the_api_is_in_use_when_the_answer_comes(tm
             console=f"{{port: {port}, tokens: [{{name: anna, role: editor, token_env: TEST_PLAN_TOKEN}}]}}",
         ) as server:
             url = f"http://127.0.0.1:{port}"
-            await server.until(lambda: _listens(port), "console", 30)
+            await server.until(lambda: listens(port), "console", 30)
             assert all(TOKEN.encode() not in _environ(pid) for pid in _consoles(server)), (
                 "only a digest is handed on"
             )
@@ -190,13 +190,72 @@ async def test_a_plan_that_comes_over_the_api_is_in_use_when_the_answer_comes(tm
         del os.environ["TEST_PLAN_TOKEN"]
 
 
-def _free_port() -> int:
+async def test_editors_who_race_by_file_and_by_api_lose_nothing_and_everything_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two who saw the same plan one is refused; so is who did not see an edit by hand. Roles hold, refusals are
+    in the audit log, and a rollback is in use when its answer comes."""
+    path, port = tmp_path / "plan.yaml", free_port()
+    path.write_text(plan("anna"))
+    tokens = {role: f"a-token-of-the-{role}-0" for role in ("viewer", "editor", "admin")}
+    for role, token in tokens.items():
+        monkeypatch.setenv(f"TEST_PLAN_{role.upper()}", token)
+    listed = ", ".join(
+        f"{{name: {role}, role: {role}, token_env: TEST_PLAN_{role.upper()}}}" for role in tokens
+    )
+    settings = "plan_watch_s: 0.1\n"
+    async with (
+        running_server(
+            tmp_path,
+            dialplan=path,
+            settings=settings,
+            workers=1,
+            console=f"{{port: {port}, tokens: [{listed}]}}",
+        ) as server,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        await server.until(lambda: listens(port), "console", 30)
+
+        async def ask(method: str, what: str, role: str, text: str = "", etag: str = "") -> tuple[int, Any]:
+            headers = {"Authorization": f"Bearer {tokens[role]}"} | ({"If-Match": etag} if etag else {})
+            async with session.request(method, f"/api/plan{what}", data=text, headers=headers) as got:
+                return got.status, (await got.json() if "json" in got.content_type else got.headers["ETag"])
+
+        (_, seen), roles = await ask("GET", "", "viewer"), {}
+        for role in tokens:
+            roles[role] = (await ask("PUT", "", role, "{", seen))[0], (await ask("GET", "/audit", role))[0]
+        assert roles == {"viewer": (403, 403), "editor": (422, 403), "admin": (422, 200)}
+        raced = await asyncio.gather(*[ask("PUT", "", "editor", plan(name), seen) for name in AGENTS[1:]])
+        assert sorted(status for status, _ in raced) == [200, 412]
+        (_, seen), won = await ask("GET", "", "viewer"), path.read_text()
+        save(path, plan("dora"))
+        assert (await ask("PUT", "", "editor", plan("anna"), seen))[0] == 412, (
+            "it was edited by hand meanwhile"
+        )
+        assert path.read_text() == plan("dora")
+        await taken(server, 2)
+        began = asyncio.get_running_loop().time()
+        status, back = await ask("POST", "/rollback", "editor", '{"reason": "dora is ill"}')
+        took_s = asyncio.get_running_loop().time() - began
+        assert status == 200 and back["in_use"] and path.read_text() == won
+        print(f"rolled back in {took_s:.2f} s")
+        _, log = await ask("GET", "/audit", "admin")
+    deeds = [(deed["who"], deed["method"], deed["path"], deed["status"]) for deed in log["audit"]]
+    assert deeds.count(("viewer", "PUT", "/api/plan", 403)) == 1
+    assert deeds.count(("editor", "PUT", "/api/plan", 412)) == 2
+    assert deeds.count(("editor", "PUT", "/api/plan", 200)) == 1
+    assert ("editor", "POST", "/api/plan/rollback", 200) in deeds
+    used = [(fact["version"], fact["author"]) for fact in history(server) if fact["what"] == "in_use"]
+    assert len(used) == 4 and used[1] == used[3] and used[1][1] == "editor", used
+
+
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 

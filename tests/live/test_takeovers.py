@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import wave
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from telephony.phone import Phone
 from tests.live.peers import PjsipPhone
 from tests.live.poison import KEYS
 from tests.live.server import REPOSITORY, CallFolder, Server, running_server
+from tests.live.sipp import SippResult, SippRun
 from tests.live.wire import Wire
 
 BENCH = REPOSITORY / "tests" / "bench" / "plan.yaml"
@@ -264,6 +266,58 @@ async def test_an_encrypted_call_goes_on_under_its_keys(tmp_path: Path, recordin
     assert (facts["media"]["unauthenticated"], facts["media"]["replayed"]) == (0, 0)
     assert len(folder.of("UserTurnCommitted")) == 2, folder.story()
     assert lost == 0
+
+
+async def test_words_that_were_spoken_over_a_kill_are_answered(tmp_path: Path, recordings: Path) -> None:
+    """The recogniser that heard the beginning is dead; its successor hears the whole question from the sound that was
+    kept, and from the socket. One that listens to sound, not one that is told what was said."""
+    async with running_server(tmp_path, workers=1) as server, PjsipPhone() as phone:
+        await server.warm(2)
+        await phone.call(server.uri())
+        await phone.event("media", timeout=20)
+        await phone.listen()
+        folder = await server.last_call()
+        await phone.say(recordings / "opening_hours.wav", timeout=None)
+        await server.until(lambda: bool(folder.of("CallerStartedSpeaking")), "words of the caller", 15)
+        os.kill(server.worker_of(folder), signal.SIGKILL)
+        await phone.event("said", timeout=30)
+        await server.taken_over(folder)
+        await spoken(folder, server, "We are open from Monday to Friday")
+        await phone.hang_up()
+        await server.finished(folder)
+    (turn,) = folder.of("UserTurnCommitted")
+    assert "opening hours" in turn["text"], folder.story()
+
+
+@pytest.mark.skipif(shutil.which("sipp") is None and "CI" not in os.environ, reason="sipp is not installed")
+async def test_calls_of_sipp_outlive_workers_that_are_killed(tmp_path: Path) -> None:
+    """Whatever state they are in: ringing, between 200 and ACK, talking, hanging up. Each is one stream to its end."""
+    calls, killed = 30, 0
+    async with running_server(tmp_path, dialplan=BENCH, workers=2) as server:
+        await server.warm(3)
+        run = SippRun("uac_talk", server.sip_port, "200", calls, calls_a_second=3, hold_ms=4000)
+        running = asyncio.create_task(run.result(tmp_path / "sipp"))
+        while killed < 3 and (pid := await _busy_worker(server, running)):
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+            await server.warm_again(pid, 3)
+        result = await running
+        await server.idle()
+        metrics = await server.metrics()
+    assert (result.succeeded, result.failed) == (calls, 0), result.explain()
+    assert metrics["offhook_takeovers_total"] >= killed >= 1
+    assert [(heard.gaps, len(heard.ssrcs), len(heard.sources)) for heard in result.heard] == [
+        (0, 1, 1)
+    ] * calls
+
+
+async def _busy_worker(server: Server, running: asyncio.Task[SippResult]) -> int:
+    """One with calls, by the sockets that it has; 0 if there are no more calls."""
+    while not running.done():
+        if busy := [pid for pid in server.children() if server.sockets(pid) > 8]:
+            return busy[0]
+        await asyncio.sleep(0.05)
+    return 0
 
 
 async def _silence_sent(server: Server) -> float:

@@ -145,3 +145,36 @@ async def test_a_caller_whose_colleague_is_lost_with_the_worker_is_talked_to_aga
         await asking
         caller.call.hang_up()
         await server.finished(folder)
+
+
+async def test_a_reload_breaks_off_no_consultation(tmp_path: Path) -> None:
+    """On hold, while the colleague is asked, and joined: the call stays with its old worker, which leaves after it."""
+    async with talkers() as (caller, desk), a_switchboard(tmp_path, desk.uri) as server:
+        await server.warm(2)
+        answering = asyncio.create_task(desk.answer())
+        await asks_for_the_desk(caller, server)
+        await answering
+        assert desk.call is not None and desk.stream is not None and caller.call is not None
+        folder = await server.last_call()
+        old = server.worker_of(folder)
+        await desk.until_loud(60)
+        assert direction(caller.call) == "recvonly"
+        os.kill(server.pid, signal.SIGHUP)
+        await server.until_metric(lambda: _reloads(server), lambda count: count >= 1, "reload", 60)
+        await desk.until_quiet()
+        desk.stream.send_digits("1")
+        desk.talking = caller.talking = True
+        async with asyncio.timeout(20):
+            await asyncio.gather(caller.until_loud(), desk.until_loud())
+        await asyncio.gather(*[one.until_ticks(len(one.heard) + 50) for one in (caller, desk)])
+        assert (await server.metrics())["offhook_retiring_calls"] == 1
+        assert server.writes(old, folder) and folder.of("CallHandedOver") == []
+        desk.call.hang_up()
+        await caller.call.ended()
+        facts = await server.finished(folder)
+        await server.until(lambda: old not in server.children(), "the end of the old worker", 20)
+    assert facts["cause"] == "transferred" and facts["transferred_to"] == desk.uri
+
+
+async def _reloads(server: Server) -> float:
+    return (await server.metrics())["offhook_reloads_total"]

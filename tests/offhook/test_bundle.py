@@ -55,6 +55,15 @@ def test_a_call_lies_in_the_folder_of_the_utc_day_it_began(calls: Calls, tmp_pat
     assert Bundle.open(bundle.path).facts == FACTS | {"id": "c1", "started": "2026-03-04T23:30:00.000Z"}
 
 
+def test_other_users_of_the_machine_cannot_look_into_a_call(calls: Calls) -> None:
+    """Whatever the modes of the files in it: transcript and recording are personal data."""
+    before = os.umask(0)
+    try:
+        assert calls.take().path.stat().st_mode & 0o777 == 0o750
+    finally:
+        os.umask(before)
+
+
 def test_events_come_back_in_order_with_loop_and_wall_time(calls: Calls) -> None:
     """Fields the writer knows nothing about are kept as they are."""
     bundle = calls.take(events=[{"type": "LegAnswered", "code": 200}, {"type": "New", "x": [1, None]}])

@@ -1,6 +1,7 @@
 """The model host as call workers meet it: a process of its own behind a Unix socket."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -33,12 +34,14 @@ def path() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def host(path: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A model host that leaves when the link is closed, as the switch starts it."""
+async def host(path: str, *more: str, stderr: int | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A model host that leaves when the link is closed, as the switch starts it. more: arguments."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "offhook.models", "--socket", path, "--link-fd", str(theirs.fileno())),
+            *more,
+            stderr=stderr,
             pass_fds=[theirs.fileno()],
         )
         theirs.close()
@@ -228,6 +231,24 @@ async def test_a_worker_that_talks_nonsense_loses_its_connection_and_others_do_n
         writer.close()
         assert await understood(stream, "bill") == "i have a question about my bill"
         await stt.aclose()
+
+
+async def test_the_host_logs_as_the_settings_say(path: str) -> None:
+    """One JSON object a line for collectors, like all other processes."""
+    pipe = asyncio.subprocess.PIPE
+    async with host(
+        path, "--log-format", "json", "--log-level", "error", "--log-redact", stderr=pipe
+    ) as process:
+        stt = HostedStt(path)
+        await stt.open(rate_hz=8000, hints=Hints(("no word of any dictionary: qwrtzx",)))  # a warning
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"INVITE sip:100@example.com SIP/2.0\r\n\r\n")
+        await reader.read()
+        writer.close()
+        assert process.stderr is not None
+        line = json.loads(await process.stderr.readline())
+        await stt.aclose()
+    assert (line["event"], line["level"]) == ("models_client_dropped", "error")
 
 
 async def test_the_host_leaves_with_the_switch(path: str) -> None:

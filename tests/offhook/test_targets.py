@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import wave
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from offhook.settings import Providers
@@ -26,7 +29,7 @@ agents:
     keys: {{"9": goodbye}}
     script: {{intents: [{{name: bye, phrases: goodbye, say: Goodbye., hang_up: yes}}]}}
     tools: [hang_up]
-defaults: {{recording: {recording}, consent: May we record you?, if_refused: {refused}}}
+defaults: {{recording: {recording}, consent: {consent}, if_refused: {refused}}}
 targets:
 {targets}
 numbers:
@@ -61,10 +64,18 @@ def phoned(
     refused: str = "continue",
     places: Places | None = None,
     seconds: float = 60.0,
+    path: Path = Path("plan.yaml"),
+    consent: str = "May we record you?",
+    gone: bool = False,
 ) -> Rig:
-    """A whole call to a target called `it`."""
-    text = PLAN.format(targets=f"  it: {target}\n{BOX}", recording=recording, refused=refused)
-    route = match(parse_plan(text.encode()), number)
+    """A whole call to a target called `it`. path: where the plan lies, with its sounds; gone: they no longer do."""
+    text = PLAN.format(
+        targets=f"  it: {target}\n{BOX}", recording=recording, refused=refused, consent=consent
+    )
+    route = match(parse_plan(text.encode(), str(path)), number)
+    if gone:
+        for file in path.parent.glob("*.wav"):
+            file.unlink()
 
     async def phone() -> Rig:
         agent = Casting(FAKES, None).cast(route.agents, OnCall(places=places)).agent(route.agent)
@@ -146,7 +157,9 @@ class Colleague:
 
 
 def test_a_target_that_picks_up_is_joined_with_the_caller_without_a_word() -> None:
-    text = PLAN.format(targets="  it: {ring: sip:desk@pbx.example}", recording="on", refused="continue")
+    text = PLAN.format(
+        targets="  it: {ring: sip:desk@pbx.example}", recording="on", refused="continue", consent="May we?"
+    )
     route = match(parse_plan(text.encode()), "100")
     colleague = Colleague()
 
@@ -188,11 +201,126 @@ def test_a_caller_who_has_waited_for_too_long_goes_where_the_plan_says() -> None
         ("yes", "continue", True, "desk"),
         ("no", "continue", False, "desk"),
         ("no", "hang_up", False, "(consent)"),
+        ("", "continue", False, "desk"),
+        ("", "hang_up", False, "(consent)"),
     ],
 )
 def test_nobody_is_recorded_who_has_not_agreed(answer: str, refused: str, recorded: bool, then: str) -> None:
-    rig = phoned("{play: x}", answer, "keys 9", number="200", recording="ask", refused=refused)
+    """Silence is no consent."""
+    lines = [answer, "keys 9"] if answer else []
+    rig = phoned("{play: x}", *lines, number="200", recording="ask", refused=refused)
     assert said(rig)[0] == "May we record you?"
     assert bool(rig.of(RecordingResumed)) is recorded
     assert entered(rig)[-1] == then
+    assert answer or said(rig)[1] == "May we record you?"
+    if answer or refused == "hang_up":
+        assert rig.hung_up == "agent_hung_up"
+
+
+# ---------------------------------------------------------------- out of files
+
+
+def recorded(folder: Path, name: str, *, rate_hz: int = 8000, seconds: float = 2.0, hz: int = 500) -> Path:
+    """A tone for a voice. Returns the path of a plan beside it."""
+    at = np.arange(round(seconds * rate_hz)) / rate_hz
+    with wave.open(str(folder / name), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes((np.sin(2 * np.pi * hz * at) * 8000).astype("<i2").tobytes())
+    return folder / "plan.yaml"
+
+
+def tone_s(rig: Rig, hz: int = 500) -> float:
+    """How long that tone was heard, in s."""
+    heard = np.array([frame if frame is not None else np.zeros(160, np.int16) for frame in rig.frames])
+    spectrum = np.abs(np.fft.rfft(heard, axis=1))
+    return float((spectrum.argmax(axis=1) == round(hz * 160 / 8000)).sum() * 0.02)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 48000])
+def test_an_announcement_may_come_out_of_a_file_of_any_rate(tmp_path: Path, rate_hz: int) -> None:
+    path = recorded(tmp_path, "closed.wav", rate_hz=rate_hz)
+    rig = phoned("{play: {say: {sound: closed.wav, text: We are closed.}}}", path=path)
+    assert said(rig) == ["We are closed."]
+    assert tone_s(rig) == pytest.approx(2.0, abs=0.06)
     assert rig.hung_up == "agent_hung_up"
+
+
+def test_a_file_without_words_stands_in_the_transcript_by_its_name(tmp_path: Path) -> None:
+    path = recorded(tmp_path, "closed.wav", seconds=7.0)
+    rig = phoned("{play: {say: {sound: closed.wav}, then: box}}", path=path)
+    assert said(rig) == ["[closed.wav]", "Leave a message.", "Thank you, goodbye."]
+    assert tone_s(rig) == pytest.approx(7.0, abs=0.06), "longer than what is queued at once"
+
+
+def test_a_file_that_went_away_is_said_by_the_voice_if_its_words_are_known(tmp_path: Path) -> None:
+    path = recorded(tmp_path, "closed.wav")
+    rig = phoned("{play: {say: {sound: closed.wav, text: We are closed.}}}", path=path, gone=True)
+    assert (said(rig), tone_s(rig)) == (["We are closed."], 0.0)
+    recorded(tmp_path, "closed.wav")
+    rig = phoned("{play: {say: {sound: closed.wav}}}", path=path, gone=True)
+    assert (said(rig), rig.hung_up) == ([], "agent_hung_up")
+
+
+def test_a_menu_a_queue_and_a_voicemail_box_speak_out_of_files_too(tmp_path: Path) -> None:
+    path = recorded(tmp_path, "press.wav")
+    menu = '{menu: {say: {sound: press.wav, text: Press 1.}, keys: {"1": desk}, tries: 2, wait: 3s}}'
+    rig = phoned(menu, path=path)
+    assert said(rig)[:2] == ["Press 1.", "Press 1."] and tone_s(rig) == pytest.approx(4.0, abs=0.1)
+    queue = "{queue: {say: {sound: press.wav, text: Wait.}, agent: desk, places: 1, every: 10s}}"
+    rig = phoned(queue, places=Places(5.0), path=path)
+    assert said(rig) == ["Wait.", "This is the desk."] and tone_s(rig) == pytest.approx(2.0, abs=0.1)
+    box = "{voicemail: {say: {sound: press.wav, text: Speak.}, thanks: {sound: press.wav, text: Bye.}}}"
+    rig = phoned(box, path=path)
+    assert said(rig) == ["Speak.", "Bye."] and tone_s(rig) == pytest.approx(4.0, abs=0.1)
+
+
+def test_a_caller_cuts_a_recorded_menu_short_with_a_key(tmp_path: Path) -> None:
+    path = recorded(tmp_path, "press.wav", seconds=20.0)
+    menu = '{menu: {say: {sound: press.wav, text: For the desk please press one}, keys: {"1": desk}}}'
+    text = PLAN.format(targets=f"  it: {menu}\n{BOX}", recording="on", refused="continue", consent="May we?")
+    route = match(parse_plan(text.encode(), str(path)), "100")
+
+    async def phone() -> Rig:
+        agent = Casting(FAKES, None).cast(route.agents).agent(route.agent)
+        return await Rig(agent, keys=[(5.0, "1")]).run(30.0)
+
+    rig = run(phone)
+    assert entered(rig) == ["it", "desk"]
+    menu_said, desk_said = rig.of(AgentSpoke)
+    assert tone_s(rig) == pytest.approx(5.0, abs=0.1), "it stops, and with it what was queued"
+    assert menu_said.interrupted and menu_said.text in ("For", "For the", "For the desk")
+    assert desk_said.text == "This is the desk."
+
+
+def test_the_question_for_consent_may_be_recorded_and_is_asked_again_so(tmp_path: Path) -> None:
+    path = recorded(tmp_path, "ask.wav")
+    consent = "{sound: ask.wav, text: May we?}"
+    rig = phoned(
+        "{play: x}", "what", "yes", "keys 9", number="200", recording="ask", consent=consent, path=path
+    )
+    assert said(rig)[:3] == ["May we?", "May we?", "This is the desk."]
+    assert tone_s(rig) == pytest.approx(4.0, abs=0.1)
+    assert len(rig.of(RecordingResumed)) == 1
+
+
+def test_a_wrong_key_has_the_menu_said_again_at_once() -> None:
+    menu = '{menu: {say: Press 1., keys: {"1": desk}, tries: 3, wait: 60s}}'
+    rig = phoned(menu, "keys 7", "keys 8", "keys 1", seconds=50.0)
+    assert entered(rig) == ["it", "desk"]
+
+
+@pytest.mark.parametrize(
+    ("target", "asked"),
+    [
+        ("{play: We are closed.}", False),
+        ("{play: {say: We are closed., then: box}}", False),
+        ('{menu: {say: Press 1., keys: {"1": desk}}}', True),
+    ],
+)
+def test_nobody_is_asked_for_consent_who_will_talk_to_no_agent(target: str, asked: bool) -> None:
+    """An announcement and a box: the question would be the only thing that anybody answers."""
+    rig = phoned(target, "no", recording="ask", seconds=15.0)
+    assert ("May we record you?" in said(rig)) is asked
+    assert not rig.of(RecordingResumed)

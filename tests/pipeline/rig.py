@@ -46,6 +46,7 @@ class Rig(FakePhone):
         super().__init__()
         self.held: list[tuple[float, float]] = []  # when the caller's phone holds us, (from, to) in s
         self.out = Playout(RATE)
+        self.frames: list[Frame | None] = []  # that the phone got
         acts: list[Act] = [Says("", start, end - start) for start, end in speech]
         acts += [Presses(key, at) for at, key in keys]
         self.call = VirtualCall(
@@ -83,6 +84,7 @@ class Rig(FakePhone):
 
     def gets(self, frame: Frame | None) -> None:
         """20 ms of what the caller's phone gets."""
+        self.frames.append(frame)
 
     # ------------------------------------------------------------ what happened
 

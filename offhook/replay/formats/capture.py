@@ -57,7 +57,8 @@ def read(file: BinaryIO, place: str) -> list[Material]:
             desk.packet(one)
     found = [material for call in calls if (material := desk.finish(call, shared, guessed)) is not None]
     if not found:
-        raise RecordingError(f"{place}: {_nothing(signalling, flows, packets)}")
+        unopened = sum(desk.unopened(call) for call in calls)
+        raise RecordingError(f"{place}: {_nothing(signalling, flows, packets, unopened)}")
     return found
 
 
@@ -91,6 +92,11 @@ class _Desk:
         tracks = self._tracks.get(call.id)
         return tracks.material(shared, guessed) if tracks is not None else None
 
+    def unopened(self, call: Call) -> int:
+        """Encrypted packets of the call for which there is no key."""
+        tracks = self._tracks.get(call.id)
+        return tracks.unopened if tracks is not None else 0
+
     def _whose(self, address: Address, at: float) -> tuple[Call, str] | None:
         """The call and side that listens at this address now; of several the newest."""
         best: tuple[float, Call, str] | None = None
@@ -110,6 +116,10 @@ class _Tracks:
         self._sides: dict[str, Track] = {}
         self._seen = 0  # offers and answers that the tracks know
         self._holds: list[tuple[float, str]] = []
+
+    @property
+    def unopened(self) -> int:
+        return sum(track.unopened for track in self._sides.values())
 
     def packet(self, one: Datagram, talker: str) -> None:
         self._follow(one.at)
@@ -248,12 +258,17 @@ def _holds(call: Call, begins: float) -> list[tuple[str, str]]:
     return found
 
 
-def _nothing(signalling: Signalling, flows: dict[_Flow, _Stream], packets: Packets) -> str:
-    """Why there is no call in the capture."""
+def _nothing(signalling: Signalling, flows: dict[_Flow, _Stream], packets: Packets, unopened: int) -> str:
+    """Why there is no call in the capture. unopened: packets without a key."""
     calls = list(signalling.calls.values())
     tail = f" ({packets.damage})" if packets.damage else ""
     if refused := [call.refused for call in calls if call.refused]:
         return f"no sound: the call was refused with {refused[0]}{tail}. Capture one that was answered."
+    if unopened:
+        return (
+            f"{unopened} packets of SRTP, and no key in the capture that opens them{tail}. Capture SIP before TLS, "
+            "with its a=crypto lines (SDES); keys of DTLS are on no wire. Or use the call's own recording."
+        )
     if calls:
         return f"SIP of {len(calls)} calls, but none of their RTP{tail}. Capture the media ports too."
     if flows:

@@ -118,13 +118,21 @@ class Track:
             payloads |= {pt: meant for pt, meant in talks.media.payloads.items() if pt not in payloads}
         self._plan = plan(payloads, listens.address, held=bool(talks and talks.holds))
         self._encrypted = "SAVP" in listens.media.protocol
-        self._guard = None
+        srtp: Srtp | None = None
         if self._encrypted and talks is not None:
-            srtp: Srtp | None = agreed(listens.media.cryptos, talks.media.cryptos)
-            try:
-                self._guard = Guard(srtp) if srtp is not None else None
-            except TelephonyError:
-                self._guard = None
+            srtp = agreed(listens.media.cryptos, talks.media.cryptos)
+        if srtp is None:
+            self._guard = None
+            return
+        try:
+            if self._guard is None:
+                self._guard = Guard(srtp)
+            else:
+                self._guard.update(
+                    srtp
+                )  # a key that stays keeps its place: how often the numbers have wrapped
+        except TelephonyError:
+            self._guard = None
 
     def _digit(self, digit: str, now: float) -> None:
         self.keys.append(KeyPress(round(max(0.0, now - self._begins), 3), digit))

@@ -68,13 +68,18 @@ def _chart(
     spread = Spread.of(value for value, _ in found)
     if spread is None:
         return None
-    lowest = min(value for value, _ in found) // step
+    top = 99.9 if unit == "%" else spread.max  # 100 % is in the last bar of all, not behind it
+    lowest = min(min(value for value, _ in found), top) // step
     while spread.max / step - lowest >= BARS:
         step, lowest = step * 2, lowest // 2
+
+    def bin_of(value: float) -> int:
+        return int(min(value, top) // step - lowest)
+
     bins: dict[int, list[int]] = {}
     for value, place in found:
-        bins.setdefault(int(value // step - lowest), []).append(place)
-    count = int(spread.max // step - lowest) + 1
+        bins.setdefault(bin_of(value), []).append(place)
+    count = bin_of(spread.max) + 1
     width, most = WIDTH / count, max(map(len, bins.values()))
     bars = tuple(
         _bar(at, places, width, most, _range((lowest + at) * step, step, unit))

@@ -109,6 +109,7 @@ class Ask(AgentTask[T], Generic[T]):
         self.opening = ""  # words in which the answer may be already
         self._confirm, self._tries, self._check = confirm, tries, check
         self._missed = 0
+        self._asks: Any = None  # of whoever says nothing
         self._pending: T | None = None
         self._confirming = False
 
@@ -116,6 +117,7 @@ class Ask(AgentTask[T], Generic[T]):
         super().sent_by(asker, llm)
         if isinstance(ask := self.silence.get("ask"), str):
             self.silence["ask"] = self.worded(ask)
+        self._asks = self.silence.get("ask")
 
     # ------------------------------------------------------------ for those who derive it
 
@@ -300,6 +302,8 @@ class Ask(AgentTask[T], Generic[T]):
     def _say(self, text: str, expectation: Expectation | None) -> None:
         self.session.expect(expectation)
         self.session.say(self.worded(text))
+        pending = self.read_back(cast("T", self._pending)) if self._confirming else ""
+        self.silence["ask"] = self.worded(pending) or self._asks  # who says nothing is asked that again
 
     def _other_topic(self, text: str) -> str | None:
         """Which other task of the group do these words want back to?"""

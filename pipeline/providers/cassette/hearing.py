@@ -66,6 +66,7 @@ class PlayingSttStream:
         self._sound: deque[Frame] = deque(maxlen=KEPT_FRAMES)
         self._from: int | None = None  # of the turn that is going on, in samples of the recorded call
         self._at = -1
+        self._ended = 0  # the turn before, there
         self._pushed = 0
         self._asking: set[asyncio.Task[None]] = set()
 
@@ -86,9 +87,10 @@ class PlayingSttStream:
 
     def end_turn(self) -> None:
         since, self._from = self._from, None
+        before, self._ended = self._ended, self._at
         rows = [row for row in self._rows if since is not None and row.left and row.overlaps(since, self._at)]
         if not rows:
-            self._unheard(since)
+            self._unheard(None if since is None else max(since, before))  # whose words are not this turn's
             return
         self._deck.played["stt"] += 1
         cut = round(CUT_S * self._rate_hz)

@@ -6,6 +6,7 @@ Written with `wave`, `struct`, PyAV and dpkt, not with what is tested. Imported 
 from __future__ import annotations
 
 import io
+import random
 import struct
 import wave
 from collections.abc import Callable, Iterable
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 
 from telephony.media.codecs import open_codec
 from telephony.media.codecs.g711 import encode_alaw, encode_ulaw
+from telephony.media.crypto import Guard
+from telephony.sdp.crypto import draw_keys
+from telephony.sdp.plan import Srtp
 
 Pcm = NDArray[np.int16]
 CLIPS = Path(__file__).parents[2] / "recordings"
@@ -28,6 +32,8 @@ LENGTH_S = 12.0
 AGENT_AT_S, AGENT_AGAIN_S = 0.5, 7.0
 CALLER_AT_S, INTERRUPTS_AT_S = 4.0, 8.0
 TICK = 160
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+SECRETS = [draw_keys(random.Random(seed).randbytes)[SUITE] for seed in range(4)]  # SDES keys, base64
 
 
 @cache
@@ -278,7 +284,18 @@ class Talk:
         begins: float = 1_700_000_000.0,
         number: int = 1,
         v6: bool = False,
+        secrets: tuple[str, str] | None = None,
     ) -> None:
+        """secrets: SDES keys of caller and server, base64, "" for one that is not in the descriptions."""
+        self._secrets = secrets
+        self._told = secrets or ("", "")
+        self.guards: dict[bool, Guard] = {}
+        if secrets:
+            caller, server = (key or hidden for key, hidden in zip(secrets, SECRETS[2:], strict=True))
+            self.guards = {
+                True: Guard(Srtp(SUITE, 1, caller, server)),
+                False: Guard(Srtp(SUITE, 1, server, caller)),
+            }
         self.codec, self.pt, self.begins, self.number = codec, pt, begins, number
         self.caller = ("2001:db8::10" if v6 else CALLER_IP, 40000 + 10 * number)
         self.server = ("2001:db8::5" if v6 else SERVER_IP, 20000 + 10 * number)
@@ -289,9 +306,11 @@ class Talk:
         clock = "48000/2" if self.codec == "opus" else "8000"
         lines = [
             "v=0", f"o=- 1 1 IN {self.family} {at[0]}", "s=-", f"c=IN {self.family} {at[0]}", "t=0 0",
-            f"m=audio {at[1]} RTP/AVP {self.pt} 101", f"a=rtpmap:{self.pt} {self.codec}/{clock}",
-            "a=rtpmap:101 telephone-event/8000", f"a={direction}", "",
+            f"m=audio {at[1]} RTP/{'SAVP' if self._secrets else 'AVP'} {self.pt} 101",
+            f"a=rtpmap:{self.pt} {self.codec}/{clock}", "a=rtpmap:101 telephone-event/8000", f"a={direction}", "",
         ]  # fmt: skip
+        if key := self._told[at == self.server]:
+            lines.insert(-1, f"a=crypto:1 {SUITE} inline:{key}")
         return "\r\n".join(lines).encode()
 
     def sip(self, first: str, method: str, from_caller: bool, body: bytes = b"", cseq: int = 1) -> bytes:
@@ -344,6 +363,8 @@ class Talk:
                 7 + from_caller,
             )
             payload = head + codec.encode(sound[index * size : (index + 1) * size])
+            if self.guards:
+                payload = self.guards[from_caller].protect(payload)
             out.append(udp(self.begins + (index + 1) * 0.02, *ends, payload))
         return out
 

@@ -15,6 +15,7 @@ from tests.offhook.replay.makers import (
     INTERRUPTS_AT_S,
     LENGTH_S,
     LINKS,
+    SECRETS,
     Talk,
     at_rate,
     clip,
@@ -248,6 +249,30 @@ def test_a_caller_on_hold_is_silent_for_that_time_and_a_note_says_when(tmp_path:
     assert (
         "the caller holds the call from 3.5 s" in found.notes and "the caller is back at 7.0 s" in found.notes
     )
+
+
+def test_a_capture_of_srtp_is_opened_with_the_keys_of_its_descriptions(tmp_path: Path) -> None:
+    """SDES (RFC 4568). The numbers of the packets wrap, and a second INVITE in between keeps the keys: the context that
+    knows of the wrap has to stay (RFC 3711 §3.3.1)."""
+    caller, agent = sides()
+    talk = Talk(secrets=(SECRETS[0], SECRETS[1]))
+    again = talk.sip("INVITE sip:100@x SIP/2.0", "INVITE", True, talk.sdp(talk.caller), cseq=2)
+    rows = [*talk.signalling(), (talk.begins + 2.0, True, again), *talk.bye()]
+    packets = talk.over_udp(rows) + talk.rtp(caller, True) + talk.rtp(agent, False)
+    found = read(written(tmp_path, "call.pcap", pcap(packets)))
+    same_call(found)
+    assert not any("encrypted" in note for note in found.notes)
+
+
+def test_a_capture_of_srtp_without_its_keys_is_refused_and_says_what_to_capture(tmp_path: Path) -> None:
+    """As with DTLS, or with SIP over TLS of which only the media were captured in clear."""
+    caller, agent = sides()
+    for secrets in (("", ""), (SECRETS[0], "")):
+        talk = Talk(secrets=secrets)
+        packets = talk.over_udp(talk.signalling() + talk.bye())
+        packets += talk.rtp(caller, True) + talk.rtp(agent, False)
+        with pytest.raises(RecordingError, match=r"packets of SRTP, and no key .*a=crypto lines \(SDES\)"):
+            read(written(tmp_path, "call.pcap", pcap(packets)))
 
 
 def test_a_caller_behind_nat_whose_sdp_names_a_private_address_is_heard(tmp_path: Path) -> None:

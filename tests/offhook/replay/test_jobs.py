@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from offhook.replay import jobs
 from offhook.replay.cluster import run_on_ray
 from offhook.replay.jobs import Done, Item
 from offhook.replay.options import ReplayOptions
+from tests.offhook.replay.meeting import PORT
 from tests.offhook.replay.recorded import DEMO, caller_wav, digest, options, turns, two_channels
 
 BRIEF = ((2.5, "goodbye"),)
@@ -50,9 +53,9 @@ def test_a_damaged_file_is_told_and_stops_nobody(calls: Path, tmp_path: Path) ->
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".part")]
 
 
-def test_processes_give_what_one_process_gives(calls: Path, tmp_path: Path) -> None:
+def test_four_processes_give_what_one_process_gives(calls: Path, tmp_path: Path) -> None:
     alone = {one.path.name: _digests(one) for one in jobs.run(_items(calls, tmp_path / "one"))}
-    together = {one.path.name: _digests(one) for one in jobs.run(_items(calls, tmp_path / "two"), jobs=2)}
+    together = {one.path.name: _digests(one) for one in jobs.run(_items(calls, tmp_path / "four"), jobs=4)}
     assert alone == together
 
 
@@ -152,3 +155,61 @@ def test_ray_workers_give_what_one_process_gives(calls: Path, tmp_path: Path) ->
     assert {one.path.name: _digests(one) for one in there} == here
     assert [one.error != "" for one in sorted(there, key=lambda one: one.path)] == [False, True, False]
     assert all(one.skipped for one in run_on_ray(_items(calls, tmp_path / "there")[:1], "local"))
+
+
+MET = """
+version: 1
+name: Two at once
+agents:
+  meeting: {python: "tests.offhook.replay.meeting:Meeting"}
+numbers:
+  - {number: "100", agent: meeting}
+"""
+
+
+@pytest.mark.alone
+@pytest.mark.filterwarnings("default")  # of Ray's own
+@pytest.mark.timeout(240)
+def test_two_ray_workers_are_at_work_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call goes on only when another process has begun one; so two of them did, and with the same result."""
+    pytest.importorskip("ray")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    plan, folder = tmp_path / "plan.yaml", tmp_path / "calls"
+    plan.write_text(MET, encoding="utf-8")
+    folder.mkdir()
+    for name in ("a", "b"):
+        caller_wav(folder / f"{name}.wav", BRIEF)
+    met: list[str] = []
+    made: list[dict[str, list[str]]] = []
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        place.settimeout(120.0)
+        monkeypatch.setenv(PORT, str(place.getsockname()[1]))
+        for at_once, run in ((2, _on_two_workers), (1, _one_after_the_other)):
+            host = threading.Thread(target=_bring_together, args=(place, at_once, met))
+            host.start()
+            done = run(_items(folder, tmp_path / f"out{at_once}", plan=plan))
+            host.join(timeout=120.0)
+            assert [one.error for one in done] == ["", ""]
+            made.append({one.path.name: _digests(one) for one in done})
+    assert len(set(met[:2])) == 2, "two processes"
+    assert str(os.getpid()) not in met[:2]
+    assert set(met[2:]) == {str(os.getpid())}
+    assert made[0] == made[1]
+
+
+def _on_two_workers(items: list[Item]) -> list[Done]:
+    return list(run_on_ray(items, "local", workers=2))
+
+
+def _one_after_the_other(items: list[Item]) -> list[Done]:
+    return list(jobs.run(items))
+
+
+def _bring_together(place: socket.socket, at_once: int, met: list[str]) -> None:
+    """Let two calls go on, so many of them only together."""
+    for _ in range(2 // at_once):
+        lines = [place.accept()[0] for _ in range(at_once)]
+        met.extend(line.recv(16).decode().strip() for line in lines)
+        for line in lines:
+            line.sendall(b"go on\n")
+            line.close()

@@ -63,13 +63,13 @@ def test_what_follows_a_dial_takes_calls_that_nobody_answers() -> None:
         "voicemail 100",
     )
     welcome = targets["say welcome-to-the-office"].play
-    assert welcome is not None and welcome.say == "Welcome to the office."
+    assert welcome is not None and welcome.say.text == "Welcome to the office."
     reception = targets[welcome.then].ring
     assert reception is not None and reception.target == "sip:reception@10.0.0.5"
     queue = targets["queue support"].queue
     assert queue is not None and (queue.longest, queue.then) == (120.0, "voicemail support")
     both = targets["say call-again"].play
-    assert both is not None and (both.say, both.then) == ("Closed. Call again.", "")
+    assert both is not None and (both.say.text, both.then) == ("Closed. Call again.", "")
 
 
 def test_everything_that_was_lost_is_listed_with_its_line_and_why() -> None:

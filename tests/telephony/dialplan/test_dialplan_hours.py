@@ -133,6 +133,8 @@ def test_an_icalendar_file_that_is_not_understood_is_an_error(tmp_path: Path, ev
         ({"header": {"X-Lang": "en*"}}, {"headers": {"x-lang": "EN-us"}}, ""),
         ({"header": {"X-Lang": "en*"}}, {}, "header X-Lang is missing, not 'en*'"),
         ({"language": ["de"]}, {"headers": {"accept-language": "de-AT, en;q=0.1"}}, ""),
+        ({"language": ["de"]}, {"headers": {"accept-language": "fr; q=0.3, de-AT;q=0.9, en;q=0"}}, ""),
+        ({"language": ["en"]}, {"headers": {"accept-language": "en;q=0"}}, "language unknown is not en"),
         ({"language": ["de-AT"]}, {"headers": {"accept-language": "de"}}, "language de is not de-AT"),
         ({"load": "80%"}, {"load": Load(0.8)}, ""),
         ({"load": "80%"}, {"load": Load(0.79)}, "load is 79%, below 80%"),

@@ -10,6 +10,7 @@ import pytest
 from telephony.dialplan.document import FileProblems
 from telephony.dialplan.load import load_plan, parse_plan
 from telephony.dialplan.match import match
+from telephony.dialplan.model import CONSENT, Consent, Desk, TargetSpec
 from telephony.dialplan.music import THINKING as NAMED
 from telephony.media.thinking import BUILT_IN as PLAYED
 
@@ -53,7 +54,7 @@ def test_a_number_has_its_own_sound_or_the_plans(tmp_path: Path) -> None:
     assert (general.hold_music, general.tones, general.recording) == (str(tmp_path / "waltz.wav"), "us", "on")
     assert (own.hold_music, own.tones, own.recording) == ("none", "de", "announce")
     assert (general.before_answer, own.before_answer) == ("ringing", "ringback")
-    assert own.announcement == "Das Gespräch wird aufgezeichnet."
+    assert own.announcement.text == "Das Gespräch wird aufgezeichnet."
     assert type(own).load(own.dump()) == own
 
 
@@ -69,7 +70,7 @@ def test_without_a_word_there_is_our_own_music_and_a_recording() -> None:
         ({"width": 1}, "1 channels of 8 bits"),
         ({"channels": 6}, "6 channels of 16 bits"),
         ({"rate_hz": 4000}, "4000 Hz. Give 8000 to 96000 Hz."),
-        ({"seconds": 0.5}, "lasts 0.5 s. Give one second to 15 minutes."),
+        ({"seconds": 0.5}, "lasts 0.5 s. Give 1 s to 15 minutes."),
     ],
 )
 def test_a_file_that_will_not_do_is_an_error_at_its_line(
@@ -93,6 +94,82 @@ def test_a_file_that_is_not_there_or_no_wav_is_an_error_with_its_remedy(tmp_path
     first, second = caught.value.problems
     assert first.line == 3 and "is no WAV file" in first.text
     assert second.line == 12 and "No such file or directory. Check the path" in second.text
+
+
+SAID = """\
+version: 1
+defaults:
+  consent: {sound: ask.wav, text: May we record you?}
+  announcement: {sound: note.wav}
+agents: {a: {instructions: x}}
+targets:
+  box: {voicemail: {say: {sound: ask.wav, text: Speak.}, thanks: Bye.}}
+  closed: {play: {say: {sound: sounds/closed.wav}, then: box}}
+  menu: {menu: {say: {sound: ask.wav}, keys: {"1": box}}}
+  wait: {queue: {say: {sound: ask.wav}, agent: a, places: 1}}
+numbers:
+  - {number: "100", target: closed, recording: announce}
+  - {number: "200", agent: a, recording: ask}
+  - {number: "300", target: menu, announcement: Note.}
+  - {number: "400", target: wait}
+"""
+
+
+def test_whatever_callers_are_told_may_lie_beside_the_plan_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    for name in ("ask.wav", "note.wav", "sounds/closed.wav"):
+        write(tmp_path / name, seconds=0.2, rate_hz=48000)
+    path = tmp_path / "plan.yaml"
+    path.write_text(SAID, encoding="utf-8")
+    route = match(plan := load_plan(path), "100")
+    assert route.announcement.sound == str(tmp_path / "note.wav")
+    closed, box = route.agents["closed"], route.agents["box"]
+    assert isinstance(closed, Desk) and isinstance(closed.does, TargetSpec) and closed.does.play is not None
+    assert isinstance(box, Desk) and isinstance(box.does, TargetSpec) and box.does.voicemail is not None
+    assert closed.does.play.say.sound == str(tmp_path / "sounds" / "closed.wav")
+    message = box.does.voicemail
+    assert (message.say.sound, message.say.text) == (str(tmp_path / "ask.wav"), "Speak.")
+    assert (message.thanks.sound, message.thanks.text) == ("", "Bye.")
+    assert type(route).load(route.dump()) == route
+    consent = match(plan, "200").agents[CONSENT]
+    assert isinstance(consent, Desk) and isinstance(consent.does, Consent)
+    assert consent.does.question.sound == str(tmp_path / "ask.wav")
+    assert match(plan, "300").announcement.text == "Note."
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "said"),
+    [
+        ("note.wav", (4, 25), "note.wav: No such file or directory. Check the path."),
+        ("sounds/closed.wav", (8, 32), "closed.wav: lasts 0.0 s. Give 0.1 s to 15 minutes."),
+        ("ask.wav", (3, 20), "ask.wav: is no WAV file"),
+    ],
+)
+def test_a_file_that_cannot_be_said_is_an_error_where_it_is_named(
+    tmp_path: Path, name: str, place: tuple[int, int], said: str
+) -> None:
+    (tmp_path / "sounds").mkdir()
+    for one in ("ask.wav", "note.wav", "sounds/closed.wav"):
+        write(tmp_path / one)
+    spoilt = tmp_path / name
+    spoilt.unlink()
+    if "closed" in name:
+        write(spoilt, seconds=0.02)
+    elif "ask" in name:
+        spoilt.write_bytes(b"ID3 an MP3")
+    with pytest.raises(FileProblems) as caught:
+        parse_plan(SAID.encode(), str(tmp_path / "plan.yaml"))
+    first = caught.value.problems[0]
+    assert (first.line, first.column) == place
+    assert said in first.text and first.text.startswith("sound ")
+
+
+def test_something_to_say_is_needed() -> None:
+    text = SAID.replace("{say: {sound: sounds/closed.wav}", "{say: {text: ''}")
+    with pytest.raises(
+        FileProblems, match=r"plan.yaml:8:24: 'say' is empty. Write a text, or \{sound: FILE.wav"
+    ):
+        parse_plan(text.encode(), "plan.yaml")
 
 
 THINKING = """\

@@ -22,7 +22,7 @@ import pytest
 from numpy.typing import NDArray
 
 from telephony.media.codecs.g711 import encode_ulaw
-from telephony.media.counts import FIELDS, Counts
+from telephony.media.counts import Counts
 from telephony.media.crypto import Guard
 from telephony.media.packet import Header, parse
 from telephony.media.recorder import Recorder, reopened
@@ -538,7 +538,7 @@ def test_what_was_written_into_vitals_is_what_another_process_reads() -> None:
     vitals.keying("12#", 17, 18)
     vitals.heard_key(KeyHeard(19, 20, 21, True, 22.0))
     vitals.spoke(23, 24.0, 25)
-    vitals.count(Counts(*range(26, 26 + len(FIELDS))))
+    vitals.count(Counts(*range(26, 26 + len(Counts._fields))))
     vitals.act(True)
     vitals.tools(300)
     left = other.read()
@@ -550,7 +550,7 @@ def test_what_was_written_into_vitals_is_what_another_process_reads() -> None:
     assert (left.digits, left.digit_tick, left.event_timestamp) == ("12#", 17, 18)
     assert left.key == KeyHeard(19, 20, 21, True, 22.0)
     assert (left.spoken, left.turn_since, left.turn_ticks) == (23, 24.0, 25)
-    assert left.counts == Counts(*range(26, 26 + len(FIELDS)))
+    assert left.counts == Counts(*range(26, 26 + len(Counts._fields)))
     vitals.close()
     vitals.act(True)  # a task that ends late
     other.close()

@@ -47,16 +47,21 @@ function listed() {
 
 function sortBy(head) {
   const at = [...head.parentNode.children].indexOf(head);
-  const down = head.getAttribute("aria-sort") === "ascending";
+  const first = head.dataset.sort === "number" ? "descending" : "ascending"; // of numbers the biggest are what is looked for
+  const was = head.getAttribute("aria-sort");
+  const down = was ? was === "ascending" : first === "descending";
   for (const other of head.parentNode.children) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
   const value = (row) => (head.dataset.sort === "text" ? row.children[at].textContent.trim() : Number(row.children[at].dataset.value));
   rows.sort((a, b) => {
     const one = value(a), other = value(b);
+    if (head.dataset.sort === "number" && (one < 0) !== (other < 0)) return one < 0 ? 1 : -1; // unknown: last, either way
     const order = typeof one === "string" ? one.localeCompare(other) : one - other;
     return (down ? -order : order) || a.dataset.place - b.dataset.place;
   });
   document.querySelector("#list tbody").append(...rows);
+  const name = head.textContent.trim();
+  $("calls").textContent = `Calls, ${head.dataset.sort === "order" ? (down ? "best first" : "worst first") : `by ${name}`}`;
 }
 
 /* ---------------------------------------------------------------- one call */
@@ -124,14 +129,17 @@ function ticks(length, scale) {
   return drawn;
 }
 
+let timelines = 0;
+
 function timeline(call, width) {
+  const hatch = `hatch-${timelines++}`; // its own: a pattern that is not shown itself fills nothing in print
   const length = Math.max(call.length_s, (call.ghost || {}).length_s || 0, 1);
   const scale = width / length;
   const box = (from, to, y, height, name, title) =>
     shape("rect", { class: name, x: from * scale, y, width: Math.max(1, (to - from) * scale), height, rx: 2 }, title ? hint(title) : null);
   const both = [LANE.caller, LANE.agent + LANE.height - LANE.caller];
   const drawn = [
-    shape("defs", {}, shape("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse" }, shape("path", { d: "M0 6L6 0", "stroke-width": 1 }))),
+    shape("defs", {}, shape("pattern", { id: hatch, class: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse" }, shape("path", { d: "M0 6L6 0", "stroke-width": 1 }))),
     shape("rect", { class: "lane", x: 0, y: LANE.caller, width, height: LANE.height }),
     shape("rect", { class: "lane", x: 0, y: LANE.agent, width, height: LANE.height }),
     ...ticks(length, scale),
@@ -145,7 +153,7 @@ function timeline(call, width) {
     for (const [from, to] of spans) drawn.push(box(from, to, LANE[side] + 20, LANE.height - 40, `wave-${side}`));
   for (const one of call.silences) {
     const title = `${(one.end_s - one.start_s).toFixed(1)} s of silence after the ${one.after || "beginning"}`;
-    drawn.push(box(one.start_s, one.end_s, ...both, "silence", title));
+    drawn.push(put(box(one.start_s, one.end_s, ...both, "silence", title), { fill: `url(#${hatch})` }, []));
     if ((one.end_s - one.start_s) * scale > 34)
       drawn.push(shape("text", { class: "silence-label", x: ((one.start_s + one.end_s) / 2) * scale, y: LANE.agent - 1 }, `${(one.end_s - one.start_s).toFixed(1)} s`));
   }

@@ -163,6 +163,29 @@ def test_a_silent_caller_is_asked_the_question_again_also_while_a_tool_waits_for
     assert asked[:2] == ["Please key in or say your PIN."] * 2
 
 
+def test_who_says_nothing_to_a_read_back_hears_that_again_and_not_the_first_question() -> None:
+    outcome = ask(
+        lambda: AskDigits(digits=4, confirm=True, silence={"after_s": 4.0}), ["keys 4271"], seconds=25.0
+    )
+    spoken = _spoken(outcome)
+    assert "4, 2, 7, 1" in spoken[1] or "4 2 7 1" in spoken[1] or "4271" in spoken[1], spoken
+    assert spoken[2] == spoken[1] != spoken[0], spoken
+
+
+def test_an_agent_may_deal_with_a_caller_who_stays_silent_itself() -> None:
+    class Patient(Agent):
+        def on_silence(self) -> bool:
+            self.session.say("I will wait.")
+            return True
+
+    async def call() -> Rig:
+        return await Rig(Patient(silence={"after_s": 2.0, "times": 1, "ask": "Hello?"})).run(12.0)
+
+    rig = run(call)
+    assert [event.text for event in rig.of(AgentSpoke)][:2] == ["Hello?", "I will wait."]
+    assert rig.hung_up == ""
+
+
 def test_a_call_that_ends_during_a_task_ends_at_once() -> None:
     async def call() -> Rig:
         class Desk(Agent):
