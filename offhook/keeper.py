@@ -79,7 +79,7 @@ class Keeper:
             code = self._supervise(bell)
             self._let_go()
             if self._spare is not None:
-                self._spare.close()
+                os.kill(self._spare_pid, signal.SIGKILL)
             self._wait_for_children()
         return code
 

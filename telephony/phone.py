@@ -226,7 +226,6 @@ class Phone:
         return await self._dial_all(targets, detour, timeout, listen, redirect, trunk)
 
     async def _dial_on(self, detour: Detour, theirs: Call, listen: Callable[[CallEvent], None]) -> Call:
-        """Place the leg in which that call goes on."""
         return await self._dial_all([detour.target], detour, 60.0, listen, same_host, "", theirs)
 
     async def _dial_all(
@@ -402,6 +401,7 @@ class Phone:
 
     def hung_up(self, leg: LegKey) -> None:
         """The call of that leg is over."""
+        self.changed(leg)
         if (call := self._calls.pop(leg, None)) is not None:
             self.moves.hung_up(call)
         self._check_goodbye()

@@ -62,6 +62,8 @@ class Legacy:
             active.note()
         elif call.leg is Leg.OFFERED:
             self._offered(call)
+        elif call.leg is Leg.OVER:  # before anybody has looked at it
+            self.taken(call)
         elif (consulting := self._consulting()) is not None:
             consulting.changed(call)
 

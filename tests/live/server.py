@@ -400,6 +400,11 @@ def _descriptors(pid: int) -> int:
         return -1
 
 
+def alive(pid: int) -> bool:
+    """Is there such a process?"""
+    return bool(_birth(pid))
+
+
 def _birth(pid: int) -> str:
     """Start time in clock ticks, which tells a process from a later one of the same pid; "" if dead."""
     try:

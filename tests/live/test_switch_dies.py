@@ -15,7 +15,15 @@ import pytest
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
 from tests.live.peers import PjsipPhone
-from tests.live.server import DIALPLAN, REPOSITORY, CallFolder, Server, running_server
+from tests.live.server import (
+    DIALPLAN,
+    REPOSITORY,
+    CallFolder,
+    Server,
+    ServerError,
+    alive,
+    running_server,
+)
 from tests.live.talker import LOUD, talkers
 from tests.live.test_takeovers import KEY_OF, PLAN_SLOW, direction, poisoned, says, spoken
 from tests.live.test_takeovers_signalling import carrier
@@ -434,3 +442,33 @@ async def test_a_colleague_who_was_only_rung_is_given_up_with_the_switch(tmp_pat
         await server.finished(folder)
     assert [event["ok"] for event in folder.of("TransferFinished")] == [False], folder.story()
     assert [event["code"] for event in folder.of("ConsultEnded")] == [503], folder.story()
+
+
+async def test_a_switch_without_its_keeper_says_goodbye_and_leaves(tmp_path: Path) -> None:
+    """Nobody would start another one, and whoever starts the server again needs the ports."""
+    async with _phone() as phone:
+        with pytest.raises(ServerError, match="code -9"):
+            async with running_server(tmp_path, dialplan=BENCH, workers=1) as server:
+                call = await phone.dial(server.uri("200"))
+                folder = await server.last_call()
+                family = [server.switch, *server.children()]
+                os.kill(server.pid, signal.SIGKILL)
+                assert (await call.ended()).by == "callee"
+                facts = await server.finished(folder)
+                await server.until(lambda: not any(map(alive, family)), "the end of all processes", 20)
+    assert facts["cause"] == "server_stopped"
+
+
+async def test_a_switch_that_breaks_down_by_itself_is_replaced(tmp_path: Path) -> None:
+    """A segfault, too, as a C library would have it."""
+    async with running_server(tmp_path, dialplan=BENCH, workers=1) as server, _phone() as phone:
+        await server.warm(2)
+        call = await phone.dial(server.uri("200"))
+        old = server.switch
+        os.kill(old, signal.SIGSEGV)
+        await server.another_switch(old)
+        folder = await server.last_call()
+        call.hang_up()
+        await server.finished(folder)
+    assert folder.of("SwitchRestarted")[0]["after"] == -signal.SIGSEGV
+    _complete(folder)
