@@ -21,13 +21,14 @@ from offhook.settings import Settings, load_settings
 from telephony.dialplan.asterisk import imported
 from telephony.dialplan.compare import Comparison, compare, shown
 from telephony.dialplan.condition import CallFacts
-from telephony.dialplan.document import FileProblems, Problem
+from telephony.dialplan.document import FileProblems, Problem, closest
 from telephony.dialplan.drawing import svg
 from telephony.dialplan.explain import Explanation, explain
 from telephony.dialplan.graph import graph as drawn_graph
 from telephony.dialplan.graph import mermaid
 from telephony.dialplan.load import load_plan, parse_plan
 from telephony.dialplan.match import Plan
+from telephony.dialplan.routing import checked_header
 from telephony.dialplan.sources import Sources
 from telephony.dialplan.trial import failed_tests, tried_tests, when
 
@@ -121,6 +122,8 @@ def who(
 ) -> None:
     """Say who takes a call, and why: every rule tried, and why it did not fit. Exit code 1 if nobody does."""
     loaded = _plan(plan, config)
+    if trunk and (close := closest(trunk, loaded.spec.trunks)) and trunk not in loaded.spec.trunks:
+        typer.echo(f"note: the plan has no trunk {trunk!r}. Did you mean {close!r}?", err=True)
     try:
         time = when(at, loaded.spec.timezone) if at else datetime.now(_zone(loaded))
     except ValueError as error:
@@ -130,7 +133,10 @@ def who(
         name, equals, value = text.partition("=")
         if not equals:
             _fail(f"--header {text!r}: write NAME=VALUE.")
-        headers[name.strip().lower()] = value.strip()
+        try:
+            headers[checked_header(name.strip()).lower()] = value.strip()
+        except ValueError as error:
+            _fail(f"--header: {error}")
     found = explain(loaded, CallFacts(number, caller, trunk, headers, time, call_id=call_id))
     if as_json:
         _print_json({**asdict(found), "at": time.isoformat(), "version": snapshot(loaded).version})

@@ -44,6 +44,7 @@ PLAIN = (
     "consults",
     "transferred_to",
     "dtmf",
+    "counted",
     "asked",
 )
 
@@ -85,6 +86,7 @@ class ActiveCall:
     tally: Tally = field(default_factory=Tally)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     dtmf: Literal["auto", "rtp", "info", "inband"] = "auto"
+    counted: str = ""  # as whose call it counts where callers have limits
     asked: tuple[str, str] = ("", "")
     queued: dict[str, tuple[int, float]] = field(default_factory=dict)
     line: Line | None = None

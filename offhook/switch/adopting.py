@@ -209,6 +209,11 @@ def _call(held: Held, phone: Phone, pool: Pool, consulting: Consulting, fds: Seq
         consulting.take_up(active, stands["line"], legs[1], theirs)
     active.keep()
     worker.calls.add(active.id)
+    if active.answered and all(
+        row["type"] != "CallAnswered" for row in bundle.rows
+    ):  # it died before it wrote that
+        setup_ms = round(1000 * (active.answered - active.invited), 1)
+        active.journal({"type": "CallAnswered", "at": active.answered, "setup_ms": setup_ms})
     gone = {"after": held.died_of, "away_ms": round(held.away_s * 1000)}
     active.journal({"type": "SwitchRestarted", **gone})
     log.warning("call_adopted", call_id=active.id, leg=call.leg.name, worker=worker.number)

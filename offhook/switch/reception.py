@@ -183,7 +183,7 @@ class Reception:
     def take_up(self, active: ActiveCall) -> Coroutine[Any, Any, None]:
         """A call of a switch before us, known from now on; the rest of its life is to be awaited."""
         self._enter(active)
-        self._routing.traffic.began(active.route.number, active.route.caller, self._loop.time())
+        self._routing.traffic.began(active.route.number, active.counted, self._loop.time())
         for queue, (places, _) in sorted(active.queued.items(), key=lambda row: row[1][1]):
             self._queues.join(queue, active.id, places)
         return self._go_on(active)
@@ -223,7 +223,8 @@ class Reception:
             vitals = Vitals.create()
         except OSError as error:
             raise Overloaded(f"no memory for another call: {error}") from error
-        active = ActiveCall(call, route, worker, bundle, invited, *futures, vitals, held=self._held)
+        about: dict[str, Any] = {"counted": decision.caller, "held": self._held}
+        active = ActiveCall(call, route, worker, bundle, invited, *futures, vitals, **about)
         try:
             active.begin_to_keep()
         except OSError as error:
@@ -231,7 +232,7 @@ class Reception:
             raise Overloaded(f"no memory for another call: {error}") from error
         worker.calls.add(call.id)
         pool.taken(worker)
-        self._routing.traffic.began(route.number, route.caller, invited)
+        self._routing.traffic.began(route.number, decision.caller, invited)
         return active
 
     def _worker_for(self, call: Call) -> tuple[Pool, Worker]:

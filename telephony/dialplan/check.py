@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from telephony.dialplan.check_calls import check_calls
+from telephony.dialplan.check_empty import check_empty
 from telephony.dialplan.check_ends import check_ends
 from telephony.dialplan.check_hours import check_calendars
 from telephony.dialplan.check_voices import check_voices
@@ -59,6 +60,7 @@ def check_plan(
             if server_name not in plan.mcp and not unread.lacks("mcp", server_name):
                 fact = f"no MCP server {server_name!r}.{nearest(server_name, plan.mcp)} Describe it under `mcp:`."
                 yield Finding(("agents", name, "mcp", at), fact)
+    yield from check_empty(plan)
     yield from _secrets(("defaults",), plan.defaults.model_dump())
     yield from _providers(("defaults",), plan.defaults)
     yield from check_voices(plan)

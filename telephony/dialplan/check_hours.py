@@ -1,7 +1,7 @@
 """Calendars that contradict themselves, and hours of the week that no route takes. Pure.
 
-Routes that ask for nothing but the time are tried at every half hour and boundary of an ordinary week, and on every
-special day of the calendars they name: exact enough for hours that people write, and one look instead of a proof."""
+Routes that ask for nothing but the time are tried at every moment at which an hour begins or ends, in an ordinary week
+and on every special day of the calendars they name: one look instead of a proof."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class _Routes:
                 continue
             loc: Loc = ("numbers", position)
             asked = [(at, branch.when.calendar) for at, branch in enumerate(rule.routes) if branch.when]
-            if any(branch.when and not _says(branch.when) for branch in rule.routes):
+            if not all(map(_says, rule.routes)):
                 continue  # check_calls.py has told
             broken = [name for _, name in asked if name and unread.lacks("calendars", name)]
             for at, name in asked:
@@ -175,8 +175,9 @@ class _Routes:
         return first, ever, left
 
     def _times(self, asked: Sequence[Condition]) -> Iterator[datetime]:
-        """An ordinary week, and the special days, each at every half hour and at every boundary."""
-        minutes = set(range(0, 24 * 60, 30))
+        """An ordinary week, and the special days, each at every boundary; hours of another zone at every half hour."""
+        foreign = any(one.hours is not None and one.hours.zone.key != self._zone.key for one in asked)
+        minutes = set(range(0, 24 * 60, 30)) if foreign else {0}
         special: set[date] = set()
         for one in asked:
             minutes.update(minute % (24 * 60) for minute in (one.time or ()))
@@ -190,8 +191,10 @@ class _Routes:
                 yield datetime(day.year, day.month, day.day, minute // 60, minute % 60, tzinfo=self._zone)
 
 
-def _says(when: When) -> bool:
-    """Does it ask for anything?"""
+def _says(branch: Branch) -> bool:
+    """Is its `when` left out, or does it ask for something?"""
+    if (when := branch.when) is None:
+        return "when" not in branch.model_fields_set
     return bool(when.model_fields_set - {"is_"}) and (
         bool(when.calendar) or "is_" not in when.model_fields_set
     )

@@ -351,15 +351,22 @@ def _end(decision: Decision) -> str:
 def shown(spells: Sequence[Spell]) -> list[str]:
     """Spells in few lines: days of a week with the same hours are one."""
     by_hours: dict[str, list[int]] = {}
-    lines: list[str] = []
+    weekly: list[Spell] = []
+    special: list[Spell] = []
     for spell in spells:
         end = spell.end - timedelta(minutes=1)
         if spell.weekly and end.date() == spell.start.date():
             hours = f"{spell.start:%H:%M} to {spell.end:%H:%M}".replace("to 00:00", "to 24:00")
             by_hours.setdefault(hours, []).append(spell.start.weekday())
-        else:
-            lines.append(str(spell))
-    return [*(f"{_days(days)} {hours}" for hours, days in by_hours.items()), *lines]
+        elif spell.weekly or not special or special[-1].end != spell.start:
+            (weekly if spell.weekly else special).append(spell)
+        else:  # one special day after the other
+            special[-1] = Spell(special[-1].start, spell.end, weekly=False)
+    return [
+        *(f"{_days(days)} {hours}" for hours, days in by_hours.items()),
+        *map(str, weekly),
+        *map(str, special),
+    ]
 
 
 def _days(numbers: Sequence[int]) -> str:

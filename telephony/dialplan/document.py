@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,8 @@ Plain: TypeAlias = "str | None | list[Plain] | dict[str, Plain]"
 MAX_DEPTH = 40  # a plan nests about 8 deep; more is a mistake or an attack on the parser
 MAX_BYTES = 64 * 1024 * 1024  # a hundred thousand numbers with all their keys are 20 MB
 MAX_REPEATED = 100_000  # values that aliases may add: nobody writes so many, an attack does (billion laughs)
+
+_LONG = re.compile(r"(\S{60})\S{60,}")  # a word that nobody reads to its end
 
 _COLUMN_BITS = 20
 _COLUMN_MASK = (1 << _COLUMN_BITS) - 1
@@ -150,7 +153,7 @@ class Document:
     def problem(self, loc: Loc, text: str, *, key: bool = False, warning: bool = False) -> Problem:
         """A problem with the value (or the key) at `loc`."""
         spot = self.key_spot(loc) if key else self.spot(loc)
-        return Problem(self.path, spot.line, spot.column, text, warning)
+        return Problem(self.path, spot.line, spot.column, _LONG.sub(r"\1...", text), warning)
 
 
 def read_file(path: str | Path, sources: Sources = DISK) -> Document:

@@ -115,7 +115,7 @@ class Decision:
 
     taker: the agent or target that takes the call. rule: that decided, None if there was none; line: of it, or of its
     branch. overload: where it goes instead if no worker is free (SIP addresses). tried: only on request, in the order
-    in which they were considered."""
+    in which they were considered. caller: as limits count it, "" if hidden."""
 
     route: Route | None
     code: int
@@ -127,6 +127,7 @@ class Decision:
     redirect: tuple[str, ...] = ()
     overload: tuple[str, ...] = ()
     tried: tuple[Tried, ...] = ()
+    caller: str = ""
 
 
 def match(plan: Plan, call: CallFacts | str, caller: str = "") -> Route:
@@ -316,7 +317,7 @@ class _Deciding:
         )  # fmt: skip
         return Decision(
             route, 0, "", self._number, rule, self._line, taker=name, overload=_addresses(plan, self._failing.overload),
-            tried=tuple(self._tried or ()),
+            tried=tuple(self._tried or ()), caller=self._caller,
         )  # fmt: skip
 
     def _sent(self, targets: tuple[str, ...]) -> Decision:

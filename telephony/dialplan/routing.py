@@ -69,7 +69,8 @@ def load_share(text: str) -> float:
     return int(form[1]) / 100 if form else 1.0
 
 
-def _header(name: str) -> str:
+def checked_header(name: str) -> str:
+    """The name of a header that plans may ask about. Raises ValueError for any other."""
     known = {header.lower() for header in HEADERS}
     if not _HEADER.fullmatch(name) or not (name.lower().startswith("x-") or name.lower() in known):
         raise ValueError(
@@ -125,7 +126,7 @@ class When(PlanModel):
 
     caller: Names = ()
     trunk: Names = ()
-    header: dict[Annotated[str, AfterValidator(_header)], Text] = {}
+    header: dict[Annotated[str, AfterValidator(checked_header)], Text] = {}
     language: Annotated[
         tuple[Language, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
     ] = ()
@@ -296,7 +297,7 @@ class PlanTest(PlanModel):
     caller: str = Field(default="", alias="from")
     trunk: str = ""
     at: str = ""
-    headers: dict[Annotated[str, AfterValidator(_header)], str] = {}
+    headers: dict[Annotated[str, AfterValidator(checked_header)], str] = {}
     call_id: str = ""
     expect: Text
 

@@ -126,7 +126,7 @@ async def test_whatever_is_wrong_with_a_saved_plan_the_one_before_goes_on(tmp_pa
     broken = {
         "{": "not YAML",
         plan("anna").replace("agent: anna", "agent: anne"): "Did you mean 'anna'?",
-        plan("anna").replace("expect: anna", "expect: berta"): "200 goes to anna, not berta",
+        plan("anna").replace("expect: anna", "expect: '404'"): "200 goes to anna, not 404",
         plan("anna").replace("Answer.,", "Answer., llm: groqq,"): "no llm provider 'groqq'",
     }
     async with running_server(tmp_path, dialplan=path, settings="plan_watch_s: 0.1\n", workers=1) as server:

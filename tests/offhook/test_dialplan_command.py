@@ -116,7 +116,7 @@ def test_who_answers_and_why(
     assert run(monkeypatch, *asked) == 0
     said = capsys.readouterr().out
     assert "at Fri 2026-12-25 10:00 GMT" in said
-    assert "+443300000100: agent holiday note (line 133)" in said
+    assert "+443300000100: target holiday note (line 133)" in said
     assert "line 131 +443300000100: caller +447700900123 is not in nuisance" in said
     assert run(monkeypatch, *asked, "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -124,6 +124,23 @@ def test_who_answers_and_why(
     assert run(monkeypatch, "who", "999", "--plan", CENTRE) == 1
     assert run(monkeypatch, "who", "100", "--at", "10:00") == 1
     assert "is not a time" in capsys.readouterr().err
+
+
+def test_who_says_which_share_and_why_nobody_and_refuses_a_header_that_is_never_passed_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "plan.yaml").write_text(
+        PLAN.replace("agent: desk}", "split: {desk: 50%, night: 50%}}").replace("\n", "\ntrunks: [carrier]\n", 1)
+        .replace("'100', expect", "'100', trunk: carrier, call_id: a, expect").replace("expect: desk", "expect: night")
+    )  # fmt: skip
+    assert run(monkeypatch, "who", "100", "--trunk", "carrier", "--call-id", "a") == 0
+    assert "100: agent night (line 4, split night)" in capsys.readouterr().out
+    assert run(monkeypatch, "who", "100", "--trunk", "carier") == 1
+    said = capsys.readouterr()
+    assert "refused with 404. plan.yaml: does not serve calls of trunk carier. See `trunks:`." in said.out
+    assert "Did you mean 'carrier'?" in said.err
+    assert run(monkeypatch, "who", "100", "--header", "From=x") == 1
+    assert "header 'From' is not passed to the plan" in capsys.readouterr().err
 
 
 def test_diff_compares_files_and_kept_versions(

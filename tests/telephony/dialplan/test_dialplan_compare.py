@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -62,6 +63,20 @@ def test_a_new_holiday_is_a_day_of_its_own_and_says_nothing_of_the_week() -> Non
     found = compared(("{2026-12-25: Christmas}", "{2026-12-25: Christmas, 2026-12-28: stocktaking}"))
     (line,) = lines(found)
     assert line.endswith("day -> night: 2026-12-28 08:00 to 2026-12-28 18:00")
+
+
+def test_holidays_in_a_row_are_one_spell() -> None:
+    found = compared(
+        ("{2026-12-25: Christmas}", "{2026-12-25: Christmas, 2026-12-28..2026-12-30: stocktaking}")
+    )
+    assert len(found.changes[0].spells) == 3, "each day has hours of its own"
+    whole = [replace(spell, start=midnight(spell.start), end=midnight(spell.start) + timedelta(days=1))
+             for spell in found.changes[0].spells]  # fmt: skip
+    assert shown(whole) == ["2026-12-28 00:00 to 2026-12-31 00:00"]
+
+
+def midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0)
 
 
 def test_a_narrower_pattern_takes_its_share_of_a_pattern_only() -> None:

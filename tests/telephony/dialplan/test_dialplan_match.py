@@ -176,7 +176,7 @@ def test_explain_lists_each_rule_tried_and_why_it_did_not_fit() -> None:
     assert (told.agent, told.line) == ("c", 12)
     assert str(told).splitlines() == [
         "155: agent c (line 12)",
-        "  line 0 exact: 1 exact numbers, none is 155",
+        "  1 exact number, none is 155",
         "  line 11 14X: '5' at place 2 is not 4",
         "  line 12 1XX: takes the call",
     ]
@@ -185,7 +185,9 @@ def test_explain_lists_each_rule_tried_and_why_it_did_not_fit() -> None:
 def test_explain_says_when_nothing_fits_and_when_a_rule_refuses() -> None:
     """Both end in a SIP status; only one has a line to look at."""
     rules = plan("number: 1X, agent: a", "number: 2X, reject: 486")
-    assert str(explain(rules, "123")).splitlines()[0] == "123: no rule, 404"
+    assert str(explain(rules, "123")).splitlines()[0] == (
+        "123: refused with 404. plan.yaml: no rule for number '123'. Add it, or a rule `number: any`."
+    )
     assert "too long: 2 digits wanted, 3 dialled" in str(explain(rules, "123"))
     assert str(explain(rules, "21")).splitlines()[0] == "21: refused with 486 (line 11)"
 
