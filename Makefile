@@ -63,7 +63,7 @@ fuzz: $(READY)  ## wounded traffic on every port for ten minutes: ARGS="--second
 soak: $(READY)  ## many calls for long on one core: ARGS="--calls 100 --minutes 10"
 	@$(BIN)/python -m tests.bench.soak $(ARGS)
 
-chaos: $(READY)  ## kill workers under their calls: ARGS="--kills 200 --seed 1"
+chaos: $(READY)  ## kill workers and switches under calls: ARGS="--kills 200 --seed 1"
 	@$(BIN)/python -m tests.bench.chaos $(ARGS)
 
 format: $(READY)  ## let ruff format and mend what it can

@@ -44,6 +44,8 @@ class Bundle:
         self._facts = facts
         self._journal = journal
         self._torn = False
+        self.rows: tuple[dict[str, Any], ...] = ()  # what a process before us has written
+        self._last: dict[str, Any] | None = None  # of them, the last one
 
     @classmethod
     def create(cls, root: Path, call_id: str, started: datetime, facts: Mapping[str, Any]) -> Bundle:
@@ -72,6 +74,23 @@ class Bundle:
             ) from error
         return cls(path, known, journal)
 
+    @classmethod
+    def reopen(cls, path: Path) -> Bundle:
+        """Go on with the record of a call that another process has begun. What that one was writing when it died is
+        ended; an event that it has written already is not written twice. Raises BundleError."""
+        record = Record.read(path)
+        if record.ended:
+            raise BundleError(f"{path}: this call is over; its record is complete")
+        try:
+            journal = open(path / JOURNAL, "ab", buffering=0)  # noqa: SIM115 - lives as long as the call
+        except OSError as error:
+            raise BundleError(f"{path}: cannot be written: {error.strerror}. Check its disk") from error
+        bundle = cls(path, record.facts, journal)
+        bundle._torn = bool(record.damage)
+        bundle.rows = record.events
+        bundle._last = _plain(record.events[-1]) if record.events else None
+        return bundle
+
     @staticmethod
     def open(path: Path) -> Record:
         """Read a bundle, finished or not. Raises BundleError if there is none."""
@@ -93,6 +112,8 @@ class Bundle:
         `lost`), never the call."""
         row = {"at": at, "wall": iso(wall), **event}
         row["at"] = at
+        if self._last is not None and _plain(json.loads(json.dumps(row))) == self._last:
+            return
         line = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
         # A lone surrogate (bytes of a peer that were not UTF-8) becomes \udcXX, which JSON reads back.
         raw = line.encode("utf-8", "backslashreplace") + b"\n"
@@ -282,3 +303,8 @@ def _event(line: bytes) -> dict[str, Any] | None:
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
         return None
     return event if number(event.get("at")) is not None else None
+
+
+def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The event without when it was written."""
+    return {name: value for name, value in event.items() if name != "wall"}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
+from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 
 class Message(BaseModel):
-    """One line on the link. fds: how many descriptors came with it."""
+    """One line on the link. fds: how many descriptors came with it. seq: its number on that link, of a worker's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fds: int = 0
+    seq: int = 0
 
 
 # ---------------------------------------------------------------- switch → worker
@@ -28,6 +31,11 @@ class Configure(Message):
     media_timeout_s: float
     hang_up_on: tuple[str, ...] = ()  # busy, fax
     models_socket: str | None
+
+    @property
+    def plan(self) -> int:
+        """A number for these agents, which another switch can compare."""
+        return crc32(json.dumps(self.agents, sort_keys=True, default=str).encode())
 
 
 class Rehearse(Message):
@@ -193,6 +201,22 @@ class Ping(Message):
     sent: float
 
 
+class Adopt(Message):
+    """Another switch is here. What the one before has not dealt with is said again; Adopted follows."""
+
+    kind: Literal["Adopt"] = "Adopt"
+
+
+class CallStands(Message):
+    """How a call stands, as the signalling has it: another switch says so of each, for the one before may not have."""
+
+    kind: Literal["CallStands"] = "CallStands"
+    call_id: str
+    media: dict[str, Any] | None = Field(repr=False)
+    answered: bool
+    confirmed: bool
+
+
 class HandIn(Message):
     """Save what you know of your calls and leave at once: others go on with them."""
 
@@ -233,6 +257,15 @@ class WorkerReady(Message):
     kind: Literal["WorkerReady"] = "WorkerReady"
     pid: int
     notes: str = ""
+
+
+class Adopted(Message):
+    """After Adopt, when everything has been said again: the calls that this worker has. ready: it can take calls."""
+
+    kind: Literal["Adopted"] = "Adopted"
+    pid: int
+    calls: list[str]
+    ready: bool
 
 
 class WorkerFailed(Message):
@@ -420,11 +453,12 @@ class Load(Message):
 ToWorker = Annotated[
     Configure | Rehearse | StartCall | CallAnswered | CallConfirmed | MediaChanged | TransferDone | HoldDone
     | ConsultRinging | ConsultAnswered | ConsultMediaChanged | ConsultEnded | HandOverDone | QueueReady
-    | EndCall | PressKey | Ping | HandIn | LetGo | SayGoodbye | Stop,
+    | EndCall | PressKey | Ping | Adopt | CallStands | HandIn | LetGo | SayGoodbye | Stop,
     Field(discriminator="kind"),
 ]  # fmt: skip
 ToSwitch = Annotated[
     WorkerReady
+    | Adopted
     | WorkerFailed
     | Rehearsed
     | CallReady

@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import random
 import secrets
+import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -32,16 +33,16 @@ from telephony.sdp.negotiate import LocalMedia
 from telephony.sip import events as sip
 from telephony.sip.dialog import LegKey
 from telephony.sip.digest import Credentials, Login
-from telephony.sip.endpoint import Counters, Endpoint, Home
-from telephony.sip.message import Request, Response
+from telephony.sip.endpoint import Counters, Endpoint, homes_at
+from telephony.sip.message import Request, Response, as_bytes
 from telephony.sip.redirect import MayFollow, Redirection, same_host
 from telephony.sip.stack import Stack
 from telephony.sip.transaction import Action, Flow
-from telephony.sip.uri import Uri, join_host_port
+from telephony.sip.uri import Uri
 from telephony.trunk.access import Access
 from telephony.trunk.attempt import Attempt, Way
 from telephony.trunk.locate import Locator, Names
-from telephony.trunk.sockets import Sockets, shown_address
+from telephony.trunk.sockets import Shelf, Sockets, shown_address
 from telephony.trunk.tls import Tls
 from telephony.trunk.transport import Transport
 
@@ -76,9 +77,10 @@ class Phone:
     (trunk/dns.py), None to do without. access: who may ring, None for everybody; set it before entering. admit:
     asked before a Call exists, with the INVITE, its source and the trunk's name ("" for none); None lets it pass.
     options_status: what OPTIONS is answered with, 503 while draining. moves: calls that change their leg;
-    `moves.refer` says where a far side may send us. no_word_s: how long a target may be silent before the next
-    one, if there is one, is tried. address, tls_port: where we listen, once entered; tls_port is 0 without a
-    certificate."""
+    `moves.refer` says where a far side may send us. on_change: a call's snapshot is out of date; before_hearing:
+    awaited when calls can be adopted and nothing has been heard yet; shelf: where sockets outlive this process.
+    no_word_s: how long a target may be silent before the next one, if there is one, is tried. address, tls_port:
+    where we listen, once entered; tls_port is 0 without a certificate."""
 
     def __init__(
         self,
@@ -94,10 +96,13 @@ class Phone:
         names: Names | None = None,
         dscp: int = SIGNALLING,
         srtp: SrtpPolicy = "off",
+        shelf: Shelf | None = None,
     ) -> None:
         self.access: Access | None = None
         self.admit: Callable[[Request, tuple[str, int], str], Rejection | None] | None = None
         self.options_status: Callable[[], int] | None = None
+        self.on_change: Callable[[Call], None] | None = None
+        self.before_hearing: Callable[[], Awaitable[None]] | None = None
         self.goodbye_s = 2.0
         self.no_word_s = NO_WORD_S
         self._hosts = (host,) if isinstance(host, str) else tuple(host)
@@ -109,6 +114,7 @@ class Phone:
         self._user_agent = user_agent
         self._codecs = codecs
         self._srtp: SrtpPolicy = srtp
+        self._shelf = shelf
         self._calls: dict[LegKey, Call] = {}
         self.moves = Moves(self, self._calls, self._dial_on)
         self._waiting: asyncio.Queue[Call | None] = asyncio.Queue()
@@ -116,14 +122,20 @@ class Phone:
         self._said_goodbye = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        sockets = Sockets(self._hosts, self.address[1], tcp=self._tcp, tls=self._tls, dscp=self._dscp)
+        sockets = Sockets(
+            self._hosts, self.address[1], tcp=self._tcp, tls=self._tls, dscp=self._dscp, shelf=self._shelf
+        )
         self.address, self.tls_port = (self._hosts[0], sockets.port), sockets.tls_port
         self._shown = {":" in host: shown_address(host, self._public) for host in self._hosts}
         self._endpoint = self._make_endpoint()
         self.stack = Stack(self._endpoint)
         self._asking = Asking(self.stack, self.perform)
         self._transport = Transport(self.stack, self._hear)
-        await sockets.carry(self._transport)
+        sockets.speak(self._transport)
+        if self.before_hearing is not None:
+            await self.before_hearing()
+            self.perform(())  # the timers of what was adopted ring from now on
+        await sockets.listen()
         self._locator = Locator(
             v4=False in self._shown,
             v6=True in self._shown,
@@ -134,19 +146,7 @@ class Phone:
         return self
 
     def _make_endpoint(self) -> Endpoint:
-        who = f"sip:{self._user_agent.lower()}@"
-        homes: dict[str, Home] = {}
-        for v6, shown in sorted(self._shown.items(), reverse=True):  # IPv4 is meant where no family is
-            here = join_host_port(shown, self.address[1])
-            there = join_host_port(shown, self.tls_port or self.address[1])
-            family = {
-                "udp": Home(here, f"<{who}{here}>"),
-                "tcp": Home(here, f"<{who}{here};transport=tcp>"),
-                "tls": Home(there, f"<{who}{there};transport=tls>"),
-            }
-            homes |= family
-            if v6:
-                homes |= {f"{transport}6": home for transport, home in family.items()}
+        homes = homes_at(self._shown, self.address[1], self.tls_port, self._user_agent.lower())
         return Endpoint(
             sent_by=homes["udp"].sent_by,
             contact=homes["udp"].contact,
@@ -226,7 +226,6 @@ class Phone:
         return await self._dial_all(targets, detour, timeout, listen, redirect, trunk)
 
     async def _dial_on(self, detour: Detour, theirs: Call, listen: Callable[[CallEvent], None]) -> Call:
-        """Place the leg in which that call goes on."""
         return await self._dial_all([detour.target], detour, 60.0, listen, same_host, "", theirs)
 
     async def _dial_all(
@@ -370,12 +369,39 @@ class Phone:
             keys=draw_keys(secrets.token_bytes) if srtp != "off" else {},
         )
 
+    def changed(self, leg: LegKey) -> None:
+        """Whoever keeps snapshots makes another one."""
+        if self.on_change is not None and (call := self._calls.get(leg)) is not None:
+            self.on_change(call)
+
+    def adopt(self, saved: Mapping[str, Any], socks: Sequence[socket.socket]) -> Call:
+        """A call of a process before this one (`Call.snapshot`), with its RTP and RTCP socket; before any is heard.
+        One that rang and cannot go on is over then."""
+        call = Call.restore(self, saved, self._lent(socks) if socks else None)
+        if call.leg is not Leg.OVER:
+            self._calls[call.key] = call
+        trunk = self.access.trunks.get(call.sender.trunk) if self.access else None
+        if trunk is not None and call.dialog is not None:
+            call.dialog.login = self.login(trunk.credentials)
+        return call
+
+    def hear_again(self, request: str, flow: Sequence[Any]) -> None:
+        """A request that a process before this one has heard (`Message.text`, `Flow.dump`), as if it came now."""
+        self._transport.datagram(as_bytes(request), Flow.load(flow))
+
+    def _lent(self, socks: Sequence[socket.socket]) -> PortPair:
+        rtp, rtcp = socks
+        host = rtp.getsockname()[0]
+        pool = next((pool for pool in self._ports if (":" in pool.host) == (":" in host)), self._ports[0])
+        return pool.adopt(rtp, rtcp)
+
     def between(self, low: float, high: float) -> float:
         """A random wait, s."""
         return random.uniform(low, high)
 
     def hung_up(self, leg: LegKey) -> None:
         """The call of that leg is over."""
+        self.changed(leg)
         if (call := self._calls.pop(leg, None)) is not None:
             self.moves.hung_up(call)
         self._check_goodbye()
@@ -389,6 +415,7 @@ class Phone:
                 self._new_call(event)
             elif call := self._calls.get(event.leg):
                 call.hear(event)
+                self.changed(call.key)
             elif self.moves.hear(event) or self._asking.hear(event):
                 pass
             else:
@@ -424,6 +451,7 @@ class Phone:
             return
         call = Call.incoming(self, came, source)
         self._calls[call.key] = call
+        self.changed(call.key)
         self._waiting.put_nowait(call)
 
     def _admitted(self, request: Request, source: tuple[str, int], trunk: str) -> Rejection | None:

@@ -25,6 +25,7 @@ BROAD_EXCEPTS = {
     "telephony/moves.py": 1,  # the policy for REFER, which is the user's: costs that REFER only
     "telephony/phone.py": 3,  # what one datagram or call does in the phone: costs that call only
     "telephony/trunk/transport.py": 1,  # a datagram: the port must go on hearing
+    "offhook/switch/adopting.py": 1,  # a call of a dead switch: costs that call only
     "offhook/switch/recovery.py": 1,  # a look at all calls: the next look, 20 ms later, must come
     "offhook/switch/reloading.py": 1,  # a saved dial plan: costs that plan only, the one before stays in use
     "offhook/worker/main.py": 4,  # a message about one call, setting up, a new plan: cost that only, the switch is told

@@ -1,19 +1,17 @@
-"""`offhook serve`: take calls."""
+"""`offhook serve`: take calls. The process that is started becomes the keeper (offhook/keeper.py), which starts it once
+more as the switch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import uvloop
 
-from offhook.errors import OffhookError
-from offhook.logs import configure_logs
-from offhook.settings import Settings, load_settings
-from offhook.switch.server import Ready, Switch
-from telephony.errors import TelephonyError
+from offhook.keeper import VARIABLE
+from offhook.options import Options
 
 app = typer.Typer(add_completion=False)
 
@@ -38,57 +36,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address for SIP and RTP, for instance 127.0.0.1.")] = None,
 ) -> None:
     """Take calls until Ctrl-C or SIGTERM. Prints one line when the phones may ring."""
-    settings = _with_options(load_settings(config), sip_port, http_port, workers, dialplan, host)
-    configure_logs(settings.log)
-    uvloop.run(_run(settings))
+    if VARIABLE not in os.environ:
+        command = [sys.executable, "-m", "offhook.keeper", *sys.argv[sys.argv.index("serve") + 1 :]]
+        os.execv(command[0], command)
+    from offhook.serving import serve as run_switch  # not before: the keeper needs none of it
 
-
-async def _run(settings: Settings) -> None:
-    try:
-        await Switch(settings, _announce).run()
-    except BaseExceptionGroup as group:  # what went wrong in one of its tasks, without the tree around it
-        known = group.subgroup((OffhookError, TelephonyError))
-        if known is None:
-            raise
-        raise next(iter(_leaves(known))) from None
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
-
-
-def _announce(ready: Ready) -> None:
-    print(
-        f"ready sip={ready.sip_host}:{ready.sip_port} sip_port={ready.sip_port} "
-        f"tls_port={ready.tls_port} http_port={ready.http_port} "
-        f"workers={ready.workers}",
-        flush=True,
-    )
-
-
-def _with_options(
-    settings: Settings,
-    sip_port: int | None,
-    http_port: int | None,
-    workers: int | None,
-    dialplan: Path | None,
-    host: str | None,
-) -> Settings:
-    """The command line wins over file and environment."""
-    sip: dict[str, Any] = {}
-    if sip_port is not None:
-        sip["port"] = sip_port
-    if host is not None:
-        sip["host"] = (host,)
-    changes: dict[str, Any] = {"sip": settings.sip.model_copy(update=sip)}
-    if http_port is not None:
-        changes["http"] = settings.http.model_copy(update={"port": http_port})
-    if workers is not None:
-        changes["workers"] = workers
-    if dialplan is not None:
-        changes["dialplan"] = dialplan
-    return settings.model_copy(update=changes)
+    run_switch(Options(config, sip_port, http_port, workers, dialplan, host))

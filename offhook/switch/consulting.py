@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -29,10 +29,12 @@ from offhook.link import (
     Message,
     SendDigits,
 )
+from offhook.switch.ledger import Line
 from offhook.switch.trunks import way_out
 from telephony.call.call import Call
 from telephony.call.events import CallEvent, Ended, MediaChanged, Ringing
 from telephony.call.state import Leg
+from telephony.call.transfer import TransferOutcome
 from telephony.dialplan.number import normalise, parse_pattern
 from telephony.errors import CallFailed, NotAllowed, SipSyntaxError, TelephonyError
 from telephony.media.vitals import Vitals
@@ -42,6 +44,7 @@ from telephony.trunk.outbound import Dialling, WayOut, dialling, redirects, requ
 log = structlog.get_logger()
 
 _NUMBER = re.compile(r"\+?[0-9]+")
+NEWS_S = 20.0  # of calls that the far sides were connecting when another switch died
 DIALLING_S = 5.0  # beyond the ringing: for addresses that do not answer at all
 
 
@@ -79,7 +82,14 @@ class Caller(Protocol):
     def consultation_wav(self, number: int) -> Path | None:
         """Where the sound of a consultation is recorded."""
 
+    def keep(self) -> None:
+        """Its line is another one now: write down for another switch what there is."""
+
+    def note(self) -> None:
+        """Write down where it stands."""
+
     colleague: Vitals | None  # of the line that the caller is joined to
+    line: Line | None  # the one that was answered
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +109,18 @@ class Consultation:
     joined: bool = False
     handing: bool = False  # the far sides are connecting the calls without us
     over: bool = False
+
+    def dump(self) -> dict[str, Any]:
+        plain = ("number", "target", "began", "dtmf", "stream", "rate_hz", "joined", "handing")
+        call = self.call.snapshot() if self.call is not None else None
+        return {**{name: getattr(self, name) for name in plain}, "call": call}
+
+    @property
+    def fds(self) -> list[int]:
+        pair = self.call.rtp if self.call is not None else None
+        if pair is None or self.vitals is None:
+            return []
+        return [self.vitals.fd, pair.rtp.fileno(), pair.rtcp.fileno()]
 
 
 class Consulting:
@@ -146,6 +168,34 @@ class Consulting:
         going = self._going.get(caller_id)
         if going is not None and going.joined and going.call is not None:
             self._lend(going, going.call)
+
+    def changed(self, call: Call) -> None:
+        """Where the leg to a colleague stands has changed, and what it says of that has not left yet."""
+        for going in self._going.values():
+            if going.call is call:
+                going.caller.note()
+
+    def take_up(self, caller: Caller, saved: Mapping[str, Any], call: Call, vitals: Vitals) -> None:
+        """A line that a switch before us had, as `Consultation.dump` says. The worker has it still."""
+        plain = {name: value for name, value in saved.items() if name != "call"}
+        going = Consultation(caller, call=call, vitals=vitals, **plain)
+        self._going[caller.id] = going
+        caller.line, caller.colleague = going, vitals if going.joined else None
+        call.listen(lambda event: self._signalled(going, event))
+
+    def stands(self, caller: Caller) -> None:
+        """Tell the worker how the line stands. One that only rang when the switch before us died is over."""
+        going = self._going.get(caller.id)
+        if going is None or going.call is None:
+            return
+        if going.call.leg is Leg.OVER:
+            self._over(going, "callee", 200, "hung up")
+        elif (plan := going.call.plan) is not None:
+            media = plan.dump()
+            caller.tell(ConsultMediaChanged(call_id=caller.id, consult=going.number, media=media))
+            if going.handing:
+                news = caller.call.transfer_news(patience_s=NEWS_S)
+                self._spawn(going, self._handed(going, going.call, news))
 
     def line(self, caller_id: str) -> tuple[Call, Vitals] | None:
         """The colleague's leg of that call and the vitals of its stream, while a worker has them."""
@@ -241,6 +291,8 @@ class Consulting:
             dtmf=going.dtmf,
             joined=going.joined,
         )
+        caller.line = going
+        caller.keep()
         caller.tell(answered, [pair.rtp.fileno(), pair.rtcp.fileno(), vitals.fd])
 
     def _signalled(self, going: Consultation, event: CallEvent) -> None:
@@ -257,6 +309,7 @@ class Consulting:
     def _joined(self, going: Consultation) -> None:
         """Caller and human talk. It may be that the human has just left."""
         going.joined, going.caller.colleague = True, going.vitals
+        going.caller.note()
         going.caller.journal({"type": "ConsultJoined", "consult": going.number, "target": going.target})
         going.caller.transferred(going.target)
 
@@ -267,9 +320,14 @@ class Consulting:
             log.warning("digits_refused", call_id=going.caller.id, consult=going.number, error=str(error))
 
     async def _hand_over(self, going: Consultation, call: Call) -> None:
-        caller, going.handing = going.caller, True
+        going.handing = True
+        going.caller.note()
+        await self._handed(going, call, going.caller.call.transfer_to(call))
+
+    async def _handed(self, going: Consultation, call: Call, news: Awaitable[TransferOutcome]) -> None:
+        caller = going.caller
         try:
-            outcome = await caller.call.transfer_to(call)
+            outcome = await news
         except TelephonyError as error:
             ok, code, reason = False, error.code, str(error)
         else:
@@ -278,6 +336,7 @@ class Consulting:
         caller.tell(HandOverDone(call_id=caller.id, consult=going.number, ok=ok, code=code, reason=reason))
         if ok:
             self._joined(going)
+            call.hang_up("transferred")
             caller.call.hang_up("transferred")
 
     def _hang_up(self, going: Consultation, reason: str) -> None:
@@ -299,6 +358,9 @@ class Consulting:
         if self._going.get(caller.id) is going:
             del self._going[caller.id]
         ended = {"consult": going.number, "by": by, "code": code, "reason": reason}
+        if caller.line is going:
+            caller.line = None
+            caller.keep()
         caller.journal({"type": "ConsultEnded", **ended})
         caller.tell(ConsultEnded(call_id=caller.id, consult=going.number, by=by, code=code, reason=reason))
         if going.joined:

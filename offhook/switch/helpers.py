@@ -1,6 +1,7 @@
 """The processes beside the switch that a call can do without for a moment: the model host and the console.
 
-Each is started, watched and started again with a pause that grows. None of them dying costs a call."""
+Each is started, watched and started again with a pause that grows. None of them dying costs a call, and none of them
+notices when the switch dies: the next one goes on with them."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import structlog
+
+from offhook.switch.held import HELPER, Elder, Held, elders
 
 log = structlog.get_logger()
 
@@ -23,7 +26,7 @@ STOP_TIMEOUT_S = 5.0
 class Helper:
     """One helper process, `python -m MODULE ARGUMENTS --link-fd N`; we hold the other end of N.
 
-    environ: what it is told beside, which not everybody on this machine may read."""
+    environ: what it is told beside, which not everybody on this machine may read. held: where its link outlives us."""
 
     def __init__(
         self,
@@ -31,11 +34,13 @@ class Helper:
         module: str,
         arguments: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
+        held: Held | None = None,
     ) -> None:
         self.name = name
+        self._held = held or Held()
         self._environ = {**os.environ, **(environ or {})}
         self._command = (sys.executable, "-m", module, *arguments)
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | Elder | None = None
         self._link: socket.socket | None = None
 
     async def run(self) -> None:
@@ -63,11 +68,32 @@ class Helper:
                 log.warning("helper_not_told", helper=self.name, error=str(error))
 
     async def _live(self) -> None:
+        """One life of the process, or the rest of it."""
+        left = next(elders(self._held, f"{HELPER}{self.name}/"), None)
+        if left is not None:
+            (fd,) = self._held.take_all(left[0])
+            self._link, self._process = socket.socket(fileno=fd), self._held.elder(left[2])
+            self._link.setblocking(False)
+        else:
+            self._link, self._process = await self._start()
+        process = self._process
+        name = f"{HELPER}{self.name}/{process.pid}"
+        self._held.keep(name, self._link)
+        link = self._link
+        try:
+            await process.wait()
+        finally:
+            self._link = None
+            self._held.drop(name)
+            link.close()
+            await self._reap(process)
+
+    async def _start(self) -> tuple[socket.socket, asyncio.subprocess.Process]:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         fd = theirs.fileno()
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *self._command,
                 "--link-fd",
                 str(fd),
@@ -80,15 +106,9 @@ class Helper:
             raise
         finally:
             theirs.close()
-        self._link = ours
-        try:
-            await self._process.wait()
-        finally:
-            self._link = None
-            ours.close()
-            await self._reap(self._process)
+        return ours, process
 
-    async def _reap(self, process: asyncio.subprocess.Process) -> None:
+    async def _reap(self, process: asyncio.subprocess.Process | Elder) -> None:
         if process.returncode is not None:
             return
         try:

@@ -6,12 +6,14 @@ they tell it: `POST /reload`, from this machine only, which is `offhook reload`.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from offhook.errors import OffhookError
+from offhook.switch.held import Held
 from offhook.switch.metrics import Metrics
 
 ASKS = "X-Offhook"  # a header that no web page can send here unasked (Fetch, CORS-safelisted request headers)
@@ -25,11 +27,12 @@ async def open_http(
     not_ready: Callable[[], str],
     refresh: Callable[[], None],
     reload: Callable[[bool], Awaitable[dict[str, int]]],
+    held: Held | None = None,
 ) -> AsyncIterator[int]:
     """Serve until left; yields the port. not_ready(): why no calls are taken, "" if they are.
 
     refresh(): bring gauges up to date before a scrape. reload(drain): new workers; raises OffhookError if that
-    cannot be. Raises OffhookError if the port is taken.
+    cannot be. held: where the port outlives this process. Raises OffhookError if the port is taken.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -60,15 +63,29 @@ async def open_http(
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
         try:
-            await site.start()
+            sock = _listening(host, port, held or Held())
+            await web.SockSite(runner, sock).start()
         except OSError as error:
             fact = f"http {host}:{port} cannot be used: {error.strerror}."
             raise OffhookError(f"{fact} Choose another with --http-port or http.port.") from error
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+def _listening(host: str, port: int, held: Held) -> socket.socket:
+    """The port of a switch before us, if it is the one that is wanted. Raises OSError."""
+    name = f"http-{host}"
+    sock = held.take(name)
+    if sock is not None and port and sock.getsockname()[1] != port:
+        sock.close()
+        sock = None
+    if sock is None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.create_server((host, port), family=family, backlog=128)
+    held.keep(name, sock)
+    return sock
 
 
 def _is_local(request: web.Request) -> bool:

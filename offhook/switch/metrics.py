@@ -106,6 +106,12 @@ class Metrics:
         self.worker_restarts = Gauge(
             "offhook_worker_restarts", "Workers that died and were replaced", registry=r
         )
+        self.switch_restarts = Gauge(
+            "offhook_switch_restarts", "Switches that died since the server was started", registry=r
+        )
+        self.calls_adopted = Counter(
+            "offhook_calls_adopted", "Calls of a switch that died which this one goes on with", registry=r
+        )
         self.takeovers = Counter("offhook_takeovers", "Calls that outlived their worker", registry=r)
         self.given_up = Counter(
             "offhook_calls_given_up",

@@ -1,20 +1,18 @@
 """The call workers: started, counted, chosen, replaced.
 
 Each is a child process at the other end of a link. A worker that dies is reported once and started again, with a
-pause that grows while it keeps dying of itself. One that retires takes no new calls and leaves with its last one. Which
-worker may take a call at all is admission's (admission.py), who moves calls to new workers is upgrade.py."""
+pause that grows while it keeps dying of itself. One that retires takes no new calls and leaves with its last one.
+Workers of a switch that died are adopted with their calls. Which worker may take a call at all is admission's
+(admission.py), who moves calls to new workers is upgrade.py."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -22,6 +20,8 @@ import structlog
 from offhook.errors import OffhookError
 from offhook.link import (
     TO_SWITCH,
+    Adopt,
+    Adopted,
     Configure,
     HandIn,
     Load,
@@ -34,7 +34,9 @@ from offhook.link import (
     WorkerReady,
 )
 from offhook.switch.admission import Admission
-from offhook.wire import Link
+from offhook.switch.held import WORKER, Elder, Held
+from offhook.switch.worker import Worker, left_behind, name_spares
+from offhook.wire import Link, Page
 from telephony.errors import Overloaded
 
 log = structlog.get_logger()
@@ -47,59 +49,8 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's own threads would take the
 REHEARSAL_TIMEOUT_S = 60.0  # MCP servers may be slow to come
 STABLE_AFTER_S = 10.0  # a worker that lived this long starts again without a pause
 QUIET_S = 2.5  # a worker that has not said its load for so long gets no calls if there is another
-FOREIGN_DEATHS = (
-    -signal.SIGKILL,
-    -signal.SIGTERM,
-    -signal.SIGINT,
-    -signal.SIGHUP,
-)  # nobody does that to himself
 MOST_WORKERS = 256
 RENEW_TIMEOUT_S = 60.0
-
-
-@dataclass(slots=True, eq=False)
-class Worker:
-    """One call worker, as the switch sees it."""
-
-    number: int
-    spare: bool = False  # warm, and without calls until another one is lost
-    process: asyncio.subprocess.Process | None = None
-    link: Link | None = None
-    ready: bool = False
-    calls: set[str] = field(default_factory=set)
-    load: Load | None = None
-    started: float = 0.0
-    heard: float = 0.0  # loop time of its last word
-    lost: bool = False  # this life of it is over
-    killed: bool = False  # by us
-    blocked: bool = False  # because its own code stood in its way
-    retiring: bool = False  # no new calls; it leaves with the last one and is not replaced
-    failed: str = ""  # why it can never take a call
-    told: Configure | None = None  # what it was started with; of a plan before the present one perhaps
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid if self.process is not None else 0
-
-    def activity(self) -> tuple[str, float]:
-        """What the kernel says of it: its state (R, S, D, T, ...) and the CPU seconds that it has had."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
-        except OSError:
-            return "", 0.0
-        facts = stat.rpartition(")")[2].split()
-        return facts[0], (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
-
-    @property
-    def shot(self) -> bool:
-        """Did somebody outside end it?"""
-        code = self.process.returncode if self.process is not None else None
-        return code in FOREIGN_DEATHS and not self.killed
-
-    def send(self, message: Message, fds: Iterable[int] = ()) -> None:
-        """Put a message on its link; nothing happens if it is gone."""
-        if self.link is not None:
-            self.link.send(message, tuple(fds))
 
 
 class Pool:
@@ -107,7 +58,8 @@ class Pool:
 
     on_message(worker, message) gets what concerns a call; on_lost(worker) is called as soon as one is gone, with its
     calls still listed: a spare, which is started and warm, has taken its place by then. calls_per_worker: 0 for any
-    number; else more workers are started while all are taken, and those beyond `count` leave when they are idle.
+    number; else more workers are started while all are taken, and those beyond `count` leave when they are idle. held:
+    where their links outlive this process.
     """
 
     def __init__(
@@ -119,12 +71,19 @@ class Pool:
         spares: int = 1,
         calls_per_worker: int = 0,
         admission: Admission | None = None,
+        held: Held | None = None,
     ) -> None:
-        self.workers = [Worker(number, spare=number >= count) for number in range(count + spares)]
+        self._held = held or Held()
+        self.workers = [*left_behind(self._held)]
+        missing = count + spares - sum(not worker.retiring for worker in self.workers)
+        first = max((worker.number for worker in self.workers), default=-1) + 1
+        self.workers += [Worker(number) for number in range(first, first + missing)]
+        for worker in self.workers[len(self.workers) - spares :]:
+            worker.spare = True
         self.restarts = 0
         self.admission = admission or Admission()
         self._count, self._spares, self._calls_per_worker = count, spares, calls_per_worker
-        self._next_number = count + spares
+        self._next_number = first + max(missing, 0)
         self._tasks: asyncio.TaskGroup | None = None
         self._changed = asyncio.Event()  # a worker is ready, has failed or is gone
         self._configure = configure
@@ -141,6 +100,7 @@ class Pool:
 
     async def run(self) -> None:
         """Keep every worker alive until cancelled or `stop`."""
+        name_spares(self.workers, self._spares)
         async with asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._ping(), name="ping workers")
             for worker in self.workers:
@@ -212,6 +172,8 @@ class Pool:
     def retire(self, worker: Worker) -> None:
         """No more calls for it. It leaves when it has none, now perhaps."""
         worker.retiring, worker.spare = True, False
+        if worker.page is not None:
+            worker.page.retiring = True
         if not worker.calls:
             worker.ready = False
             worker.send(Stop())
@@ -276,7 +238,7 @@ class Pool:
     async def rehearse(self, agents: Mapping[str, Any]) -> str:
         """Let every worker make the agents of a new plan once, those too that become ready meanwhile. Returns why one
         cannot, "" if all can: then `adopt` must follow before anything else happens."""
-        asked: set[asyncio.subprocess.Process | None] = set()
+        asked: set[asyncio.subprocess.Process | Elder | None] = set()
         try:
             async with asyncio.timeout(REHEARSAL_TIMEOUT_S):
                 while new := [one for one in self.workers if one.ready and one.process not in asked]:
@@ -303,6 +265,9 @@ class Pool:
     def adopt(self, agents: Mapping[str, Any]) -> None:
         """Workers that are ready have rehearsed these; those that start from now on, or are starting, do so first."""
         self._configure = self._configure.model_copy(update={"agents": dict(agents)})
+        for worker in self.workers:
+            if worker.ready and worker.page is not None:
+                worker.page.plan = self._configure.plan
 
     def begin_again(self, agents: Mapping[str, Any]) -> None:
         """No worker could play the plan, before the first call: let them try these."""
@@ -314,6 +279,8 @@ class Pool:
         process = worker.process
         while worker.told is not self._configure and worker.process is process and worker.link is not None:
             worker.told = self._configure
+            if worker.page is not None:
+                worker.page.plan = worker.told.plan
             reason = await self._rehearsed(worker, self._configure.agents)
             if reason and worker.process is process:
                 log.error("worker_without_plan", number=worker.number, reason=reason)
@@ -359,51 +326,88 @@ class Pool:
             self._gone(worker)
 
     async def _live(self, worker: Worker) -> None:
-        """One life of a worker process."""
-        worker.started, worker.calls, worker.load = self._loop.time(), set(), None
+        """One life of a worker process, or the rest of it."""
         worker.lost = worker.killed = worker.blocked = False
-        if worker.spare:  # who takes calls is started first
-            await asyncio.wait([self._first_ready])
-            if self._stopping or self._first_ready.exception() is not None:
-                return
-        ours, theirs = socket.socketpair()
-        command = (sys.executable, "-m", "offhook.worker", "--link-fd", str(theirs.fileno()))
-        try:
-            worker.process = await asyncio.create_subprocess_exec(
-                *command,
-                pass_fds=[theirs.fileno()],
-                env=os.environ | ONE_THREAD,
-                start_new_session=True,  # Ctrl-C is for the switch, which says goodbye first
-            )
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        if self._stopping:  # it was told to nobody that this one was on its way
-            worker.process.kill()
-        worker.link = Link(
-            ours,
-            TO_SWITCH,
-            lambda message, _: self._received(worker, message),
-            lambda error: self._link_closed(worker, error),
-        )
-        worker.told = self._configure
-        worker.send(worker.told)
-        if worker.retiring:  # while it was being started
-            worker.send(Stop())
+        if worker.left is not None:
+            self._resume(worker, worker.left)
+        elif not await self._start(worker):
+            return
+        assert worker.process is not None
+        name = f"{WORKER}{worker.number}/{worker.pid}"
         try:
             await worker.process.wait()
             if worker.link is not None:
                 worker.link.read_rest()  # its end may be seen here before its last words are
         finally:
-            worker.ready = False
-            if worker.link is not None:
-                worker.link.close()
-                worker.link = None
+            worker.over()
+            self._held.drop(name)
             for (_, asked), answer in self._rehearsing.items():
                 if asked == worker.number and not answer.done():  # the next one starts with the plan in use
                     answer.set_result("")
+
+    def _resume(self, worker: Worker, left: socket.socket) -> None:
+        """It has lived on without a switch, or has died meanwhile: either shows on its link."""
+        worker.left, worker.heard = None, self._loop.time()
+        worker.started = worker.heard - STABLE_AFTER_S
+        if worker.page is not None and worker.page.plan == self._configure.plan:
+            worker.told = self._configure  # else it learns the plan before it takes calls
+        worker.link = self._link(worker, left, resumed=True)
+        worker.link.begin_anew()
+        worker.send(Adopt())
+
+    def _link(self, worker: Worker, sock: socket.socket, *, resumed: bool = False) -> Link:
+        return Link(
+            sock,
+            TO_SWITCH,
+            lambda message, _: self._received(worker, message),
+            lambda error: self._link_closed(worker, error),
+            page=worker.page,
+            resumed=resumed,
+        )
+
+    async def _start(self, worker: Worker) -> bool:
+        """A new process. False if it is not wanted any more."""
+        worker.started, worker.calls, worker.load = self._loop.time(), set(), None
+        if worker.spare:  # who takes calls is started first
+            await asyncio.wait([self._first_ready])
+            if self._stopping or self._first_ready.exception() is not None:
+                return False
+        worker.page = Page.create()
+        ours, theirs = socket.socketpair()
+        lent = [theirs.fileno(), worker.page.fd]
+        command = (
+            sys.executable,
+            "-m",
+            "offhook.worker",
+            "--link-fd",
+            str(lent[0]),
+            "--page-fd",
+            str(lent[1]),
+        )
+        try:
+            worker.process = await asyncio.create_subprocess_exec(
+                *command,
+                pass_fds=lent,
+                env=os.environ | ONE_THREAD,
+                start_new_session=True,  # Ctrl-C is for the switch, which says goodbye first
+            )
+        except OSError:
+            ours.close()
+            worker.page.close()
+            raise
+        finally:
+            theirs.close()
+        self._held.keep_all(f"{WORKER}{worker.number}/{worker.pid}", [ours.fileno(), worker.page.fd])
+        if self._stopping:  # it was told to nobody that this one was on its way
+            worker.process.kill()
+        worker.link = self._link(worker, ours)
+        worker.told = self._configure
+        worker.page.plan = worker.told.plan
+        worker.send(worker.told)
+        if worker.retiring:  # while it was being started
+            worker.page.retiring = True
+            worker.send(Stop())
+        return True
 
     def _gone(self, worker: Worker) -> None:
         """It was told to leave, or died before; whatever calls it had left go on elsewhere."""
@@ -443,6 +447,10 @@ class Pool:
                     self._tasks.create_task(
                         self._catch_up(worker, message), name=f"worker {worker.number} learns the plan"
                     )
+            case Adopted():
+                self._on_message(worker, message)
+                if message.ready:
+                    self._received(worker, WorkerReady(pid=message.pid))
             case WorkerFailed():
                 worker.failed = message.reason
                 self._changed.set()

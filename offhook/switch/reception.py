@@ -16,6 +16,7 @@ import structlog
 from offhook.bundle import Bundle
 from offhook.errors import BundleError
 from offhook.link import (
+    Adopted,
     CallAnswered,
     CallConfirmed,
     CallEvent,
@@ -31,7 +32,6 @@ from offhook.link import (
     HandOver,
     HangUp,
     Hold,
-    HoldDone,
     LoopBlocked,
     MediaChanged,
     Message,
@@ -42,26 +42,29 @@ from offhook.link import (
     SayGoodbye,
     SendDigits,
     Transfer,
-    TransferDone,
 )
 from offhook.settings import Settings
 from offhook.switch.active import ActiveCall
 from offhook.switch.admission import Admission, limits_of
+from offhook.switch.adopting import Legacy
 from offhook.switch.consulting import Consulting
+from offhook.switch.errands import Errands
+from offhook.switch.held import Held
 from offhook.switch.metrics import Metrics
-from offhook.switch.pool import Pool, Worker
+from offhook.switch.pool import Pool
 from offhook.switch.recovery import Recovery
 from offhook.switch.referrals import detour
-from offhook.switch.routing import Routing, crash_address, record, transfer_headers, written
+from offhook.switch.routing import Routing, crash_address, record, written
 from offhook.switch.traffic import Queues
-from offhook.switch.trunks import way_out
 from offhook.switch.upgrade import Upgrade
+from offhook.switch.worker import Worker
 from offhook.whose import CALL
 from telephony.call.call import Call
 from telephony.call.events import CallEvent as PhoneEvent
 from telephony.call.events import Confirmed, DigitsByInfo, Ended, Moved
 from telephony.call.events import MediaChanged as NewPlan
 from telephony.call.referred import Detour
+from telephony.call.state import Leg
 from telephony.dialplan.match import taken
 from telephony.dialplan.store import PlanStore
 from telephony.errors import OutOfOrder, Overloaded, SentElsewhere, TelephonyError
@@ -70,7 +73,6 @@ from telephony.phone import Rejection
 from telephony.sip.headers import ReferTo
 from telephony.sip.message import Request
 from telephony.trunk.access import RETRYABLE
-from telephony.trunk.outbound import require_allowed
 
 log = structlog.get_logger()
 
@@ -80,10 +82,15 @@ MOST_OVERFLOWING = 1000
 
 
 class Reception:
-    """Takes calls. on_record(bundle path): the console may index it."""
+    """Takes calls. on_record(bundle path): the console may index it. held: where calls outlive this process."""
 
     def __init__(
-        self, settings: Settings, store: PlanStore, metrics: Metrics, on_record: Callable[[str], None]
+        self,
+        settings: Settings,
+        store: PlanStore,
+        metrics: Metrics,
+        on_record: Callable[[str], None],
+        held: Held | None = None,
     ) -> None:
         self.calls: dict[str, ActiveCall] = {}
         self.draining = False
@@ -98,6 +105,11 @@ class Reception:
         self.consulting: Consulting | None = None
         self.live: Callable[[], Sequence[Call]] = lambda: [active.call for active in self.calls.values()]
         self._trunks = {trunk.name: trunk for trunk in settings.trunks}
+        self._errands = Errands(self._trunks)
+        self._held = held or Held()
+        self.legacy = Legacy(
+            self.calls, lambda: self.pool, self._errands, lambda: self.consulting, self._held
+        )
         self.admission = Admission(limits_of(settings))
         self.recovery = Recovery(
             self.calls, lambda: self.pool, metrics, settings.worker_memory_mb, settings.wedged_after_s
@@ -160,11 +172,35 @@ class Reception:
         except (BundleError, OSError) as error:
             self._refuse(call, Overloaded(f"the call cannot be recorded: {error}"))
             return
-        self.calls[active.id] = active
-        self._metrics.calls.set(len(self.calls))
-        call.listen(lambda event: self._signalled(active, event))
+        finally:
+            self.legacy.taken(call)
+        self._enter(active)
         try:
             await self._serve(active)
+        finally:
+            await self._conclude(active)
+
+    def take_up(self, active: ActiveCall) -> Coroutine[Any, Any, None]:
+        """A call of a switch before us, known from now on; the rest of its life is to be awaited."""
+        self._enter(active)
+        self._routing.traffic.began(active.route.number, active.counted, self._loop.time())
+        for queue, (places, _) in sorted(active.queued.items(), key=lambda row: row[1][1]):
+            self._queues.join(queue, active.id, places)
+        return self._go_on(active)
+
+    def _enter(self, active: ActiveCall) -> None:
+        self.calls[active.id] = active
+        self._metrics.calls.set(len(self.calls))
+        active.call.listen(lambda event: self._signalled(active, event))
+
+    async def _go_on(self, active: ActiveCall) -> None:
+        CALL.set(active.id)
+        try:
+            if active.answered:
+                self._limit(active)
+            elif active.call.leg is not Leg.OVER:
+                await self._until_answered(active)
+            await active.call.ended()
         finally:
             await self._conclude(active)
 
@@ -187,10 +223,17 @@ class Reception:
             vitals = Vitals.create()
         except OSError as error:
             raise Overloaded(f"no memory for another call: {error}") from error
+        about: dict[str, Any] = {"counted": decision.caller, "held": self._held}
+        active = ActiveCall(call, route, worker, bundle, invited, *futures, vitals, **about)
+        try:
+            active.begin_to_keep()
+        except OSError as error:
+            active.forget()
+            raise Overloaded(f"no memory for another call: {error}") from error
         worker.calls.add(call.id)
         pool.taken(worker)
         self._routing.traffic.began(route.number, decision.caller, invited)
-        return ActiveCall(call, route, worker, bundle, invited, *futures, vitals)
+        return active
 
     def _worker_for(self, call: Call) -> tuple[Pool, Worker]:
         """Raises Overloaded if there is none, or if the call is one more than we take."""
@@ -203,7 +246,6 @@ class Reception:
 
     async def _serve(self, active: ActiveCall) -> None:
         call = active.call
-        ended = asyncio.ensure_future(call.ended())
         with suppress(OutOfOrder):  # the caller may give up at any moment before the answer
             if active.route.before_answer == "ringing":
                 call.ring()
@@ -212,17 +254,23 @@ class Reception:
             parties = call.parties
             arrived = {"caller": parties.caller.shown, "called": parties.called}
             arrived |= {"arm": active.route.arm} if active.route.arm else {}
-            self._journal(active, {"type": "CallArrived", **arrived})
+            active.journal({"type": "CallArrived", **arrived})
             self._start(active)
-            try:
-                async with asyncio.timeout(READY_TIMEOUT_S):
-                    await _first_of(ended, active.ready)
-            except TimeoutError:
-                late = f"the agent was not ready within {READY_TIMEOUT_S:.0f} s"
-                active.ready.set_result(CallRefused(call_id=active.id, code=503, reason=late))
-            if active.ready.done():
+            await self._until_answered(active)
+        await call.ended()
+
+    async def _until_answered(self, active: ActiveCall) -> None:
+        ended: asyncio.Future[Any] = asyncio.ensure_future(active.call.ended())
+        ready: asyncio.Future[Any] = active.ready
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await asyncio.wait({ended, ready}, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            late = f"the agent was not ready within {READY_TIMEOUT_S:.0f} s"
+            active.ready.set_result(CallRefused(call_id=active.id, code=503, reason=late))
+        if active.ready.done():
+            with suppress(OutOfOrder):
                 self._answer(active, active.ready.result())
-        await ended
 
     def _start(self, active: ActiveCall) -> None:
         trunk = self._trunks.get(active.call.sender.trunk)
@@ -240,11 +288,14 @@ class Reception:
         active.answered = self._loop.time()
         active.tell(CallAnswered(call_id=active.id))
         active.call.answer()
-        if limit_s := active.route.max_call_s:
-            self._loop.call_later(limit_s, self._too_long, active)
+        self._limit(active)
         self._metrics.setup.observe(active.answered - active.invited)
         self._metrics.agent_ready.observe(active.answered - active.started)
-        self._journal(active, {"type": "CallAnswered", "setup_ms": _ms(active.answered - active.invited)})
+        active.journal({"type": "CallAnswered", "setup_ms": _ms(active.answered - active.invited)})
+
+    def _limit(self, active: ActiveCall) -> None:
+        if limit_s := active.route.max_call_s:
+            self._loop.call_at(active.answered + limit_s, self._too_long, active)
 
     def _too_long(self, active: ActiveCall) -> None:
         if active.id in self.calls:
@@ -258,6 +309,7 @@ class Reception:
             self.consulting.drop(active.id)
         reason = active.end_reason or f"{ended.by}_hung_up"
         active.leaving = True
+        active.note()
         active.tell(EndCall(call_id=active.id, reason=reason))
         try:
             async with asyncio.timeout(FINISH_TIMEOUT_S):
@@ -271,26 +323,9 @@ class Reception:
         for task in active.tasks:
             task.cancel()
         self._metrics.heard(media)
-        now = self._loop.time()
-        if usage := active.tally.facts():
-            self._journal(active, {"type": "UsageSummed", **usage})
-        self._journal(active, {"type": "CallEnded", "by": ended.by, "code": ended.code, "reason": reason})
-        duration_s = now - active.answered if active.answered else 0.0
-        active.bundle.close(
-            {
-                "answered_after_s": round(active.answered - active.invited, 3) if active.answered else None,
-                "ended": _wall().isoformat(),
-                "duration_s": round(duration_s, 3),
-                "ended_by": ended.by,
-                "ended_reason": ended.reason,
-                "code": ended.code,
-                "cause": reason,
-                **active.outcome(),
-                "media": media,
-            }
-        )
+        duration_s = active.conclude(ended, media, reason)
         active.worker.calls.discard(active.id)
-        active.vitals.close()
+        active.forget()
         self._routing.traffic.ended(active.route.number)
         self._leave_queue(active.id)
         del self.calls[active.id]
@@ -329,23 +364,24 @@ class Reception:
     # ------------------------------------------------------------ what the phone says
 
     def _signalled(self, active: ActiveCall, event: PhoneEvent) -> None:
+        self.legacy.touch(active)
         match event:
             case Confirmed():
                 active.confirmed = True
                 active.tell(CallConfirmed(call_id=active.id))
             case NewPlan():
                 active.tell(MediaChanged(call_id=active.id, media=event.plan.dump()))
-                self._journal(active, {"type": "MediaChanged", "direction": event.plan.direction})
+                active.journal({"type": "MediaChanged", "direction": event.plan.direction})
             case Moved():
                 moved = {"by": event.by, "sip_call_id": event.sip_call_id, "source": list(active.call.source)}
-                self._journal(active, {"type": "CallMoved", **moved})
+                active.journal({"type": "CallMoved", **moved})
             case DigitsByInfo():
                 for digit in event.pii_digits:
                     active.tell(PressKey(call_id=active.id, digit=digit))
             case Ended():
                 said = {"by": event.by, "code": event.code, "ended_reason": event.reason}
                 lines = {"headers": [list(line) for line in event.headers]} if event.headers else {}
-                self._journal(active, {"type": "LegEnded", **said, **lines})
+                active.journal({"type": "LegEnded", **said, **lines})
 
     # ------------------------------------------------------------ what the worker says
 
@@ -353,15 +389,20 @@ class Reception:
         """A message of a worker about one of its calls."""
         if isinstance(message, Notice):
             self.recovery.notices.keep(message)
+        if isinstance(message, Adopted):
+            self.legacy.settle(worker, message)
+            return
         active = self.calls.get(getattr(message, "call_id", ""))
         if isinstance(message, LoopBlocked):
             self._blocked(worker, active, message)
             return
         if active is None or active.worker is not worker:
             return
+        if not isinstance(message, CallEvent | Checkpoint):
+            self.legacy.touch(active)
         match message:
             case CallEvent():
-                self._journal(active, message.event)
+                active.journal(message.event)
                 if message.event.get("type") == "MessageTaken":
                     kept = ("file", "seconds", "spoken")
                     active.messages.append({name: message.event.get(name) for name in kept})
@@ -379,9 +420,9 @@ class Reception:
                 active.end_reason = active.end_reason or message.reason
                 active.call.hang_up(message.reason)
             case Transfer():
-                self._spawn(active, self._transfer(active, message.target), "transfer")
+                self._spawn(active, self._errands.transfer(active, message.target), "transfer")
             case SendDigits() if not message.consult:
-                self._spawn(active, self._send_digits(active, message.pii_digits), "digits")
+                self._spawn(active, self._errands.send_digits(active, message.pii_digits), "digits")
             case Consult() | ConsultJoined() | HandOver() | EndConsult() | SendDigits():
                 active.consults = max(active.consults, message.consult)
                 if self.consulting is not None:
@@ -389,11 +430,14 @@ class Reception:
                     self.consulting.heard(active, message, trunk, written(active.route))
             case QueueUp():
                 if not message.places:
+                    active.queued.pop(message.queue, None)
                     self._leave_queue(active.id, message.queue)
-                elif self._queues.join(message.queue, active.id, message.places):
+                    return
+                active.queued[message.queue] = (message.places, self._loop.time())
+                if self._queues.join(message.queue, active.id, message.places):
                     active.tell(QueueReady(call_id=active.id))
             case Hold():
-                self._spawn(active, self._hold(active, message.on), "hold")
+                self._spawn(active, self._errands.hold(active, message.on), "hold")
             case CallFinished():
                 if not active.finished.done():
                     active.finished.set_result(message.media)
@@ -407,43 +451,6 @@ class Reception:
         task = self._loop.create_task(work, name=f"{name} {active.id}")
         active.tasks.add(task)
         task.add_done_callback(active.tasks.discard)
-
-    async def _hold(self, active: ActiveCall, on: bool) -> None:
-        before, active.holding = active.holding, True  # until they are back, another worker has to fetch them
-        try:
-            await (active.call.hold() if on else active.call.resume())
-            active.holding = on
-        except TelephonyError as error:
-            active.holding = before
-            log.warning("hold_refused", call_id=active.id, on=on, error=str(error))
-            active.tell(HoldDone(call_id=active.id, ok=False))
-        else:
-            active.tell(HoldDone(call_id=active.id, ok=True))
-
-    async def _send_digits(self, active: ActiveCall, digits: str) -> None:
-        try:
-            await active.call.send_digits(digits)
-        except TelephonyError as error:
-            log.warning("digits_refused", call_id=active.id, error=str(error))
-
-    async def _transfer(self, active: ActiveCall, target: str) -> None:
-        try:
-            self._require_allowed(active, target)
-            outcome = await active.call.transfer(target, headers=transfer_headers(active.route, target))
-        except TelephonyError as error:
-            active.tell(TransferDone(call_id=active.id, ok=False, code=error.code, reason=str(error)))
-            return
-        active.tell(TransferDone(call_id=active.id, ok=outcome.ok, code=outcome.code, reason=outcome.reason))
-        if outcome.ok:
-            active.transferred(target)
-            active.call.hang_up("transferred")
-
-    def _require_allowed(self, active: ActiveCall, target: str) -> None:
-        """A transfer over a trunk goes where the plan's author sends it, or to a number that the trunk may
-        dial: what a caller talks an agent into must not cost money. Raises NotAllowed."""
-        trunk = self._trunks.get(active.call.sender.trunk)
-        if trunk is not None and target not in written(active.route):
-            require_allowed(way_out(trunk), target)
 
     def _drop_consultation(self, active: ActiveCall) -> None:
         if self.consulting is not None:
@@ -465,7 +472,7 @@ class Reception:
             return
         self._metrics.blocked.inc()
         if active is not None:
-            self._journal(active, {"type": "LoopBlocked", "worker": worker.number, **facts})
+            active.journal({"type": "LoopBlocked", "worker": worker.number, **facts})
 
     def say_goodbye(self, reason: str) -> set[str]:
         """The server stops: the agents tell their callers so, and hang up. Returns the ids of those who hear it."""
@@ -483,13 +490,6 @@ class Reception:
         for active in list(self.calls.values()):
             active.end_reason = active.end_reason or reason
             active.call.hang_up(reason)
-
-    def _journal(self, active: ActiveCall, event: dict[str, Any]) -> None:
-        active.journal(event)
-
-
-async def _first_of(*waiting: asyncio.Future[Any]) -> None:
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _wall() -> datetime:

@@ -21,10 +21,12 @@ import structlog
 
 from offhook.link import CallRefused
 from offhook.switch.active import ActiveCall
+from offhook.switch.held import Elder
 from offhook.switch.metrics import Metrics
-from offhook.switch.pool import FOREIGN_DEATHS, Pool, Worker
+from offhook.switch.pool import Pool
 from offhook.switch.routing import last_resort
 from offhook.switch.standing_in import TICK_S, Notices, StandIn
+from offhook.switch.worker import FOREIGN_DEATHS, Worker
 from telephony.call.call import Call
 from telephony.errors import Overloaded, TelephonyError
 from telephony.media.vitals import Vitals
@@ -54,7 +56,7 @@ class Orphan:
 
     since: float
     worker: Worker
-    process: asyncio.subprocess.Process | None
+    process: asyncio.subprocess.Process | Elder | None
     killed: bool
     blocked: bool
     suspect: bool

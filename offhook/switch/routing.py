@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from offhook.settings import Settings
-from offhook.switch.pool import Worker
 from offhook.switch.traffic import Traffic
+from offhook.switch.worker import Worker
 from telephony.call.call import Call
 from telephony.dialplan.condition import CallFacts, Load
 from telephony.dialplan.match import Decision

@@ -9,18 +9,21 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from offhook.errors import OffhookError
 from offhook.link import Configure
 from offhook.settings import ACCESS_VARIABLE, Settings
+from offhook.switch.adopting import ask_again, calls_left
 from offhook.switch.beginning import Beginning
 from offhook.switch.consulting import Consulting
+from offhook.switch.held import Held
 from offhook.switch.helpers import Helper
 from offhook.switch.http import open_http
 from offhook.switch.metrics import Metrics
@@ -39,34 +42,42 @@ GOODBYE_TIMEOUT_S = 6.0
 FAREWELL_S = 12.0  # for the agents' goodbyes
 LOG_OUT_TIMEOUT_S = 5.0
 LOOK_AT_MEMORY_S = 1.0
+WORKERS_SAY_S = 2.0  # for those of a switch that died; callers wait meanwhile, in the socket
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The server takes calls here. tls_port: 0 without TLS."""
+    """The server takes calls here. tls_port: 0 without TLS. again: so did the switch before this one."""
 
     sip_host: str
     sip_port: int
     tls_port: int
     http_port: int
     workers: int
+    again: bool = False
 
 
 class Switch:
-    """One machine's telephone exchange. Raises PlanError and OffhookError before it takes a call."""
+    """One machine's telephone exchange. Raises PlanError and OffhookError before it takes a call. held: what the switch
+    before this one has left, and where this one's things outlive it."""
 
-    def __init__(self, settings: Settings, on_ready: Callable[[Ready], None]) -> None:
+    def __init__(
+        self, settings: Settings, on_ready: Callable[[Ready], None], held: Held | None = None
+    ) -> None:
         self._settings, self._on_ready = settings, on_ready
+        self._held = held or Held()
         self._beginning = Beginning(settings)
         self._store = PlanStore(self._beginning.first())
         self._metrics = Metrics()
         access = {ACCESS_VARIABLE: json.dumps(settings.console.holders())}
-        self._console = Helper("console", "offhook.console", _console_arguments(settings), access)
+        self._console = Helper("console", "offhook.console", _console_arguments(settings), access, self._held)
         self._stopping, self._now = asyncio.Event(), asyncio.Event()
         self._models_socket = ""
         self._renewals: set[asyncio.Task[None]] = set()
         self._trunks = Trunks(settings, self._metrics)
-        self._reception = Reception(settings, self._store, self._metrics, self._record_written)
+        self._reception = Reception(settings, self._store, self._metrics, self._record_written, self._held)
+        self._phone: Phone | None = None
+        self._start_workers: Callable[[], None] = lambda: None
         self._takers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -78,16 +89,18 @@ class Switch:
         at_terminal = sys.stdin is not None and sys.stdin.isatty()  # its window is closed, then
         loop.add_signal_handler(signal.SIGHUP, self.stop if at_terminal else self._asked_to_reload)
         async with AsyncExitStack() as stack:
-            models = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-"))) / "models"
+            self._held.on_lost = self._leave_now
+            self._held.listen()
+            self._metrics.switch_restarts.set(self._held.restarts)
+            folder = self._held.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="offhook-"))
+            models = Path(folder) / "models"
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            helpers = [
-                Helper("models", "offhook.models", ["--socket", str(models), *_log_arguments(settings)]),
-                self._console,
-            ]
+            models_arguments = ["--socket", str(models), *_log_arguments(settings)]
+            helpers = [Helper("models", "offhook.models", models_arguments, held=self._held), self._console]
             running = [tasks.create_task(helper.run(), name=helper.name) for helper in helpers]
             self._models_socket = str(models)
             pool = self._pool()
-            running.append(tasks.create_task(pool.run(), name="workers"))
+            self._start_workers = lambda: running.append(tasks.create_task(pool.run(), name="workers"))
             running.append(tasks.create_task(self._reception.recovery.watch(), name="watch the workers"))
             self._plans = Reloading(
                 settings.dialplan,
@@ -116,7 +129,9 @@ class Switch:
                 dscp=settings.sip.dscp,
                 srtp=settings.sip.srtp,
                 names=NameServers(settings.sip.dns),
+                shelf=self._held,
             )
+            phone.on_change = self._reception.legacy.changed
             phone.access = self._trunks.access
             phone.admit = self._reception.admit
             phone.moves.refer = self._reception.refer
@@ -136,6 +151,11 @@ class Switch:
             self._now.set()
         self._reception.draining = True
         self._stopping.set()
+
+    def _leave_now(self) -> None:
+        """Nobody would start another switch, and whoever starts the server again wants our ports."""
+        self.stop()
+        self.stop()
 
     async def reload(self, drain: bool) -> dict[str, int]:
         """New workers, with the code as it is on disk now, under the calls that are on. drain: old workers keep theirs
@@ -163,18 +183,32 @@ class Switch:
     async def _serve(self, phone: Phone, pool: Pool) -> None:
         http = self._settings.http
         async with open_http(
-            http.host, http.port, self._metrics, self._why_not_ready, self._refresh, self.reload
+            http.host,
+            http.port,
+            self._metrics,
+            self._why_not_ready,
+            self._refresh,
+            self.reload,
+            self._held,
         ) as http_port:
             self._reception.pool = pool
-            if not await self._workers_ready(pool):
-                return
+            if self._held.inherits:
+                phone.before_hearing = lambda: self._take_over(phone, pool)
+            else:
+                self._start_workers()
+                if not await self._workers_ready(pool):
+                    return
             async with phone:
+                self._held.drop_rest()
+                self._held.ready()
                 gc.collect()
                 gc.freeze()
                 self._phone = phone
                 host, port = phone.address
                 await self._plans.begin(self._beginning.unfit)
-                self._on_ready(Ready(host, port, phone.tls_port, http_port, pool.size))
+                self._on_ready(
+                    Ready(host, port, phone.tls_port, http_port, pool.size, again=bool(self._held.restarts))
+                )
                 trunks = AsyncExitStack()
                 await trunks.enter_async_context(self._trunks.open(phone))
                 answering = asyncio.create_task(self._answer(phone), name="answer the phone")
@@ -189,6 +223,27 @@ class Switch:
                     watching.cancel()
                     reloading.cancel()
                     await asyncio.wait({leaving, reloading}, timeout=LOG_OUT_TIMEOUT_S)
+
+    async def _take_over(self, phone: Phone, pool: Pool) -> None:
+        """The switch before us died: its calls go on here. Their workers say what they have, then the phone listens."""
+        assert self._reception.consulting is not None
+        held = self._held
+        left = calls_left(held, phone, pool, self._reception.consulting)
+        log.warning(
+            "switch_restarted",
+            calls=len(left),
+            after=held.died_of,
+            away_s=round(held.away_s, 3),
+            times=held.restarts,
+        )
+        self._metrics.calls_adopted.inc(len(left))
+        for active in left:
+            self._take(self._reception.take_up(active), active.id)
+        self._start_workers()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WORKERS_SAY_S):
+                await self._workers_ready(pool)
+        ask_again(held, phone, self._settings.calls_dir)
 
     async def _workers_ready(self, pool: Pool) -> bool:
         """Wait for the first worker; False if we are told to stop before. A plan that workers cannot play gives way to
@@ -210,9 +265,12 @@ class Switch:
 
     async def _answer(self, phone: Phone) -> None:
         async for call in phone.calls():
-            task = asyncio.create_task(self._reception.take(call), name=f"call {call.id}")
-            self._takers.add(task)
-            task.add_done_callback(self._taken)
+            self._take(self._reception.take(call), call.id)
+
+    def _take(self, life: Coroutine[Any, Any, None], call_id: str) -> None:
+        task = asyncio.create_task(life, name=f"call {call_id}")
+        self._takers.add(task)
+        task.add_done_callback(self._taken)
 
     def _taken(self, task: asyncio.Task[None]) -> None:
         """A call is over. If its task raised, that is our mistake: say so, and no other call notices."""
@@ -274,6 +332,7 @@ class Switch:
             settings.spare_workers,
             settings.calls_per_worker,
             reception.admission,
+            self._held,
         )
 
     def _why_not_ready(self) -> str:
@@ -288,7 +347,8 @@ class Switch:
         self._metrics.tasks.labels("switch").set(len(asyncio.all_tasks()))
         self._metrics.workers_ready.set(sum(worker.ready for worker in pool.workers))
         self._trunks.count()
-        self._metrics.malformed.set(self._phone.counters.malformed)
+        if self._phone is not None:
+            self._metrics.malformed.set(self._phone.counters.malformed)
         self._metrics.look_at(self._reception.calls.values(), pool, self._reception.upgrade.moving)
 
     def _record_written(self, bundle: str) -> None:

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from offhook.switch.pool import Worker
+from offhook.switch.worker import Worker
 from telephony.dialplan.condition import Load
 
 HOUR_S = 3600.0

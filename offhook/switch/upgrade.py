@@ -17,8 +17,9 @@ from offhook.errors import OffhookError
 from offhook.link import LetGo
 from offhook.switch.active import ActiveCall
 from offhook.switch.metrics import Metrics
-from offhook.switch.pool import Pool, Worker
+from offhook.switch.pool import Pool
 from offhook.switch.recovery import Recovery
+from offhook.switch.worker import Worker
 from telephony.errors import Overloaded
 
 log = structlog.get_logger()

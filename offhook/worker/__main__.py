@@ -6,4 +6,6 @@ from offhook.worker.main import main
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--link-fd", type=int, required=True)
-main(parser.parse_args().link_fd)
+parser.add_argument("--page-fd", type=int)
+given = parser.parse_args()
+main(given.link_fd, given.page_fd)

@@ -40,11 +40,7 @@ from offhook.worker.realtime import law_of
 from offhook.worker.saving import Saver
 from offhook.worker.thinking import ThinkingSounds
 from pipeline.errors import PipelineError
-from pipeline.events import (
-    Event,
-    ToneHeard,
-    dump,
-)
+from pipeline.events import Event, ToneHeard, dump
 from pipeline.options import ThinkingSound
 from pipeline.ports import Consultation, Frame, TransferResult
 from pipeline.session import Session
@@ -99,13 +95,13 @@ class Bridge:
         self._tasks: set[asyncio.Task[None]] = set()
         self.asking = Asking(start.call_id, send, held=start.holding)
         self._route = Route.load(start.route)
-        self._media = start.media  # the newest plan that was agreed on
+        self.media = start.media  # the newest plan that was agreed on
         self._early = self._route.before_answer != "ringing" and not start.resumes
         announced = self._route.recording in ("announce", "ask")
         if self._recorder is not None and announced and not start.resumes:
             self._recorder.pause()
         self._loop = asyncio.get_running_loop()
-        self._answered, self._talking, self._fax = start.resumes, False, False
+        self._answered, self._confirmed, self._talking, self._fax = start.resumes, False, False, False
         self._ending: asyncio.Task[None] | None = None
         self.consulting = Consulting(
             start.call_id,
@@ -131,8 +127,8 @@ class Bridge:
     def prepare(self) -> None:
         """Get the agent ready; CallReady or CallRefused follows. Who rings may be given early media meanwhile; who was
         talking to another worker gets packets at once, and an agent as soon as it is there."""
-        if (self._early or self._answered) and self._media is not None:
-            self.media_changed(self._media)
+        if (self._early or self._answered) and self.media is not None:
+            self.media_changed(self.media)
         if self._start.joined:  # the agent is out of it
             return
         self._preparing = self._spawn(self._prepare(), "prepare")
@@ -141,16 +137,19 @@ class Bridge:
 
     def answered(self) -> None:
         """The 200 left: packets flow from now on, silence included."""
+        if self._answered:
+            return
         self._answered = True
         if self._stream is not None:  # the caller has heard it ring
             self._stream.stop_background()
             self._stream.recorder = self._recorder
-        elif self._media is not None:
-            self.media_changed(self._media)
+        elif self.media is not None:
+            self.media_changed(self.media)
 
     def confirmed(self) -> None:
         """The ACK came: the conversation begins."""
-        if not self._start.joined:
+        if not (self._start.joined or self._confirmed):
+            self._confirmed = True
             self._spawn(self._talk(), "talk")
 
     def hand_in(self) -> None:
@@ -160,7 +159,7 @@ class Bridge:
 
     def media_changed(self, media: dict[str, Any]) -> None:
         """Another plan: a hold, a moved port, or the answer to our late offer."""
-        self._media = media
+        self.media = media
         plan = MediaPlan.load(media)
         if is_numeric(plan):
             self._carry(plan)

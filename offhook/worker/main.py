@@ -1,8 +1,9 @@
 """A call worker: one loop, one 20 ms clock, many calls. Started by the switch with one end of a link.
 
-    python -m offhook.worker --link-fd N
+    python -m offhook.worker --link-fd N --page-fd M
 
-It leaves when the switch closes the link: a worker never outlives its switch."""
+It leaves when the link is closed. That is not when the switch dies: then it goes on with its calls, and the next switch
+says Adopt on the same link."""
 
 from __future__ import annotations
 
@@ -21,9 +22,12 @@ from pydantic import ValidationError
 
 from offhook.link import (
     TO_WORKER,
+    Adopt,
+    Adopted,
     CallAnswered,
     CallConfirmed,
     CallFinished,
+    CallStands,
     Configure,
     ConsultAnswered,
     ConsultEnded,
@@ -53,7 +57,7 @@ from offhook.link import (
 from offhook.logs import configure_logs
 from offhook.settings import LogSettings, Providers
 from offhook.whose import CALL
-from offhook.wire import Link
+from offhook.wire import Link, Page
 from offhook.worker.blame import marking_tasks
 from offhook.worker.bridge import Bridge
 from offhook.worker.casting import Casting
@@ -76,16 +80,19 @@ SWITCH_INTERVAL_S = 0.0005  # a busy thread may delay the clock by this, not by 
 class Worker:
     """The calls of one process."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, page: Page | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_task_factory(marking_tasks)
-        self._link = Link(sock, TO_WORKER, self._on_message, self._on_closed)
+        self._link = Link(
+            sock, TO_WORKER, self._on_message, self._on_closed, page=page, numbers=page is not None
+        )
         self._clock = Clock(self._loop, self._stream_failed, time=time.monotonic)
         self._calls: dict[str, Bridge] = {}
         self._departures = Departures()
         self._watchdog = Watchdog(self._loop, self._link.send_from_thread)
         self._casting: Casting | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._languages: set[str] | None = None  # once it can take calls
         self._rehearsals: set[asyncio.Task[None]] = set()
         self._media_timeout_s = 0.0
         self._hang_up_on: tuple[str, ...] = ()
@@ -127,6 +134,8 @@ class Worker:
                 self._start_call(message, fds)
             case Ping():
                 self._answers = message.sent
+            case Adopt():
+                self._adopted()
             case HandIn():
                 self._opening = self._loop.create_task(self._hand_in(), name="hand in")
             case Stop():
@@ -137,6 +146,16 @@ class Worker:
                     self._supervised(bridge, message, fds)
                 else:
                     close_fds(fds)
+
+    def _adopted(self) -> None:
+        """Another switch: it has to know what the one before was told, and what we have."""
+        log.info("worker_adopted", calls=len(self._calls))
+        self._link.say_again()
+        self._link.send(Adopted(pid=os.getpid(), calls=[*self._calls], ready=self._languages is not None))
+        if self._languages is not None:
+            task = self._loop.create_task(send_notices(self._languages, self._link.send), name="notices")
+            self._rehearsals.add(task)
+            task.add_done_callback(self._rehearsals.discard)
 
     async def _hand_in(self) -> None:
         """Save every call, and be gone before anything more happens in one of them."""
@@ -163,6 +182,8 @@ class Worker:
                 bridge.answered()
             case CallConfirmed():
                 bridge.confirmed()
+            case CallStands():
+                stands(bridge, message)
             case MediaChanged():
                 bridge.media_changed(message.media)
             case TransferDone():
@@ -219,6 +240,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         self._watchdog.start()
+        self._languages = languages
         self._link.send(WorkerReady(pid=os.getpid(), notes=casting.providing.notes))
         self._report_load()
         await send_notices(languages, self._link.send)
@@ -312,12 +334,22 @@ class Worker:
                 bridge.consulting.lost("media_timeout")
 
 
-def main(link_fd: int) -> None:
-    """Run a worker until its switch is gone."""
+def stands(bridge: Bridge, message: CallStands) -> None:
+    """Another switch says how a call stands; what the worker knew already changes nothing."""
+    if message.media is not None and message.media != bridge.media:
+        bridge.media_changed(message.media)
+    if message.answered:
+        bridge.answered()
+    if message.confirmed:
+        bridge.confirmed()
+
+
+def main(link_fd: int, page_fd: int | None = None) -> None:
+    """Run a worker until its link is closed."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
     async def work() -> None:
-        await Worker(socket.socket(fileno=link_fd)).run()
+        await Worker(socket.socket(fileno=link_fd), Page(page_fd) if page_fd is not None else None).run()
 
     uvloop.run(work())
 

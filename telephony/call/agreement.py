@@ -5,6 +5,10 @@ line counts right and a refused change leaves the old plan standing (§8)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Self
+
 from telephony.errors import SdpError
 from telephony.sdp import negotiate
 from telephony.sdp.description import Sdp
@@ -25,6 +29,28 @@ class Agreement:
         self._open: tuple[Sdp, bool] | None = (
             None  # our offer that has no answer yet, and the hold it asks for
         )
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain values for `restore`, keys included."""
+        return {
+            "local": {**asdict(self.local), "keys": dict(self.local.keys)},
+            "plan": self.plan.dump() if self.plan is not None else None,
+            "held": self.held,
+            "said": self._said.encode() if self._said is not None else "",
+            "open": [self._open[0].encode(), self._open[1]] if self._open is not None else None,
+        }
+
+    @classmethod
+    def restore(cls, saved: Mapping[str, Any]) -> Self:
+        """The agreement that `snapshot` described."""
+        local = saved["local"]
+        agreement = cls(LocalMedia(**{**local, "codecs": tuple(local["codecs"])}))
+        agreement.plan = MediaPlan.load(saved["plan"]) if saved["plan"] is not None else None
+        agreement.held = saved["held"]
+        agreement._said = Sdp.parse(saved["said"]) if saved["said"] else None
+        if saved["open"] is not None:
+            agreement._open = Sdp.parse(saved["open"][0]), saved["open"][1]
+        return agreement
 
     @property
     def waiting(self) -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
 from uuid import uuid4
 
 import structlog
@@ -33,6 +34,7 @@ from telephony.sip.uri import Uri
 
 SDP = "application/sdp"
 ABLE = ("Supported", "replaces, norefersub")  # beside what the session timer says
+BEFORE_THE_ANSWER = (Leg.OFFERED, Leg.DIALING, Leg.RINGING, Leg.ANSWERED)
 NORMAL_CLEARING = 16  # Q.850 cause
 
 log = structlog.get_logger(__name__)
@@ -97,6 +99,48 @@ class CallCore:
         sender = self.sender
         return parties(self.request, trusted=sender.trusted, contact_user=sender.contact_user)
 
+    def snapshot(self) -> dict[str, Any]:
+        """Plain values from which another process goes on with this leg (`Call.restore`). Keys are among them; what we
+        have asked within the dialog and wait for is not."""
+        ended = asdict(self._ended.result()) if self._ended.done() else None
+        return {
+            "id": self.id,
+            "key": self.key,
+            "request": self.request.text,
+            "source": self.source,
+            "sender": asdict(self.sender),
+            "direction": self.direction,
+            "leg": self.leg.name,
+            "dialog": self._dialog.snapshot() if self._dialog is not None else None,
+            "agreement": self._agreement.snapshot() if self._agreement is not None else None,
+            "session": self._session.snapshot(),
+            "takes_update": self._takes_update,
+            "leaving": self._leaving_because,
+            "parting": [*self._parting],
+            "ended": ended,
+        }
+
+    def _go_on(self, saved: Mapping[str, Any], rtp: PortPair | None) -> None:
+        """Be what `snapshot` described."""
+        self.id, self.direction, self.sender = saved["id"], saved["direction"], Vouched(**saved["sender"])
+        self.rtp, self._takes_update = rtp, saved["takes_update"]
+        self._leaving_because = saved["leaving"]
+        self._parting = [(name, value) for name, value in saved["parting"]]
+        if saved["agreement"] is not None:
+            self._agreement = Agreement.restore(saved["agreement"])
+            if self.leg is Leg.TALKING:
+                self._agreement.withdraw()  # what they say to a re-INVITE of before is heard by nobody
+        if self.leg not in BEFORE_THE_ANSWER:
+            self._settle()
+        if (ended := saved["ended"]) is not None:
+            headers = tuple((name, value) for name, value in ended["headers"])
+            self._ended.set_result(Ended(**{**ended, "targets": tuple(ended["targets"]), "headers": headers}))
+        elif saved["dialog"] is not None:
+            self._dialog = Dialog.restore(saved["dialog"])
+            self._dialog.outlived()
+            self._session = SessionTimer.restore(saved["session"])
+            self._keep_up()
+
     def listen(self, callback: Callable[[CallEvent], None]) -> None:
         """Be told everything that happens from now on: at once and in order, so it must not block."""
         self._listeners.append(callback)
@@ -118,6 +162,7 @@ class CallCore:
     # ---- for the chapters
 
     def _perform(self, actions: Sequence[Action]) -> None:
+        self._line.changed(self.key)
         self._line.perform(actions)
 
     def _require(self, step: type[state.LegEvent]) -> None:

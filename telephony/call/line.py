@@ -54,6 +54,9 @@ class Line(Protocol):
         """Our side of a new session with that RTP port, with the codecs and keys that the trunk wants, on the
         address that a peer at `peer` reaches."""
 
+    def changed(self, leg: LegKey) -> None:
+        """The call of that leg is about to say something: its snapshot of before is out of date."""
+
     def between(self, low: float, high: float) -> float:
         """A random wait, s (RFC 3261 §14.1 wants one after glare)."""
 

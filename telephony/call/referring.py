@@ -6,7 +6,9 @@ Base of moving.py. What a response or NOTIFY means is in transfer.py; who is cal
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 from telephony.call.events import Ended
@@ -15,6 +17,7 @@ from telephony.call.line import Line
 from telephony.call.state import Leg
 from telephony.call.transfer import Transfer, TransferOutcome
 from telephony.errors import OutOfOrder
+from telephony.media.ports import PortPair
 from telephony.sip.added import check_added
 from telephony.sip.dialog import Dialog, LegKey
 from telephony.sip.endpoint import Headers
@@ -32,6 +35,26 @@ class ReferringCall(MediaCall):
         super().__init__(line, key, request, source, leg)
         self._transfer: Transfer | None = None
         self._transferred: asyncio.Future[TransferOutcome] | None = None
+
+    def snapshot(self) -> dict[str, Any]:
+        """As core.py says; with how far a transfer is, None if there is none."""
+        return {
+            **super().snapshot(),
+            "transfer": self._transfer.accepted if self._transfer is not None else None,
+        }
+
+    def _go_on(self, saved: Mapping[str, Any], rtp: PortPair | None) -> None:
+        super()._go_on(saved, rtp)
+        if saved["transfer"] is not None and self.leg is Leg.TALKING:
+            self._transfer = Transfer()
+            self._transfer.accepted = saved["transfer"]
+            self._transferred = asyncio.get_running_loop().create_future()
+
+    async def transfer_news(self, *, patience_s: float) -> TransferOutcome:
+        """What comes of a transfer that another process has asked for: from its NOTIFYs, or because they leave."""
+        if self._transferred is None:
+            return TransferOutcome(False, 500, "nobody knows what became of the transfer")
+        return await self._outcome(patience_s)
 
     async def transfer(
         self, target: str, *, patience_s: float = 60.0, headers: Headers = ()
@@ -65,11 +88,17 @@ class ReferringCall(MediaCall):
             raise OutOfOrder(f"call {self.id} is being transferred already")
         self._transfer = Transfer()
         self._transferred = asyncio.get_running_loop().create_future()
+        us = Address.parse(dialog.local).uri
+        lines = (("Refer-To", f"<{uri}>"), ("Referred-By", f"<{us}>"), *headers)
+        return await self._outcome(patience_s, lines)
+
+    async def _outcome(self, patience_s: float, refer: Headers = ()) -> TransferOutcome:
+        """Ask for it, unless that is done, and wait. refer: the lines of the REFER."""
+        assert self._transferred is not None
         try:
             async with asyncio.timeout(patience_s):
-                us = Address.parse(dialog.local).uri
-                lines = (("Refer-To", f"<{uri}>"), ("Referred-By", f"<{us}>"), *headers)
-                await self._ask("REFER", headers=lines)
+                if refer:
+                    await self._ask("REFER", headers=refer)
                 outcome = await self._transferred
         except TimeoutError:
             outcome = TransferOutcome(False, 408, "no news of the transfer")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from telephony.call import events, state
 from telephony.call.agreement import Agreement
@@ -30,7 +30,8 @@ from telephony.sip.client_transaction import ClientState, InviteClient
 from telephony.sip.dialog import LegKey
 from telephony.sip.digest import Login
 from telephony.sip.endpoint import Headers
-from telephony.sip.message import Request, Response
+from telephony.sip.lexer import lex
+from telephony.sip.message import Request, Response, as_bytes
 from telephony.sip.provisional import number_of
 from telephony.sip.screening import Vouched
 from telephony.sip.server_transaction import InviteServer, ServerTransaction
@@ -102,6 +103,36 @@ class RingingCall(MovingCall):
         call.keep_rtp = lent is not None
         call.sender = sender
         return call, actions
+
+    def snapshot(self) -> dict[str, Any]:
+        """As core.py says; with the INVITE while its transaction may still be needed."""
+        invite = self._invite
+        return {
+            **super().snapshot(),
+            "description": self._description.decode("latin-1"),
+            "said_early": self._said_early,
+            "invite": self._line.stack.snapshot(invite) if invite is not None else None,
+        }
+
+    @classmethod
+    def restore(cls, line: Line, saved: Mapping[str, Any], rtp: PortPair | None) -> Self:
+        """The call that `snapshot` described, in a process after the one that had it. Known to the stack again, unless
+        it is over. rtp: its sockets. One whose 18x waited for a PRACK is refused: nobody here knows its number."""
+        request = lex(as_bytes(saved["request"]))
+        assert isinstance(request, Request)
+        source, key = (saved["source"][0], saved["source"][1]), (saved["key"][0], saved["key"][1])
+        call = cls(line, key, request, source, Leg[saved["leg"]])
+        call._go_on(saved, rtp)
+        return call
+
+    def _go_on(self, saved: Mapping[str, Any], rtp: PortPair | None) -> None:
+        super()._go_on(saved, rtp)
+        self._description, self._said_early = as_bytes(saved["description"]), saved["said_early"]
+        if self._dialog is not None and self.leg is not Leg.OVER:
+            self._invite = self._line.stack.adopt(self._dialog, saved["invite"], self._line.now())
+            reliable = saved["invite"]["reliable"] if saved["invite"] is not None else None
+            if reliable is not None and reliable["waits"] and self.leg in (Leg.OFFERED, Leg.RINGING):
+                self.reject(500, "Restarted")
 
     @property
     def has_word(self) -> bool:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from enum import Enum, auto
+from typing import Any, Self
 
 from telephony.errors import SipSyntaxError
 from telephony.sip.endpoint import Headers
@@ -35,6 +37,17 @@ class SessionTimer:
         self.ours = False
         self._ends_at = 0.0
         self._refresh_at: float | None = None
+
+    def snapshot(self) -> list[Any]:
+        """Plain values for `restore`; deadlines are of the machine's monotonic clock."""
+        return [self.interval_s, self.ours, self._ends_at, self._refresh_at]
+
+    @classmethod
+    def restore(cls, saved: Sequence[Any]) -> Self:
+        """The timer that `snapshot` described."""
+        timer = cls()
+        timer.interval_s, timer.ours, timer._ends_at, timer._refresh_at = saved
+        return timer
 
     def offer(self) -> Headers:
         """Header lines of our INVITE, re-INVITE or UPDATE."""

@@ -112,6 +112,15 @@ class PortPool:
             f"{self.lent} by calls, {len(self._resting)} rest after one. Widen the range or lower the call limit."
         )
 
+    def adopt(self, rtp: socket.socket, rtcp: socket.socket) -> PortPair:
+        """A pair that a process before this one lent to a call; both are bound."""
+        pair = PortPair(rtp, rtcp, self._came_back)
+        if pair.port in self._free:
+            self._free.remove(pair.port)
+        else:  # the range was another one then
+            self._size += 1
+        return pair
+
     def _came_back(self, port: int) -> None:
         self._resting.append((self._clock() + self._rest_s, port))
 

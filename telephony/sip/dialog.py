@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from telephony.errors import SipSyntaxError
@@ -18,6 +18,8 @@ from telephony.sip.headers import Address
 from telephony.sip.message import Message, Request, Response
 from telephony.sip.transaction import Flow
 from telephony.sip.uri import Uri, sendable
+
+PASSED_OVER = 100  # sequence numbers, of a dialog whose process is gone
 
 DialogId = tuple[str, str, str]  # Call-ID, our tag, their tag
 LegKey = tuple[str, str]  # Call-ID, our tag: one for all forks of an outgoing call
@@ -173,6 +175,20 @@ class Dialog:
         transport, (host, port), connection = saved["flow"]
         flow = Flow(transport, (host, port), connection)
         return cls(**{**saved, "routes": tuple(saved["routes"]), "flow": flow})
+
+    def outlived(self) -> None:
+        """The process that had it is gone: what it asked after its last snapshot is passed over in counting (gaps
+        are in order, RFC 3261 §12.2.1.1); its connections are closed, so that we go to where their Contact says."""
+        self.local_seq += PASSED_OVER
+        self.flow = replace(self.flow, connection=0)
+        if not self.flow.reliable or self.routes:
+            return
+        try:
+            host, port = Uri.parse(self.target).address
+            ipaddress.ip_address(host)
+        except (SipSyntaxError, ValueError):
+            return
+        self.flow = replace(self.flow, remote=(host, port))
 
     def _build(
         self, method: str, number: int, headers: Sequence[tuple[str, str]], body: bytes, content_type: str

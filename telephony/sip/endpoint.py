@@ -5,7 +5,7 @@ Pure. Made by stack.py, used by uas.py and uac.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telephony.sip.agenda import Agenda
@@ -14,6 +14,7 @@ from telephony.sip.headers import Via
 from telephony.sip.message import Request
 from telephony.sip.screening import Gate
 from telephony.sip.transaction import COOKIE, Flow
+from telephony.sip.uri import join_host_port
 
 Headers = Sequence[tuple[str, str]]
 
@@ -38,6 +39,23 @@ class Home:
 
     sent_by: str
     contact: str
+
+
+def homes_at(shown: Mapping[bool, str], port: int, tls_port: int, user: str) -> dict[str, Home]:
+    """Where we are by transport, and by "udp6" and the like. shown: what peers are told, by whether it is IPv6.
+    tls_port: 0 without a certificate."""
+    homes: dict[str, Home] = {}
+    for v6, host in sorted(shown.items(), reverse=True):  # IPv4 is meant where no family is
+        here, there = join_host_port(host, port), join_host_port(host, tls_port or port)
+        family = {
+            "udp": Home(here, f"<sip:{user}@{here}>"),
+            "tcp": Home(here, f"<sip:{user}@{here};transport=tcp>"),
+            "tls": Home(there, f"<sip:{user}@{there};transport=tls>"),
+        }
+        homes |= family
+        if v6:
+            homes |= {f"{transport}6": home for transport, home in family.items()}
+    return homes
 
 
 @dataclass(slots=True)

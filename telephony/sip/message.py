@@ -280,6 +280,11 @@ class Message:
             )
         return head.replace("\n", "\r\n").encode("utf-8", "surrogateescape") + b"\r\n\r\n" + self.body
 
+    @property
+    def text(self) -> str:
+        """The datagram as text that JSON can hold; `as_bytes` makes it one again."""
+        return self.encode().decode("latin-1")
+
     def __repr__(self) -> str:
         kind = type(self).__name__
         return f"<{kind} {self.first_line!r}, {len(self.headers)} headers, {len(self.body)} bytes of body>"
@@ -351,3 +356,8 @@ class Response(Message):
     def copy(self) -> Response:
         """An equal message that can be changed without touching this one."""
         return Response(self.status, self.reason, self.headers, self.body)
+
+
+def as_bytes(text: str) -> bytes:
+    """The datagram whose `text` this is."""
+    return text.encode("latin-1")

@@ -6,6 +6,8 @@ ours. Not what a PRACK carries: offers and answers are the call's."""
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any, Self
 from zlib import crc32
 
 from telephony.sip.headers import RAck
@@ -50,6 +52,17 @@ class ReliableResponses:
         self._ended = False
         self._wait = T1
         self._timers = Timers()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain values for `restored`."""
+        return {"described": self.described, "next": self._next, "waits": self._open is not None}
+
+    @classmethod
+    def restored(cls, flow: Flow, saved: Mapping[str, Any]) -> Self:
+        """As another process left them, if none waited for its PRACK."""
+        reliable = cls(flow, saved["next"])
+        reliable.described = saved["described"]
+        return reliable
 
     @property
     def settled(self) -> bool:

@@ -8,6 +8,7 @@ own responses. The 2xx to an INVITE is repeated by `AwaitAck`, which outlives no
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Self
 
 from telephony.sip.message import Request, Response
 from telephony.sip.transaction import (
@@ -93,6 +94,16 @@ class InviteServer(ServerTransaction):
     def __init__(self, request: Request, flow: Flow, to_tag: str) -> None:
         super().__init__(request, flow, to_tag)
         self._wait = T1
+
+    @classmethod
+    def restored(cls, request: Request, flow: Flow, to_tag: str, last: Response | None, now: float) -> Self:
+        """As another process left it. last: our last response; a refusal leaves nothing to go on with."""
+        invite = cls(request, flow, to_tag)
+        invite.last = last
+        if last is not None and last.status >= 200:
+            invite.state = ServerState.ACCEPTED
+            invite._timers.set("L", now + PATIENCE)
+        return invite
 
     def _hear(self, request: Request, now: float) -> list[Action]:
         if request.method == "ACK":

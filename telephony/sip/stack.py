@@ -6,6 +6,9 @@ decided above."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from telephony.errors import SipSyntaxError
 from telephony.sip import lexer
 from telephony.sip.client_transaction import ClientTransaction, InviteClient
@@ -118,6 +121,15 @@ class Stack:
     def agreed_early(self, invite: InviteServer) -> bool:
         """A reliable 18x has carried our description, and its PRACK is here: either side may offer anew."""
         return self._uas.agreed_early(invite)
+
+    def snapshot(self, invite: InviteServer) -> dict[str, Any]:
+        """An INVITE of theirs as plain values, for another process."""
+        return self._uas.snapshot(invite)
+
+    def adopt(self, dialog: Dialog, invite: Mapping[str, Any] | None, now: float) -> InviteServer | None:
+        """A dialog of a process before this one goes on here, and with it the INVITE that `snapshot` described."""
+        self.endpoint.dialogs[dialog.id] = dialog
+        return self._uas.restore(invite, dialog, now) if invite is not None else None
 
     def invite(
         self,

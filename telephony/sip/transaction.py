@@ -6,8 +6,9 @@ Not a dialog: a transaction is one request and its responses (RFC 3261 §17), an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 from telephony.sip.message import Message, Request, Response
 
@@ -32,6 +33,16 @@ class Flow:
     connection: int = 0
     name: str = field(default="", compare=False)
     proven: tuple[str, ...] = field(default=(), compare=False)
+
+    def dump(self) -> list[Any]:
+        """Plain values for `load`; a connection is its process's own and is not among them."""
+        return [self.transport, list(self.remote), self.name]
+
+    @classmethod
+    def load(cls, row: Sequence[Any]) -> Self:
+        """The flow that `dump` wrote."""
+        transport, (host, port), name = row
+        return cls(transport, (host, port), name=name)
 
     @property
     def v6(self) -> bool:

@@ -198,7 +198,7 @@ class UserAgentClient:
         asking = self._asking.get(client_key(response))
         if asking is None:
             self._endpoint.counters.stray += 1
-            return []
+            return self._stray(response)
         accepted = 200 <= response.status < 300
         if accepted and (ack := asking.acks.get(response.to_tag)):
             self._endpoint.counters.retransmitted += 1
@@ -227,6 +227,16 @@ class UserAgentClient:
         if response.status >= 300:
             self._forget_forks(asking)
         return actions
+
+    def _stray(self, response: Response) -> list[Action]:
+        """A 2xx to a re-INVITE of a process before us: without an ACK they would end the call (RFC 3261 §14.2)."""
+        if response.cseq.method != "INVITE" or not 200 <= response.status < 300:
+            return []
+        dialog = self._endpoint.dialogs.get((response.call_id, response.from_tag, response.to_tag))
+        if dialog is None or dialog.early or dialog.ending:
+            return []
+        request = dialog.ack(response.cseq.number)
+        return [Send(request, self._endpoint.sign(request, dialog.next_flow()))]
 
     def run(self, machine: ClientTransaction, actions: list[Action]) -> list[Action]:
         """Carry out what a machine said: sends pass, news is translated, an ended machine is forgotten."""

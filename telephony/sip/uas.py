@@ -6,6 +6,8 @@ misplaced requests. What to answer to an INVITE is decided by the call, through 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from zlib import crc32
 
 from telephony.errors import SipSyntaxError
@@ -21,7 +23,8 @@ from telephony.sip.events import (
     PrackNeverCame,
 )
 from telephony.sip.headers import RAck
-from telephony.sip.message import Request, Response
+from telephony.sip.lexer import lex
+from telephony.sip.message import Request, Response, as_bytes
 from telephony.sip.provisional import TAG, ReliableResponses, first_number, wanted
 from telephony.sip.screening import ACCEPT, ALLOW, IN_DIALOG_ONLY, Refusal, Vouched, check_headers, refusal
 from telephony.sip.server_transaction import (
@@ -145,6 +148,41 @@ class UserAgentServer:
         """The dialog ends: no 2xx of ours is repeated any more."""
         for key in [key for key in self._waiting if key[0] == dialog.id]:
             self._waiting.pop(key).stop()
+
+    # ---- in another process
+
+    def snapshot(self, invite: InviteServer) -> dict[str, Any]:
+        """Plain values from which `restore` goes on with an INVITE that has no refusal."""
+        last, reliable = invite.last, self._reliable.get(_invite_key(invite))
+        return {
+            "request": invite.request.text,
+            "flow": invite.flow.dump(),
+            "to_tag": invite.to_tag,
+            "last": last.text if last is not None else "",
+            "unheard": last is not None and _answer_key(last) in self._waiting,
+            "reliable": reliable.snapshot() if reliable is not None else None,
+        }
+
+    def restore(self, saved: Mapping[str, Any], dialog: Dialog, now: float) -> InviteServer:
+        """The INVITE that `snapshot` described, and its dialog: repeats of it are known, and our 2xx is repeated until
+        its ACK is here. If a 18x that had to arrive was on its way nobody knows its PRACK: refuse the INVITE then."""
+        request, last = (
+            lex(as_bytes(saved["request"])),
+            lex(as_bytes(saved["last"])) if saved["last"] else None,
+        )
+        assert isinstance(request, Request) and not isinstance(last, Request)
+        invite = InviteServer.restored(request, Flow.load(saved["flow"]), saved["to_tag"], last, now)
+        if (reliable := saved["reliable"]) is not None and not reliable["waits"]:
+            self._reliable[_invite_key(invite)] = ReliableResponses.restored(invite.flow, reliable)
+        self._transactions[invite.key] = invite
+        self._callers[_caller_key(request)] = invite.key
+        self._endpoint.agenda.note(invite)
+        if not invite.answered:
+            dialog.their_invite = invite.key
+        elif last is not None and saved["unheard"]:
+            self._waiting[_answer_key(last)] = waiting = AwaitAck(last, invite.flow, now)
+            self._endpoint.agenda.note(waiting)
+        return invite
 
     # ---- a repeat, an ACK
 

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Literal, Protocol
 
 from telephony.dscp import SIGNALLING, mark
 from telephony.errors import TransportError
 from telephony.trunk.stream import StreamLink
-from telephony.trunk.tls import Tls, answering, dialling
+from telephony.trunk.tls import Fresh, Tls, answering, dialling
 from telephony.trunk.transport import Transport
 from telephony.trunk.udp import UdpLink
 
@@ -20,14 +22,31 @@ RECEIVE_BUFFER_BYTES = 1 << 20  # UDP, some 1,500 INVITEs: a burst must survive 
 TRIES = 50  # for a number that is free for both UDP and TCP
 
 
+class Shelf(Protocol):
+    """Where bound sockets outlive this process, by name."""
+
+    def take(self, name: str) -> socket.socket | None:
+        """The one that a process before us left, ours now."""
+
+    def keep(self, name: str, sock: socket.socket) -> None:
+        """For a process after us."""
+
+
 class Sockets:
     """UDP, TCP on the same port number, and TLS, of one local address or of one IPv4 and one IPv6 address.
 
     port, tls_port: where they are, the same for both; tls_port is 0 if TLS only dials. dscp: what all that leaves is
-    marked with. Raises TransportError."""
+    marked with. shelf: where they outlive us. Raises TransportError."""
 
     def __init__(
-        self, hosts: Sequence[str], port: int, *, tcp: bool, tls: Tls | None, dscp: int = SIGNALLING
+        self,
+        hosts: Sequence[str],
+        port: int,
+        *,
+        tcp: bool,
+        tls: Tls | None,
+        dscp: int = SIGNALLING,
+        shelf: Shelf | None = None,
     ) -> None:
         if len({":" in host for host in hosts}) < len(hosts) or not hosts:
             raise TransportError(
@@ -35,9 +54,11 @@ class Sockets:
             )
         self._hosts = hosts
         self._dscp = dscp
+        self._shelf = shelf
         self._speaks_tcp, self._secures = tcp, tls is not None
         self._answering = answering(tls) if tls else None
         self._dialling = dialling(tls) if tls else None
+        self._streams: dict[str, StreamLink] = {}
         self._udp: list[socket.socket] = []
         self._tcp: list[socket.socket] = []
         self._tls: list[socket.socket] = []
@@ -53,36 +74,63 @@ class Sockets:
             self.tls_port = 0
 
     def _bind(self, host: str) -> None:
+        udp = self._left(f"sip-udp-{host}", self.port)
         if self._speaks_tcp:
-            udp, tcp = _both(host, self.port)
+            tcp = self._left(f"sip-tcp-{host}", self.port)
+            if udp is not None and tcp is None:
+                tcp = bind(socket.SOCK_STREAM, host, udp.getsockname()[1])
+            elif udp is None or tcp is None:
+                udp, tcp = _both(host, self.port)
             self._tcp.append(tcp)
+            self._outlives(f"sip-tcp-{host}", tcp)
         else:
-            udp = bind(socket.SOCK_DGRAM, host, self.port)
+            udp = udp or bind(socket.SOCK_DGRAM, host, self.port)
         self._udp.append(udp)
+        self._outlives(f"sip-udp-{host}", udp)
         self.port = udp.getsockname()[1]
         if self._answering is not None:
-            tls = bind(socket.SOCK_STREAM, host, self.tls_port)
+            tls = self._left(f"sip-tls-{host}", self.tls_port)
+            tls = tls or bind(socket.SOCK_STREAM, host, self.tls_port)
             self._tls.append(tls)
+            self._outlives(f"sip-tls-{host}", tls)
             self.tls_port = tls.getsockname()[1]
+
+    def _left(self, name: str, port: int) -> socket.socket | None:
+        """What a process before us listened on, unless we are to listen elsewhere."""
+        sock = self._shelf.take(name) if self._shelf is not None else None
+        if sock is not None and port and sock.getsockname()[1] != port:
+            sock.close()
+            return None
+        return sock
+
+    def _outlives(self, name: str, sock: socket.socket) -> None:
+        if self._shelf is not None:
+            self._shelf.keep(name, sock)
 
     @property
     def transports(self) -> list[str]:
         """What is spoken, in order of preference."""
         return ["udp", *(["tcp"] if self._tcp else []), *(["tls"] if self._secures else [])]
 
-    async def carry(self, transport: Transport) -> None:
-        """Give the sockets to the transport: it hears what arrives, and closes them."""
-        transport.add("udp", UdpLink(transport, *self._udp))
-        if self._tcp:
-            stream = StreamLink(transport, "tcp", hosts=self._hosts, dscp=self._dscp)
-            transport.add("tcp", stream)
-            for sock in self._tcp:
-                await stream.listen(sock)
-        if self._secures:
-            stream = StreamLink(transport, "tls", dialling=self._dialling, hosts=self._hosts, dscp=self._dscp)
-            transport.add("tls", stream)
-            for sock in self._tls:
-                await stream.listen(sock, self._answering)
+    def speak(self, transport: Transport) -> None:
+        """Give the sockets to the transport: it can send, and closes them."""
+        self._udp_link = UdpLink(transport, *self._udp)
+        transport.add("udp", self._udp_link)
+        ways: tuple[tuple[Literal["tcp", "tls"], Fresh[ssl.SSLContext] | None], ...]
+        ways = (("tcp", None), ("tls", self._dialling))
+        for name, secured in ways:
+            if name in self.transports:
+                link = StreamLink(transport, name, dialling=secured, hosts=self._hosts, dscp=self._dscp)
+                transport.add(name, link)
+                self._streams[name] = link
+
+    async def listen(self) -> None:
+        """From now on it hears what arrives, and what has arrived."""
+        self._udp_link.listen()
+        for sock in self._tcp:
+            await self._streams["tcp"].listen(sock)
+        for sock in self._tls:
+            await self._streams["tls"].listen(sock, self._answering)
 
     def close(self) -> None:
         """Give the ports back if nobody carries them."""

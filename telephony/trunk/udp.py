@@ -27,7 +27,10 @@ class UdpLink:
         self._socks = socks
         self._by_v6 = {sock.family == socket.AF_INET6: sock for sock in socks}
         self._loop = asyncio.get_running_loop()
-        for sock in socks:
+
+    def listen(self) -> None:
+        """Hear what has arrived, and what will."""
+        for sock in self._socks:
             self._loop.add_reader(sock, self._readable, sock)
 
     def send(self, send: Send) -> None:

@@ -1,11 +1,11 @@
-"""`make chaos`: workers are killed under their calls, again and again; no call may be lost, and hardly a packet.
+"""`make chaos`: workers and switches are killed under their calls; no call may be lost, and hardly a packet.
 
     python -m tests.bench.chaos --kills 200 --seed 1
 
-Four parts. One worker at a time, at a random instant, with a warm spare: what callers notice, packet by packet, and
+Five parts. One worker at a time, at a random instant, with a warm spare: what callers notice, packet by packet, and
 whether recordings are whole. Then short calls of sipp, so that workers die while calls ring, are answered and hang up.
-Then many calls on four workers, one of which is killed every second. Then a thousand short calls, after which
-descriptors must be back to where they were. Says what a call and a worker cost in memory.
+Then switches instead of workers. Then many calls on four workers, one of which is killed every second. Then a thousand
+short calls, after which descriptors must be back to where they were. Says what a call and a worker cost in memory.
 Prints a table of figures, budgets and verdicts; exit code 1 if one is missed. Ends by itself and leaves no process.
 Linux only. The short form of the first part is a test (tests/live/test_chaos.py)."""
 
@@ -43,6 +43,7 @@ SETTINGS = "providers: {stt: fake, llm: fake, tts: fake, vad: fake}\nlog: {level
 PATIENT = "200"  # whose agent does not mind callers that never say a word
 OWN_CALLS, PJSIP_CALLS = 6, 1
 GAP_MS = 60.0  # p95, with a warm spare
+STANDS_BY_S = 7.5  # the next switch is started after four seconds, and reads its code
 RECORDING_S = 0.5  # between the times of the journal and the length of the file
 SIPP_RATE, SIPP_HOLD_MS = 5, 3000
 WITHIN_S = 0.6  # of a kill: that gap is counted
@@ -155,6 +156,50 @@ async def kill_one_by_one(folder: Path, kills: int, seed: int, workers: int = 2)
         max(_unlike_s(one) for one in folders),
         pjsip_lost,
     )
+
+
+async def kill_switches(folder: Path, kills: int, seed: int) -> list[Row]:
+    """At random instants: calls that stand, in both directions, and how long there is no switch."""
+    dice = random.Random(seed)
+    loop = asyncio.get_running_loop()
+    away_ms: list[float] = []
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            running_server(folder, dialplan=PLAN, workers=2, settings=SETTINGS)
+        )
+        await server.warm(3)
+        ports = PortPool("127.0.0.1", 31000, 31998)
+        phone = await stack.enter_async_context(Phone(host="127.0.0.1", port=0, ports=ports))
+        lines = [await _line(stack, phone, server) for _ in range(OWN_CALLS)]
+        for _ in range(kills):
+            await asyncio.sleep(dice.uniform(STANDS_BY_S, STANDS_BY_S + 1))
+            at = loop.time()
+            for line in lines:
+                line.hits.append(at)
+            await server.kill_switch()
+            away_ms += [row["away_ms"] for row in lines[0].folder.of("SwitchRestarted")[-1:]]
+        lost = sum(bool(line.folder.of("CallEnded")) for line in lines)
+        for line in lines:
+            line.call.hang_up()
+            await server.finished(line.folder)
+    gaps = [gap for line in lines for gap in line.gaps_ms()]
+    faults = [fault for line in lines for fault in line.wire.faults()]
+    unlike_s = max(_unlike_s(line.folder) for line in lines)
+    return [
+        Row("switches killed, calls on them", f"{kills}, {len(gaps)}", "", None),
+        Row(
+            "without a switch, p50", f"{percentile(away_ms, 0.5):.0f} ms, max {max(away_ms):.0f} ms", "", None
+        ),
+        Row("calls lost", str(lost), "0", lost == 0),
+        Row("packet gap, p95", f"{percentile(gaps, 0.95):.0f} ms, max {max(gaps):.0f} ms", "", None),
+        Row("SSRC, sequence, timestamp: breaches", f"{len(faults)} {faults[:2] or ''}", "0", not faults),
+        Row(
+            "recordings against journals",
+            f"{unlike_s:.2f} s apart",
+            f"≤ {RECORDING_S} s",
+            unlike_s <= RECORDING_S,
+        ),
+    ]
 
 
 async def _line(stack: AsyncExitStack, phone: Phone, server: Server) -> Line:
@@ -323,12 +368,14 @@ async def main(kills: int, seed: int, calls: int, seconds: int, many: int, sipp:
     """Run it. Returns the exit code."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        for name in ("kills", "sipp", "minute", "many"):
+        for name in ("kills", "sipp", "switches", "minute", "many"):
             (Path(folder) / name).mkdir()
         out.print(f"{kills} kills, seed {seed} ...", style="dim")
         rows += (await kill_one_by_one(Path(folder) / "kills", kills, seed)).rows()
         out.print(f"{sipp} calls of sipp ...", style="dim")
         rows += await calls_of_sipp(Path(folder) / "sipp", sipp, seed)
+        out.print(f"{kills // 10} kills of the switch ...", style="dim")
+        rows += await kill_switches(Path(folder) / "switches", max(kills // 10, 1), seed)
         out.print(f"{calls} calls, one kill a second for {seconds} s ...", style="dim")
         rows += await one_a_second(Path(folder) / "minute", calls, seconds, seed)
         out.print(f"{many} short calls ...", style="dim")

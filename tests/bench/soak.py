@@ -83,7 +83,7 @@ async def main(calls: int, minutes: float) -> int:
 
 async def _soak(server: Server, calls: int, hold_s: float) -> list[Row]:
     before = server.descriptors()
-    names = {pid: name for pid in before if (name := _name(pid, server.pid))}
+    names = {pid: name for pid in before if (name := _name(pid, server.switch))}
     watched = {name: Watched() for name in names.values()}
     began = time.monotonic()
     all_up = began + calls / RATE + 2.0

@@ -80,8 +80,14 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The switch."""
+        """The keeper, which passes signals on to the switch."""
         return self.process.pid
+
+    @property
+    def switch(self) -> int:
+        """The switch itself: not the one that stands by, which has no port yet. 0 while there is none."""
+        wanted = _udp_socket(self.sip_port)
+        return next((pid for pid in _descendants(self.pid) if wanted in _open_files(pid)), 0)
 
     def uri(self, number: str = "100", transport: str = "udp") -> str:
         """What to dial."""
@@ -89,16 +95,22 @@ class Server:
         return f"sip:{number}@127.0.0.1:{port}" + ("" if transport == "udp" else f";transport={transport}")
 
     def children(self) -> list[int]:
-        """Pids of all its living descendants: workers, model host, console."""
-        return sorted(_descendants(self.pid))
+        """Pids of all its living descendants but its switches: workers, model host, console."""
+        return sorted(pid for pid in _descendants(self.pid) if not _is_switch(pid))
 
     def descriptors(self) -> dict[int, int]:
-        """Open descriptors of the switch and of every descendant, by pid."""
-        return {pid: count for pid in [self.pid, *self.children()] if (count := _descriptors(pid)) >= 0}
+        """Open descriptors of the keeper, the switch and every descendant, by pid."""
+        return {
+            pid: count
+            for pid in [self.pid, self.switch, *self.children()]
+            if (count := _descriptors(pid)) >= 0
+        }
 
     def threads(self) -> dict[int, int]:
         """Threads of the switch and of every descendant, by pid."""
-        return {pid: len(os.listdir(f"/proc/{pid}/task")) for pid in [self.pid, *self.children()]}
+        return {
+            pid: len(os.listdir(f"/proc/{pid}/task")) for pid in [self.pid, self.switch, *self.children()]
+        }
 
     @contextmanager
     def children_stopped(self) -> Iterator[None]:
@@ -178,6 +190,17 @@ class Server:
         """Wait until so many workers have had to take it over."""
         await self.until(lambda: len(call.of("CallTakenOver")) >= times, f"takeover {times}", 20)
 
+    async def kill_switch(self) -> None:
+        """Kill the switch, and wait until another one takes calls."""
+        old = self.switch
+        os.kill(old, signal.SIGKILL)
+        await self.another_switch(old)
+
+    async def another_switch(self, old: int) -> None:
+        """Wait until there is one, and it takes calls."""
+        await self.until(lambda: self.switch not in (0, old), f"a switch after {old}", 20)
+        await self.warm(1)
+
     async def finished(self, call: CallFolder, timeout: float = 20) -> dict[str, Any]:
         """The facts of a call once its record is complete."""
         await self.until(lambda: "ended" in call.facts, f"the end of {call.path.name}", timeout)
@@ -256,7 +279,7 @@ async def running_server(
     try:
         yield server
     finally:
-        family = {pid: _birth(pid) for pid in [server.pid, *server.children()]}
+        family = {pid: _birth(pid) for pid in [server.pid, *_descendants(server.pid)]}
         code = await _stop(process)
         await reading
         left = [pid for pid, birth in family.items() if birth and _birth(pid) == birth]
@@ -347,6 +370,22 @@ def _descendants(pid: int) -> set[int]:
     return found
 
 
+def _udp_socket(port: int) -> str:
+    """As /proc shows the descriptor of whoever has it open."""
+    for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[1].rpartition(":")[2], 16) == port:
+            return f"socket:[{fields[9]}]"
+    return "nobody has it"
+
+
+def _is_switch(pid: int) -> bool:
+    try:
+        return b"\0offhook\0serve\0" in Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def _open_files(pid: int) -> list[str]:
     try:
         return [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
@@ -359,6 +398,11 @@ def _descriptors(pid: int) -> int:
         return len(os.listdir(f"/proc/{pid}/fd"))
     except (FileNotFoundError, ProcessLookupError):
         return -1
+
+
+def alive(pid: int) -> bool:
+    """Is there such a process?"""
+    return bool(_birth(pid))
 
 
 def _birth(pid: int) -> str:

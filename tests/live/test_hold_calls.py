@@ -145,15 +145,16 @@ class CarrierSide:
         ]
         self._out("\r\n".join(head) + "\r\n\r\n" + body)
 
-    def answer(self, request: str, status: str) -> None:
-        """With the lines of the request that every response repeats."""
+    def answer(self, request: str, status: str, body: str = "") -> None:
+        """With the lines of the request that every response repeats. body: SDP."""
         kept = [
             line
             for line in request.split("\r\n")
             if line.startswith(("Via:", "From:", "To:", "Call-ID:", "CSeq:"))
         ]
         contact = f"Contact: <sip:far@127.0.0.1:{self._sip.getsockname()[1]}>"
-        self._out("\r\n".join([f"SIP/2.0 {status}", *kept, contact, "Content-Length: 0", "", ""]))
+        kept += [contact, *(["Content-Type: application/sdp"] if body else [])]
+        self._out("\r\n".join([f"SIP/2.0 {status}", *kept, f"Content-Length: {len(body)}", "", body]))
 
     async def request(self, method: str) -> str:
         return await self._next(lambda text: text.startswith(f"{method} "))

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from offhook.link import Configure
-from offhook.switch.pool import Pool, Worker
+from offhook.switch.pool import Pool
+from offhook.switch.worker import Worker
 
 FAKES = {"stt": "fake", "llm": "scripted", "tts": "fake", "vad": "fake"}
 PATIENT = """

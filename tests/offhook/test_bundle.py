@@ -300,3 +300,29 @@ def test_writing_bundles_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout == "set()\n"
+
+
+def test_another_process_goes_on_with_the_record_of_a_call(calls: Calls) -> None:
+    """The line that the first one was writing is ended, and what it had written already is not written twice."""
+    first = calls.take("c1", [{"type": "A"}, {"type": "B", "n": 1}])
+    with open(first.path / "journal.jsonl", "ab") as journal:
+        journal.write(b'{"at": 52, "type": "cut o')
+    second = calls.closing.enter_context(Bundle.reopen(first.path))
+    assert [row["type"] for row in second.rows] == ["A", "B"]
+    second.append({"type": "B", "n": 1}, 51.0, NOON + timedelta(minutes=1))
+    second.append({"type": "B", "n": 1}, 52.0, NOON + timedelta(minutes=1))
+    second.close({"ended": iso(NOON), "code": 200})
+    record = Record.read(first.path)
+    assert [(event["type"], event["at"]) for event in record.events] == [
+        ("A", 50.0),
+        ("B", 51.0),
+        ("B", 52.0),
+    ]
+    assert len(record.damage) == 1 and record.facts["code"] == 200
+
+
+def test_a_record_that_is_complete_is_not_gone_on_with(calls: Calls) -> None:
+    bundle = calls.take("c1", [{"type": "A"}])
+    bundle.close({"ended": iso(NOON)})
+    with pytest.raises(BundleError, match="its record is complete"):
+        Bundle.reopen(bundle.path)

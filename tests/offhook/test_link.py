@@ -11,8 +11,18 @@ from typing import Any
 
 import pytest
 
-from offhook.link import TO_SWITCH, TO_WORKER, CallEvent, EndCall, MediaChanged, Message, StartCall, Stop
-from offhook.wire import Link, LinkError
+from offhook.link import (
+    TO_SWITCH,
+    TO_WORKER,
+    Adopt,
+    CallEvent,
+    EndCall,
+    MediaChanged,
+    Message,
+    StartCall,
+    Stop,
+)
+from offhook.wire import Link, LinkError, Page
 
 
 class _End:
@@ -129,6 +139,103 @@ async def test_keys_of_a_call_are_shown_by_no_repr_and_no_error() -> None:
         error = await end.closed
     assert isinstance(error, LinkError) and "nonsense" in str(error)
     assert "SECRET" not in str(error)
+
+
+class _Switch(_End):
+    """The switch's end of a link that outlives it."""
+
+    def __init__(self, sock: socket.socket, page: Page, *, resumed: bool = False) -> None:
+        self.messages = asyncio.Queue()
+        self.closed = asyncio.get_running_loop().create_future()
+        self.link = Link(
+            sock,
+            TO_SWITCH,
+            lambda m, fds: self.messages.put_nowait((m, fds)),
+            self.closed.set_result,
+            page=page,
+            resumed=resumed,
+        )
+
+    async def numbers(self, count: int) -> list[int]:
+        """What the next so many events are about."""
+        return [(await self.messages.get())[0].event["n"] for _ in range(count)]
+
+
+class _Worker:
+    """The worker's end: it says everything again to a switch that adopts it."""
+
+    def __init__(self, sock: socket.socket, page: Page) -> None:
+        self.told: asyncio.Queue[Any] = asyncio.Queue()
+        self.closed: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.link = Link(sock, TO_WORKER, self._told, self.closed.set_result, page=page, numbers=True)
+
+    def _told(self, message: Any, fds: list[int]) -> None:
+        for fd in fds:
+            os.close(fd)
+        if isinstance(message, Adopt):
+            self.link.say_again()
+        self.told.put_nowait(message)
+
+    def say(self, *numbers: int) -> None:
+        for number in numbers:
+            self.link.send(CallEvent(call_id="c", event={"n": number}))
+
+
+@pytest.mark.parametrize("read", [0, 1, 30, 200])
+async def test_what_a_worker_says_to_a_dead_switch_is_heard_once_by_the_next_one(read: int) -> None:
+    """read: bytes that the dead one had taken out of the socket and not dealt with, in the middle of a line perhaps."""
+    ours, theirs = socket.socketpair()
+    keepers = ours.dup()
+    page = Page.create()
+    worker, first = _Worker(theirs, page), _Switch(ours, page)
+    worker.say(1, 2)
+    assert await first.numbers(2) == [1, 2]
+    first.link.close()  # as a process that dies: the keeper has the socket still
+    worker.say(3, 4, 5)
+    keepers.setblocking(False)
+    if read:
+        keepers.recv(read)
+    second = _Switch(keepers, page, resumed=True)
+    second.link.begin_anew()
+    second.link.send(Adopt())
+    assert await second.numbers(3) == [3, 4, 5]
+    worker.say(6)
+    assert await second.numbers(1) == [6]
+    assert second.messages.empty()
+    worker.link.close()
+    second.link.close()
+    page.close()
+
+
+@pytest.mark.parametrize("written", [1, 20, 150])
+async def test_a_line_that_a_dead_switch_has_begun_is_dropped_with_its_sockets(written: int) -> None:
+    ours, theirs = socket.socketpair()
+    page = Page.create()
+    worker = _Worker(theirs, page)
+    line = _start().model_copy(update={"fds": 1}).model_dump_json().encode()
+    before = len(os.listdir("/proc/self/fd"))
+    socket.send_fds(ours, [line[:written]], [0])
+    second = _Switch(ours, page, resumed=True)
+    second.link.begin_anew()
+    second.link.send(Adopt())
+    second.link.send(EndCall(call_id="c", reason="x"))
+    assert isinstance(await worker.told.get(), Adopt)
+    assert isinstance(await worker.told.get(), EndCall)
+    assert len(os.listdir("/proc/self/fd")) == before
+    worker.link.close()
+    second.link.close()
+    page.close()
+
+
+async def test_half_a_line_that_nobody_adopts_behind_is_an_error() -> None:
+    """A switch that lives does not stop in the middle of a line."""
+    ours, theirs = socket.socketpair()
+    page = Page.create()
+    worker = _Worker(theirs, page)
+    with ours:
+        ours.sendall(b'{"kind": "En\n' + EndCall(call_id="c", reason="x").model_dump_json().encode() + b"\n")
+        assert isinstance(await worker.closed, LinkError)
+    page.close()
 
 
 def test_every_message_kind_says_its_own_name() -> None:

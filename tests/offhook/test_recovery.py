@@ -31,8 +31,9 @@ from offhook.link import (
     StartCall,
 )
 from offhook.switch.active import ActiveCall
-from offhook.switch.pool import Pool, Worker
+from offhook.switch.pool import Pool
 from offhook.switch.recovery import LEAVE_S, LONGEST_WAIT_S, MUTE_S, Recovery
+from offhook.switch.worker import Worker
 from offhook.wire import Link
 from telephony.call.call import Call
 from telephony.errors import CallFailed
