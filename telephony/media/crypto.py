@@ -7,7 +7,7 @@ call a packet. Bytes in, bytes out: no socket, no clock.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from pylibsrtp import Error, Policy, Session
 
@@ -31,6 +31,17 @@ _WINDOW = 128  # packets that libsrtp tells a replay of
 _REPLAY = "replay"  # how libsrtp's words begin for a packet that was here already
 
 
+class Place(NamedTuple):
+    """Where the two directions of a call stand.
+
+    ours, theirs: SSRC and the index of the next packet of ours and of the newest of theirs (RFC 3711 §3.3.1: wraps ×
+    65536 + sequence number); None if none has come. reports: SRTCP packets that were sent."""
+
+    ours: tuple[int, int]
+    theirs: tuple[int, int] | None
+    reports: int
+
+
 class Guard:
     """Both directions of one call. Counters are public and only grow.
 
@@ -44,30 +55,38 @@ class Guard:
         self._srtp = srtp
         self._out = _session(srtp.suite, srtp.send_key, Policy.SSRC_ANY_OUTBOUND)
         self._in = _Incoming(srtp)
-        self._before: _Incoming | None = None
+        self._others: list[_Incoming] = []  # that may still, or instead, be theirs after a change of key
 
-    def update(self, srtp: Srtp) -> None:
-        """A new description. A key that stays keeps its place: how often the sequence numbers have wrapped is on
-        no packet, and a fresh context would not know (RFC 3711 §3.3.1). Raises MediaError as the first one."""
+    def update(self, srtp: Srtp, place: Place | None = None) -> None:
+        """A new description. A key that stays keeps its place, and so does a new one: how often the sequence numbers
+        have wrapped is on no packet, and a fresh context would not know. place: where both directions stand; None if
+        an address has changed: then they begin anew (RFC 3711 §3.3.1, RFC 4568 §7.1.4). Not all who change their key
+        keep to that, so what comes is taken either way. Raises MediaError as the first one."""
         before = self._srtp
         if (srtp.suite, srtp.send_key) != (before.suite, before.send_key):
             self._out = _session(srtp.suite, srtp.send_key, Policy.SSRC_ANY_OUTBOUND)
+            if place is not None:
+                self._walk_out(place)
         if _theirs(srtp) != _theirs(before):
-            self._before, self._in = self._in, _Incoming(srtp)
+            self._others, self._in = [self._in], _Incoming(srtp)
+            if place is not None and place.theirs is not None and place.theirs[1] > 0xFFFF:
+                self._others.append(self._in)
+                self._in = _Incoming(srtp)
+                self._in.walk(*place.theirs)
         self._srtp = srtp
 
-    def go_on(self, ours: tuple[int, int], theirs: tuple[int, int] | None, reports: int) -> None:
-        """Take up where the guard of a worker that died has left off.
-
-        ours, theirs: SSRC and the index of the next packet of ours and of the newest of theirs (RFC 3711 §3.3.1: wraps
-        × 65536 + sequence number). reports: SRTCP packets that were sent. libsrtp cannot be told any of this, but it
+    def go_on(self, place: Place) -> None:
+        """Take up where the guard of a worker that died has left off. libsrtp cannot be told where that is, but it
         learns it as from packets: it is walked there by packets that we make ourselves, for we have both keys."""
-        walk(self._out, *ours)
-        for _ in range(reports):
-            self._out.protect_rtcp(_report(ours[0]))
-        if theirs is not None:
-            ssrc, newest = theirs
+        self._walk_out(place)
+        if place.theirs is not None:
+            ssrc, newest = place.theirs
             self._in.walk(ssrc, newest + 1)
+
+    def _walk_out(self, place: Place) -> None:
+        walk(self._out, *place.ours)
+        for _ in range(place.reports):
+            self._out.protect_rtcp(_report(place.ours[0]))
 
     def protect(self, packet: bytes, *, rtcp: bool = False) -> bytes:
         """One packet, encrypted and signed. Raises MediaError if it cannot be."""
@@ -84,15 +103,18 @@ class Guard:
             clear = self._in.open(packet, rtcp)
         except (Error, ValueError) as error:
             return self._opened_late(packet, rtcp, str(error))
-        self._before = None
+        self._others.clear()
         return clear
 
     def _opened_late(self, packet: bytes, rtcp: bool, problem: str) -> bytes | None:
-        if self._before is not None:
+        for other in self._others:
             try:
-                return self._before.open(packet, rtcp)
+                clear = other.open(packet, rtcp)
             except (Error, ValueError):
-                pass
+                continue
+            if other.is_for(self._srtp):  # they begin anew
+                self._in, self._others = other, []
+            return clear
         if problem.startswith(_REPLAY):
             self.replayed += 1
         else:
@@ -136,6 +158,10 @@ class _Incoming:
         self._mki_bytes = srtp.receive_mki_bytes
         self._after_mki = _AFTER_MKI.get(srtp.suite, (0, 0))
 
+    def is_for(self, srtp: Srtp) -> bool:
+        """Is this the key of that description?"""
+        return _theirs(self._srtp) == _theirs(srtp)
+
     def walk(self, ssrc: int, index: int) -> None:
         """Believe to have heard them up to this index."""
         sender = _session(self._srtp.suite, self._srtp.receive_key, Policy.SSRC_ANY_OUTBOUND)
@@ -166,11 +192,11 @@ def _report(ssrc: int) -> bytes:
     return _RTCP.pack(0x80, 201, 1, ssrc)  # an empty receiver report (RFC 3550 §6.4.2)
 
 
-def renewed(guard: Guard | None, srtp: Srtp | None) -> Guard | None:
-    """The guard for a new description; None for plain RTP. Raises MediaError as Guard does."""
+def renewed(guard: Guard | None, srtp: Srtp | None, place: Place | None = None) -> Guard | None:
+    """The guard for a new description; None for plain RTP. place: see Guard.update. Raises MediaError as Guard does."""
     if guard is None or srtp is None:
         return Guard(srtp) if srtp else None
-    guard.update(srtp)
+    guard.update(srtp, place)
     return guard
 
 

@@ -16,7 +16,7 @@ from telephony.media.background import Background
 from telephony.media.background import Source as Sound
 from telephony.media.codecs import Frame
 from telephony.media.counts import Counts, value
-from telephony.media.crypto import Guard, renewed
+from telephony.media.crypto import Guard, Place, renewed
 from telephony.media.latch import Address, Source
 from telephony.media.packet import Buffer, kind_of
 from telephony.media.past import CallerPast
@@ -104,6 +104,7 @@ class Stream:
         self._left_at = self._left_sending_at = 0.0  # when a worker before us stopped
         self._events_told = -1
         self._peer_told: tuple[Source | None, Address] | None = None
+        self._plan = plan
         self._agree(plan)
         if vitals is not None and (left := vitals.read()) is not None:
             self._go_on(left)
@@ -234,7 +235,8 @@ class Stream:
     def _agree(self, plan: MediaPlan) -> None:
         host, port = plan.remote
         guard = self._guard
-        self._guard = renewed(guard, plan.srtp)
+        stays = guard is not None and plan.remote == self._plan.remote
+        self._guard = renewed(guard, plan.srtp, self._place() if stays else None)
         if guard is not None and self._guard is None:
             self._unauthenticated += guard.unauthenticated
             self._replayed += guard.replayed
@@ -258,8 +260,12 @@ class Stream:
         if self._past is not None:
             self._past.ticks = left.past_ticks
         if self._guard is not None:
-            index = left.state.wraps << 16 | left.state.seq
-            self._guard.go_on((left.state.ssrc, index), left.theirs, left.reports)
+            self._guard.go_on(self._place())
+
+    def _place(self) -> Place:
+        """For SRTP, whose context cannot be read."""
+        state = self._sender.state
+        return Place((state.ssrc, state.wraps << 16 | state.seq), self._receiver.theirs, self._control.sent)
 
     def _catch_up(self, now: float) -> None:
         """The ticks between two workers: nothing was said by us, but what the caller said waits in the socket."""

@@ -37,7 +37,7 @@ from offhook.switch.worker import Worker
 from offhook.wire import Link
 from telephony.call.call import Call
 from telephony.errors import CallFailed
-from telephony.media.crypto import Guard
+from telephony.media.crypto import Guard, Place
 from telephony.media.packet import parse
 from telephony.media.sending_state import StreamState
 from telephony.media.vitals import Vitals
@@ -242,7 +242,7 @@ async def test_the_switch_goes_on_with_an_encrypted_stream(tmp_path: Path, wraps
         now, srtp = play.loop.time(), play.active.call.plan.srtp
         assert srtp is not None
         driven(play.active.vitals, play.ear, now, 65534, wraps)
-        play.guard.go_on((8, 0), (7, wraps << 16 | 65533), 0)
+        play.guard.go_on(Place((8, 0), (7, wraps << 16 | 65533), 0))
         for at in (0.08, 0.10, 0.12, 0.14):
             play.recovery.look(now + at)
         got = play.packets()
@@ -251,7 +251,7 @@ async def test_the_switch_goes_on_with_an_encrypted_stream(tmp_path: Path, wraps
         state, _, packets, _ = play.active.vitals.last_sent()
         assert (state.seq, state.wraps, packets) == (2, wraps + 1, 104)
         worker = Guard(srtp)
-        worker.go_on((7, wraps << 16 | 65534), None, 0)  # as it was before it stood still
+        worker.go_on(Place((7, wraps << 16 | 65534), None, 0))  # as it was before it stood still
         play.active.call.rtp.rtp.sendto(  # type: ignore[union-attr]
             worker.protect(struct.pack("!BBHII", 0x80, 0, state.seq, state.timestamp, 7) + SILENCE),
             play.ear.getsockname(),

@@ -14,7 +14,7 @@ import pytest
 from telephony.errors import MediaError
 from telephony.media import rtcp
 from telephony.media.codecs.g711 import encode_ulaw
-from telephony.media.crypto import PROFILES, Guard
+from telephony.media.crypto import PROFILES, Guard, Place
 from telephony.media.report import SourceStats
 from telephony.media.stream import Stream, StreamState
 from telephony.sdp.crypto import SUITES, draw_keys
@@ -165,6 +165,56 @@ def test_the_sequence_may_wrap_twice_in_both_directions() -> None:
             assert far.unprotect(near.protect(clear)) == clear
             assert near.unprotect(far.protect(clear)) == clear
         assert (near.unauthenticated, near.replayed, far.unauthenticated) == (0, 0, 0)
+
+
+def _late_in_a_call(suite: str) -> tuple[Guard, Guard, Srtp, int]:
+    """Both ends after 70,000 packets each way, the description with the next keys, and the next sequence number."""
+    srtp, last = keys(suite), 70_000
+    near, far = Guard(srtp), mirrored(srtp)
+    for sequence in range(0, last, 500):
+        assert far.unprotect(near.protect(rtp(sequence)))
+        assert near.unprotect(far.protect(rtp(sequence)))
+    return near, far, keys(suite, receive=NEXT[suite], send=NEXT[suite]), last
+
+
+def _place(index: int) -> Place:
+    return Place((0xCA11, index), (0xCA11, index - 500), 0)
+
+
+@pytest.mark.parametrize("suite", [SHA80, "AEAD_AES_128_GCM"])
+def test_new_keys_do_not_begin_the_count_of_wraps_anew(suite: str) -> None:
+    """RFC 3711 §3.3.1: the rollover counter outlives the master key."""
+    near, far, fresh, last = _late_in_a_call(suite)
+    near.update(fresh, _place(last))
+    far.update(replace(fresh, send_key=fresh.receive_key, receive_key=fresh.send_key), _place(last))
+    for sequence in range(last, last + 70_000, 500):
+        assert far.unprotect(near.protect(rtp(sequence)))
+        assert near.unprotect(far.protect(rtp(sequence)))
+    assert (near.unauthenticated, far.unauthenticated) == (0, 0)
+
+
+@pytest.mark.parametrize("suite", [SHA80, "AEAD_AES_128_GCM"])
+def test_a_phone_that_begins_it_anew_is_heard_all_the_same(suite: str) -> None:
+    """Some do; what was on its way under the old key is not lost either."""
+    near, far, fresh, last = _late_in_a_call(suite)
+    late = far.protect(rtp(last))
+    near.update(fresh, _place(last))
+    anew = mirrored(fresh)
+    assert near.unprotect(late)
+    for sequence in range(last + 1, last + 140_000, 500):
+        assert near.unprotect(anew.protect(rtp(sequence)))
+    assert near.unprotect(far.protect(rtp(last + 2))) is None, "the old key is worth nothing now"
+    assert near.unauthenticated + near.replayed == 1
+
+
+@pytest.mark.parametrize("suite", [SHA80, "AEAD_AES_128_GCM"])
+def test_new_keys_and_another_address_begin_it_anew(suite: str) -> None:
+    """RFC 4568 §7.1.4: who has moved may have lost the old context."""
+    near, _, fresh, last = _late_in_a_call(suite)
+    near.update(fresh)
+    anew = mirrored(fresh)
+    assert anew.unprotect(near.protect(rtp(last)))
+    assert near.unprotect(anew.protect(rtp(last)))
 
 
 def test_a_wrap_in_the_middle_of_a_call_is_not_heard(call: Call) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from telephony.media.codecs.g711 import encode_ulaw
 from telephony.media.counts import Counts
-from telephony.media.crypto import Guard
+from telephony.media.crypto import Guard, Place
 from telephony.media.packet import Header, parse
 from telephony.media.recorder import Recorder, reopened
 from telephony.media.rescue import rescue
@@ -522,7 +522,7 @@ def test_encrypted_reports_go_on_in_their_numbers() -> None:
     report = struct.pack("!BBHI", 0x80, 201, 1, 7)
     assert all(theirs.unprotect(ours.protect(report, rtcp=True), rtcp=True) for _ in range(3))
     second = Guard(srtp)
-    second.go_on((7, 70000), None, 3)
+    second.go_on(Place((7, 70000), None, 3))
     assert theirs.unprotect(second.protect(report, rtcp=True), rtcp=True) is not None
     assert theirs.replayed == 0
 
