@@ -100,7 +100,7 @@ class ThinkingSound(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sound: str = "off"
-    """typing, tick, off, or a 16-bit PCM WAV file, its path seen from where the server was started."""
+    """typing, tick, off, or a 16-bit PCM WAV file: beside the plan, or where the server was started."""
     after_ms: int = Field(default=800, ge=0, le=10_000)
     """Silence of the agent after which it begins."""
     level_db: float = Field(default=-30.0, ge=-60.0, le=-6.0)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from offhook.access_settings import TrunkSettings
+from offhook.plans.playable import unplayable
 from offhook.settings import Settings, load_settings
 from offhook.worker.routing import Choice
 from pipeline.errors import ConfigError
@@ -35,7 +36,7 @@ def check(
     if tls := settings.sip.tls:
         answering(tls.make())
         dialling(tls.make())
-    store = PlanStore.open(dialplan or settings.dialplan, settings.lines)
+    store = PlanStore.open(dialplan or settings.dialplan, settings.lines, unplayable)
     for line in _settings(settings):
         print(line)
     plan = store.current

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from offhook.errors import OffhookError
+from offhook.plans.playable import unplayable
 from offhook.plans.versions import Fact, Versions, snapshot
 from offhook.settings import Settings, load_settings
 from telephony.dialplan.asterisk import imported
@@ -55,7 +56,7 @@ def check(path: Where = None, config: Config = None, as_json: AsJson = False) ->
     found: list[Problem] = []
     plan: Plan | None = None
     try:
-        plan = load_plan(path, trunks=settings.lines, today=_today())
+        plan = load_plan(path, trunks=settings.lines, today=_today(), also=unplayable)
         found = sorted([*plan.warnings, *failed_tests(plan)])
     except FileProblems as error:
         found = error.problems

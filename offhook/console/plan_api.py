@@ -26,6 +26,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 from offhook.console.access import Access, Deed, Holder
+from offhook.plans.playable import unplayable
 from offhook.plans.versions import Fact, Versions, VersionsError, snapshot, write
 from telephony.dialplan.document import MAX_BYTES, FileProblems, Problem
 from telephony.dialplan.load import parse_plan
@@ -207,7 +208,8 @@ class PlanApi:
     def _problems(self, data: bytes) -> tuple[list[Problem], str]:
         """What is to be said of a plan that would stand in our file's place, and its version if nothing is wrong."""
         try:
-            plan = parse_plan(data, str(self._path), trunks=self._trunks, today=datetime.now(UTC).date())
+            today = datetime.now(UTC).date()
+            plan = parse_plan(data, str(self._path), trunks=self._trunks, today=today, also=unplayable)
         except FileProblems as error:
             return error.problems, ""
         return [*plan.warnings, *failed_tests(plan)], snapshot(plan, data).version

@@ -8,51 +8,29 @@ the pieces of telephony/dialplan/parcel.py, and an empty frame. It is nice to th
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from pydantic import BaseModel, ConfigDict
-
+from offhook.plans.playable import unplayable
+from offhook.plans.verdict import LENGTH, Verdict
 from offhook.plans.versions import Versions, VersionsError, snapshot
-from telephony.dialplan.document import FileProblems, Problem
+from telephony.dialplan.document import FileProblems
 from telephony.dialplan.load import load_plan
 from telephony.dialplan.match import Plan
 from telephony.dialplan.parcel import pack
 from telephony.dialplan.trial import failed_tests
 
-LENGTH = struct.Struct("!I")
 NICE = 10
-
-
-class Verdict(BaseModel):
-    """What the reader found. problems: none if the plan is good; then agents: every persona and target as plain
-    values, for the workers. files: all that it was read from, or those that are wrong."""
-
-    model_config = ConfigDict(frozen=True)
-
-    version: str = ""
-    problems: tuple[str, ...] = ()
-    agents: dict[str, Any] = {}
-    files: tuple[str, ...] = ()
-    tests: int = 0
-    numbers: int = 0
-
-
-def tried(path: Path, *, trunks: Mapping[str, int] | None = None) -> tuple[Plan, list[Problem]]:
-    """Read a plan and run its tests. Returns it with those that failed. Raises FileProblems."""
-    plan = load_plan(path, trunks=trunks)
-    return plan, failed_tests(plan)
 
 
 def read(path: Path, root: Path, trunks: Mapping[str, int] | None = None) -> tuple[Verdict, Plan | None]:
     """Everything that must be good before a plan is used, and the plan with the version of its snapshot."""
     try:
-        plan, failed = tried(path, trunks=trunks)
+        plan = load_plan(path, trunks=trunks, also=unplayable)
         taken = snapshot(plan)
-        if failed:
+        if failed := failed_tests(plan):
             return Verdict(version=taken.version, problems=tuple(map(str, failed))), None
         Versions(root, path).keep(taken)
     except FileProblems as error:

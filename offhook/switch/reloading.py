@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 import structlog
 
-from offhook.plans.reader import LENGTH, Verdict
+from offhook.plans.verdict import LENGTH, Verdict
 from offhook.plans.versions import Versions, VersionsError, What, files_of, snapshot
 from offhook.switch.beginning import Unfit
 from offhook.switch.metrics import Metrics

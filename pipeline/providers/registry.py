@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -223,24 +223,45 @@ def _not_installed(kind: Kind, name: str, error: ImportError) -> ConfigError:
     return ConfigError(f"{kind} {name}: cannot be loaded ({error}). {remedy}")
 
 
+def faults(kind: Kind, name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What would be wrong with such a provider: the option, "" for the whole, and the fact with its remedy.
+
+    Nothing is made. A package that is missing is no fault of one whose key is not there either: others serve."""
+    try:
+        factory = _factory(kind, name)
+    except ConfigError as error:
+        if not (isinstance(error.__cause__, ImportError) and missing_key(kind, name, options)):
+            yield "", str(error)
+        return
+    yield from _faults(f"{kind} {name}", factory, options)
+
+
 def _checked(provider: str, factory: Factory, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, each turned into the type that the factory asks for."""
+    for _, text in _faults(provider, factory, options):
+        raise ConfigError(text)
+    return {name: _converted(provider, factory, name, value) for name, value in options.items()}
+
+
+def _faults(provider: str, factory: Factory, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     parameters = _parameters(factory)
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     known = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     for name in options:
         if name not in known and is_secret(name):
-            raise ConfigError(
-                f"{provider}: {name!r} is a secret. Put it into the environment or .env, not here."
-            )
-        if name not in known and not open_ended:
+            yield name, f"{provider}: {name!r} is a secret. Put it into the environment or .env, not here."
+        elif name not in known and not open_ended:
             close = get_close_matches(name, known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else "Take it out."
-            raise ConfigError(f"{provider}: no option {name!r}. Known: {', '.join(known) or 'none'}. {hint}")
+            yield name, f"{provider}: no option {name!r}. Known: {', '.join(known) or 'none'}. {hint}"
+        else:
+            try:
+                _converted(provider, factory, name, options[name])
+            except ConfigError as error:
+                yield name, str(error)
     for name in known:
         if parameters[name].default is inspect.Parameter.empty and name not in options:
-            raise ConfigError(f"{provider}: option {name!r} is missing. Add it.")
-    return {name: _converted(provider, factory, name, value) for name, value in options.items()}
+            yield "", f"{provider}: option {name!r} is missing. Add it."
 
 
 @cache

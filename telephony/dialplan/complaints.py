@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Protocol, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from telephony.dialplan.document import Loc, Problem, closest, nearest
+from telephony.dialplan.finding import Finding
 
 
 class Places(Protocol):
@@ -55,22 +56,33 @@ def _loc(error: ErrorDetails) -> Loc:
     return tuple(part for part in error["loc"] if part != "[key]")
 
 
+def findings(at: Loc, model: type[BaseModel], errors: Sequence[ErrorDetails]) -> Iterator[Finding]:
+    """The same of a part of the file that a model of its own reads. at: where that part stands."""
+    for error in errors:
+        loc, text, key = _told(model, error, str(_loc(error)[-1] if error["loc"] else at[-1]))
+        yield Finding((*at, *loc), text, key=key)
+
+
 def _explain(document: Places, model: type[BaseModel], error: ErrorDetails) -> Problem:
-    loc = _loc(error)
-    kind, given = error["type"], error["input"]
-    written = loc
+    written = loc = _loc(error)
     while written and not document.has(written):  # `max_calls: 5` has no `limit`
         written = written[:-1]
     name = str(written[-1] if written else loc[-1]) if loc else "the file"
+    loc, text, key = _told(model, error, name)
+    return document.problem(loc, text, key=key)
+
+
+def _told(model: type[BaseModel], error: ErrorDetails, name: str) -> tuple[Loc, str, bool]:
+    """Where it is, what, and whether the key is meant. name: what the file calls it."""
+    loc = _loc(error)
+    kind, given = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return document.problem(
-            loc, f"unknown key {str(loc[-1])!r}.{nearest(name, keys_at(model, loc[:-1]))}", key=True
-        )
+        return loc, f"unknown key {str(loc[-1])!r}.{nearest(name, keys_at(model, loc[:-1]))}", True
     if kind == "missing":
-        return document.problem(loc[:-1], f"{str(loc[-1])!r} is missing. Add it.", key=len(loc) > 1)
-    key = kind not in ("value_error", "literal_error") and not isinstance(given, str)
+        return loc[:-1], f"{str(loc[-1])!r} is missing. Add it.", len(loc) > 1
+    key = kind not in ("value_error", "literal_error") and not isinstance(given, str | int | float)
     key = key or error["loc"][-1:] == ("[key]",)
-    return document.problem(loc, _words(name, error), key=key)
+    return loc, _words(name, error), key
 
 
 def _words(name: str, error: ErrorDetails) -> str:

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,7 +20,7 @@ from telephony.dialplan.assembly import Assembly, assembled
 from telephony.dialplan.check import check_plan
 from telephony.dialplan.check_past import check_past
 from telephony.dialplan.check_secrets import check_secrets
-from telephony.dialplan.compile import Source, bare_rules, compile_plan
+from telephony.dialplan.compile import FilesRead, Source, bare_rules, compile_plan
 from telephony.dialplan.complaints import explain_errors, without_echoes
 from telephony.dialplan.document import (
     FileProblems,
@@ -30,6 +30,7 @@ from telephony.dialplan.document import (
     read_file,
 )
 from telephony.dialplan.files import read_files
+from telephony.dialplan.finding import Finding
 from telephony.dialplan.match import Plan
 from telephony.dialplan.model import DialPlan
 from telephony.dialplan.pruned import pruned
@@ -37,6 +38,23 @@ from telephony.dialplan.sources import DISK, Sources
 from telephony.dialplan.trial import failed_tests
 
 M = TypeVar("M", bound=BaseModel)
+Also: TypeAlias = Callable[[DialPlan], Iterable[Finding]]
+"""What is wrong with a plan in the eyes of who will play it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What load_plan was told beside the file."""
+
+    trunks: Mapping[str, int] | None
+    today: date | None
+    sources: Sources = DISK
+    also: Also | None = None
+
+    def more(self, spec: DialPlan, files: FilesRead) -> Iterator[Finding]:
+        """What is found beside check_plan's."""
+        yield from check_past(spec, files, self.today) if self.today else ()
+        yield from self.also(spec) if self.also else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +83,24 @@ def load_plan(
     trunks: Mapping[str, int] | None = None,
     today: date | None = None,
     sources: Sources = DISK,
+    also: Also | None = None,
 ) -> Plan:
     """Read and check a dial plan, as `load`. Raises FileProblems (a PlanError) with everything that is wrong with it;
-    of a good one, `warnings` are what is worth a look. sources: where its files are read from."""
+    of a good one, `warnings` are what is worth a look. sources: where its files are read from. also: more checks."""
     with _no_collections():
-        return _plan(assembled(read_file(path, sources), sources), trunks, today, sources)
+        return _plan(assembled(read_file(path, sources), sources), _Asked(trunks, today, sources, also))
 
 
 def load_tested(
-    path: str | Path, *, trunks: Mapping[str, int] | None = None, sources: Sources = DISK
+    path: str | Path,
+    *,
+    trunks: Mapping[str, int] | None = None,
+    sources: Sources = DISK,
+    also: Also | None = None,
 ) -> Plan:
     """As load_plan, and its own tests are run: what calls may be routed by. Raises FileProblems, also with those that
     failed."""
-    plan = load_plan(path, trunks=trunks, sources=sources)
+    plan = load_plan(path, trunks=trunks, sources=sources, also=also)
     if failed := failed_tests(plan):
         raise FileProblems(failed)
     return plan
@@ -89,11 +112,12 @@ def parse_plan(
     *,
     trunks: Mapping[str, int] | None = None,
     today: date | None = None,
+    also: Also | None = None,
 ) -> Plan:
     """Check a dial plan in memory (an edit in the console). path: for messages, and what it imports lies beside it.
     Raises as load_plan."""
     with _no_collections():
-        return _plan(assembled(read_document(data, path)), trunks, today)
+        return _plan(assembled(read_document(data, path)), _Asked(trunks, today, also=also))
 
 
 def load_model(path: str | Path, model: type[M]) -> M:
@@ -122,9 +146,7 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _plan(
-    plan: Assembly, trunks: Mapping[str, int] | None, today: date | None, sources: Sources = DISK
-) -> Plan:
+def _plan(plan: Assembly, asked: _Asked) -> Plan:
     problems = list(plan.problems)
     value = plan.value
     problems += [plan.problem(found.loc, found.text) for found in check_secrets(value)]
@@ -142,14 +164,17 @@ def _plan(
     except ValidationError as error:
         errors = error.errors()
         problems += explain_errors(plan, DialPlan, without_echoes(DialPlan, errors))
-        problems += _check_the_rest(plan, value, names, trunks, today, errors, sources)
+        problems += _check_the_rest(plan, value, names, errors, asked)
         raise FileProblems(problems) from error
-    files, found_in_files = read_files(plan.path, spec, sources)
+    files, found_in_files = read_files(plan.path, spec, asked.sources)
     source = _source(plan, spec, range(len(spec.numbers)))
     bare = bare_rules(spec, source)
-    findings = [*found_in_files, *check_plan(spec, names, bare, files, trunks)]
-    findings += check_past(spec, files, today) if today else ()
-    told = [plan.problem(one.loc, one.text, key=one.key, warning=one.warning) for one in findings]
+    findings = [
+        *found_in_files,
+        *check_plan(spec, names, bare, files, asked.trunks),
+        *asked.more(spec, files),
+    ]
+    told = [_problem(plan, one) for one in findings]
     if problems or not all(one.warning for one in told):
         raise FileProblems([*problems, *told])
     return replace(compile_plan(spec, source, bare, files), warnings=tuple(sorted(set(told))))
@@ -171,25 +196,26 @@ def _check_the_rest(
     plan: Assembly,
     value: dict[str, Plain],
     names: list[str],
-    trunks: Mapping[str, int] | None,
-    today: date | None,
     errors: Sequence[ErrorDetails],
-    sources: Sources,
+    asked: _Asked,
 ) -> list[Problem]:
     """Check what is left when all that pydantic refused is taken out, so that one look shows all."""
     rest = pruned(value, errors)
     if rest is None:
         return []
     spec, unread = rest.spec, rest.unread
-    files, findings = read_files(plan.path, spec, sources)
+    files, findings = read_files(plan.path, spec, asked.sources)
     positions = rest.kept.get(("numbers",), range(len(spec.numbers)))
     findings += check_plan(
-        spec, names, bare_rules(spec, _source(plan, spec, positions)), files, trunks, unread
+        spec, names, bare_rules(spec, _source(plan, spec, positions)), files, asked.trunks, unread
     )
-    findings += check_past(spec, files, today) if today else ()
+    findings += asked.more(spec, files)
     placed = [replace(one, loc=rest.in_file(one.loc)) for one in findings]
-    return [
-        plan.problem(one.loc, one.text, key=one.key, warning=one.warning)
-        for one in placed
-        if not unread.explains(one)
-    ]
+    return [_problem(plan, one) for one in placed if not unread.explains(one)]
+
+
+def _problem(plan: Assembly, found: Finding) -> Problem:
+    """At its place. One that stands alone is a list of one for the model: `stt: groq`."""
+    alone = tuple(part for part in found.loc if part != 0)
+    loc = found.loc if plan.has(found.loc) or not plan.has(alone) else alone
+    return plan.problem(loc, found.text, key=found.key, warning=found.warning)

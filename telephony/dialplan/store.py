@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from telephony.dialplan.condition import CallFacts
-from telephony.dialplan.load import load_tested
+from telephony.dialplan.load import Also, load_tested
 from telephony.dialplan.match import Decision, Plan, decide, match
 from telephony.dialplan.model import Persona, Route
 
@@ -18,9 +18,11 @@ class PlanStore:
         self._plan = plan
 
     @classmethod
-    def open(cls, path: str | Path, trunks: Mapping[str, int] | None = None) -> PlanStore:
-        """Start with the plan in a file, whose tests must be good. trunks: see load_plan. Raises FileProblems."""
-        return cls(load_tested(path, trunks=trunks))
+    def open(
+        cls, path: str | Path, trunks: Mapping[str, int] | None = None, also: Also | None = None
+    ) -> PlanStore:
+        """Start with the plan in a file, whose tests must be good. trunks, also: see load_plan. Raises FileProblems."""
+        return cls(load_tested(path, trunks=trunks, also=also))
 
     @property
     def current(self) -> Plan:

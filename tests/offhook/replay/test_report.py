@@ -248,7 +248,7 @@ def test_junit_counts_failures_and_names_the_turn(run: list[Result], tmp_path: P
     failures = [failure.get("message") or "" for failure in suites["broken"].iter("failure")]
     assert failures == [
         "it was book_appointment(day='friday', hour=9) which failed (turn 2)",
-        "tool book_appointment now fails: 'the calendar is closed'",
+        "tool book_appointment now fails: 'the calendar is closed' (turn 2)",
     ]
     assert int(root.get("tests", "0")) == len(list(root.iter("testcase")))
 
