@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from telephony.dialplan.document import nearest
 from telephony.dialplan.values import PlanModel
@@ -146,7 +146,11 @@ def _checked(check: Any) -> AfterValidator:
 Zone: TypeAlias = Annotated[str, AfterValidator(zone)]
 Days: TypeAlias = Annotated[str, _checked(days)]
 Dates: TypeAlias = Annotated[str, _checked(dates)]
-TimeSpan: TypeAlias = Annotated[str, _checked(span)]
+TimeSpan: TypeAlias = Annotated[
+    str,
+    _checked(span),
+    WithJsonSchema({"type": "string", "pattern": rf"^\s*{_TIME.pattern}\s*[-\u2013]\s*{_TIME.pattern}\s*$"}),
+]
 TimeSpans: TypeAlias = Annotated[tuple[TimeSpan, ...], BeforeValidator(_listed)]
 
 

@@ -105,6 +105,8 @@ def _as_written(part: Any) -> Any:
     part = {key: value if key == "default" else _as_written(value) for key, value in part.items()}
     part.pop("default", None)
     kind = part.get("type")
+    if "pattern" in part:  # text, which YAML cannot take for anything else
+        return part
     if kind in ("integer", "number", "boolean", "string"):
         limits = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
         kept = {key: value for key, value in part.items() if key not in (*limits, "type")}

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from telephony.dialplan.document import nearest
 from telephony.errors import SipSyntaxError
@@ -225,7 +225,12 @@ Names: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
 Uris: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_uri)], ...], BeforeValidator(as_tuple)]
 Target: TypeAlias = Annotated[str, AfterValidator(checked_target)]
 Language: TypeAlias = Annotated[str, AfterValidator(_language)]
-Duration: TypeAlias = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
+Duration: TypeAlias = Annotated[
+    float,
+    BeforeValidator(_duration),
+    Field(gt=0),
+    WithJsonSchema({"type": "string", "pattern": rf"^\s*{_DURATION.pattern}\s*$"}),
+]
 Recording: TypeAlias = Literal["on", "off", "announce", "ask"]
 Cassette: TypeAlias = Literal["off", "on", "masked"]
 BeforeAnswer: TypeAlias = Literal["ringing", "ringback", "silence"]

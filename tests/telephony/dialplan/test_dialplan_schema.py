@@ -49,6 +49,26 @@ def test_editors_find_a_wrong_key() -> None:
     assert [list(error.absolute_path) for error in validator.iter_errors(plan)] == [["agents", "a"]]
 
 
+@pytest.mark.parametrize(
+    ("part", "good", "bad"),
+    [
+        ("defaults: {max_call: %s}", ["20m", "'1.5h'", "90s"], ["25", "20 minutes", "-3s"]),
+        ("calendars: {c: {open: {mon: %s}}}", ["'08:00-17:30'", "22:00-6.00"], ["10:00", "8-17"]),
+        ("calendars: {c: {open: {mon: [%s]}}}", ["08:00-12:00, 13:00-17:00"], ["08:00-12:00, 1pm"]),
+    ],
+)
+def test_editors_know_how_lengths_and_hours_are_written(part: str, good: list[str], bad: list[str]) -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    frame = "{version: 1, agents: {a: {instructions: x}}, numbers: [{number: '1', agent: a}]}"
+
+    def fits(text: str) -> bool:
+        plan = yaml.safe_load(frame) | yaml.safe_load(part % text)
+        return bool(validator.is_valid(_plain(plan)))
+
+    assert [text for text in good if not fits(text)] == []
+    assert [text for text in bad if fits(text)] == []
+
+
 def _plain(value: Any) -> Any:
     """As JSON: an editor reads dates and keys as text."""
     if isinstance(value, dict):
