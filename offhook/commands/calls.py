@@ -94,16 +94,27 @@ def take_in(
     config: Config = None,
     calls_dir: CallsDir = None,
 ) -> None:
-    """Make bundles of recordings, so that they are listed, measured and replayed like our own calls."""
+    """Make bundles of recordings, so that they are listed, measured and replayed like our own calls.
+
+    What cannot be read is told, and the others are taken all the same; the exit code is 1 then."""
     from offhook.replay.recording import Reading, find, read_all
     from offhook.replay.vcon_export import store
 
     target, _ = _where(config, calls_dir)
+    errors, refused = Console(stderr=True, soft_wrap=True), 0
     for path in find(files):
-        for recording in read_all(path, Reading(caller_channel, mono)):
+        try:
+            recordings = read_all(path, Reading(caller_channel, mono))
+        except RecordingError as error:
+            refused += 1
+            errors.print(f"skipped: {error}", style="yellow", markup=False, highlight=False)
+            continue
+        for recording in recordings:
             typer.echo(store(path, recording, target))
             for note in recording.notes:
-                Console(stderr=True).print(f"{recording.name}: {note}", markup=False, highlight=False)
+                errors.print(f"{recording.name}: {note}", markup=False, highlight=False)
+    if refused:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -192,6 +192,17 @@ def test_a_foreign_recording_is_imported_with_a_journal_of_what_can_be_heard(tmp
     assert kinds.count("AgentSpoke") == 2 and kinds.count("CallerStoppedSpeaking") == 2
 
 
+def test_a_file_that_cannot_be_read_does_not_keep_the_others_out(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"RIFF, and no more")
+    path = written(tmp_path, "b.pcap", pcap(Talk().whole("4")))
+    found = CliRunner().invoke(
+        app, ["import", str(tmp_path / "a.wav"), str(path), "--calls-dir", str(tmp_path / "calls")]
+    )
+    assert found.exit_code == 1
+    assert f"skipped: {tmp_path / 'a.wav'}" in found.stderr
+    same_call(read(Path(found.stdout.splitlines()[0])))
+
+
 def test_export_is_a_command_that_takes_the_beginning_of_an_id(tmp_path: Path) -> None:
     bundle(tmp_path / "calls")
     out = tmp_path / "c.vcon.json"
