@@ -96,7 +96,7 @@ class Legacy:
     def settle(self, worker: Worker, message: Adopted) -> None:
         """A worker of the switch before us says which calls it has. Each learns how it stands; what was asked for it is
         gone on with; one that it has not got is given to it, or is over."""
-        ours = [active for active in self._calls.values() if active.worker is worker]
+        ours = [one for one in self._calls.values() if one.worker is worker and not one.alone]
         for active in ours:
             if active.id in message.calls:
                 self._stands(active)

@@ -296,12 +296,17 @@ class Recovery:
     def _give_up(self, active: ActiveCall, reason: str) -> None:
         """It takes workers down, or there are none: say so, then send the caller to a human if the plan names one."""
         active.alone = True
-        if not active.finished.done():
-            active.finished.set_result({})
         target = last_resort(active.route)
         log.error("call_given_up", call_id=active.id, takeovers=len(active.takeovers), fallback=bool(target))
         active.journal({"type": "CallGivenUp", "workers": len(active.takeovers), "fallback": target})
         self._metrics.given_up.inc()
+        self.part(active, reason)
+
+    def part(self, active: ActiveCall, reason: str = "worker_lost") -> None:
+        """No worker has it any more: end it as politely as can be. Also what a switch before us was about."""
+        target = last_resort(active.route)
+        if not active.finished.done():
+            active.finished.set_result({})
         if not active.ready.done():  # it rings: reception sends the caller elsewhere, or says 503
             active.end_reason = active.end_reason or reason
             active.ready.set_result(CallRefused(call_id=active.id, code=503, reason="the workers died"))

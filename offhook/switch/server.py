@@ -239,6 +239,8 @@ class Switch:
         self._metrics.calls_adopted.inc(len(left))
         for active in left:
             self._take(self._reception.take_up(active), active.id)
+            if active.alone:
+                self._reception.recovery.part(active)
         self._start_workers()
         with suppress(TimeoutError):
             async with asyncio.timeout(WORKERS_SAY_S):

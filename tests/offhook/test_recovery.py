@@ -19,6 +19,7 @@ from typing import Literal
 import pytest
 
 from offhook.link import (
+    Adopted,
     CallLeft,
     CallRefused,
     Checkpoint,
@@ -424,6 +425,17 @@ async def test_a_call_that_is_given_up_hears_why_and_goes_to_the_fallback(
     assert given_up == {"type": "CallGivenUp", "workers": 2, "fallback": to}
     facts = json.loads((play.active.bundle.path / "call.json").read_text())
     assert (facts["media"]["codec"], facts["media"]["sent"]) == ("PCMU", 103), "though no worker told its end"
+
+
+async def test_the_next_switch_says_the_goodbye_that_one_died_over(tmp_path: Path) -> None:
+    """Nor does a worker that has the number of the one that died get the call."""
+    async with scene(tmp_path, number="+4930126") as (play, _):
+        play.active.alone, moved = True, play.active.moved
+        play.rig.reception.legacy.settle(play.active.worker, Adopted(pid=1, calls=[], ready=True))
+        assert play.active.moved == moved
+        play.recovery.part(play.active)
+        await play.caller.ended()
+        assert journal(play.active, "CallGivenUp") == [], "the one before has written it"
 
 
 @pytest.mark.parametrize(("number", "code"), [("+4930126", 302), ("+4930123", 503)])
