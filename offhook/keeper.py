@@ -61,7 +61,7 @@ class Keeper:
         self._restarts = 0
         self._spare_pid = 0  # of a switch that has read its code and waits for the word to go
         self._spare: socket.socket | None = None
-        self._spares_lost = 0
+        self._spare_wanted, self._spares_lost = False, 0
         self._selector = selectors.DefaultSelector()
         self._folder = ""
 
@@ -122,8 +122,8 @@ class Keeper:
 
     def _stand_by(self) -> None:
         """Have another switch ready, so that it need not read its code when it is wanted."""
-        wanted = self._ready and self._spare is None and self._spares_lost < MOST_SPARES and not self._leaving
-        if wanted and self._clock() - self._born >= STAND_BY_AFTER_S:
+        wanted = self._ready and self._spare_wanted and self._spare is None and not self._leaving
+        if wanted and self._spares_lost < MOST_SPARES and self._clock() - self._born >= STAND_BY_AFTER_S:
             self._spare_pid, self._spare = self._spawn()
 
     def _spawn(self) -> tuple[int, socket.socket]:
@@ -271,6 +271,7 @@ class Keeper:
             self._kept[name] = fds
         if row.get("ready"):
             self._ready = self._was_ready = True
+            self._spare_wanted = bool(row.get("spare"))
 
     def _let_go(self, but: tuple[str, ...] = ()) -> None:
         """Of all descriptors, but those whose names begin so."""

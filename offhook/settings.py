@@ -267,8 +267,9 @@ class Settings(Part):
     """Everything an operator decides.
 
     workers: 0 is one per core. worker_memory_mb: one that is bigger hands its calls to the spare and starts anew, 0
-    for any size. spare_workers: warm ones without calls, that take over those of one that is lost. calls_per_worker:
-    0 is any number; 1 gives every call a process of its own. wedged_after_s: a worker whose clock stands still for so
+    for any size. spare_workers: warm ones without calls, that take over those of one that is lost. spare_switch: have
+    another switch stand by; without, one that dies is missed for a second instead of 30 ms. calls_per_worker: 0 is
+    any number; 1 gives every call a process of its own. wedged_after_s: a worker whose clock stands still for so
     long is killed. drain_s: on SIGTERM, how long calls may go on before the agents say goodbye. max_calls: at once on
     this machine, 0 for as many as the workers can carry.
     media_timeout_s: a call without a single RTP packet for so long is ended. hang_up_on: so is one whose line gives
@@ -286,6 +287,7 @@ class Settings(Part):
     workers: int = Field(default=0, ge=0, le=256)
     worker_memory_mb: int = Field(default=0, ge=0)
     spare_workers: int = Field(default=1, ge=0, le=64)
+    spare_switch: bool = True
     calls_per_worker: int = Field(default=0, ge=0)
     wedged_after_s: float = Field(default=1.0, ge=0.2, le=60.0)
     drain_s: float = Field(default=60.0, ge=0.0)

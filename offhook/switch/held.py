@@ -104,9 +104,9 @@ class Held:
         if self._sock is not None:
             asyncio.get_running_loop().add_reader(self._sock, self._readable)
 
-    def ready(self) -> None:
-        """Tell the keeper that calls are taken here."""
-        self._say({"ready": True})
+    def ready(self, spare: bool) -> None:
+        """Tell the keeper that calls are taken here, and whether another switch shall stand by."""
+        self._say({"ready": True, "spare": spare})
 
     # ------------------------------------------------------------ descriptors
 

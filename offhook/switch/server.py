@@ -200,7 +200,7 @@ class Switch:
                     return
             async with phone:
                 self._held.drop_rest()
-                self._held.ready()
+                self._held.ready(self._settings.spare_switch)
                 gc.collect()
                 gc.freeze()
                 self._phone = phone

@@ -114,7 +114,7 @@ async def kill_one_by_one(folder: Path, kills: int, seed: int, workers: int = 2)
     dice = random.Random(seed)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(
-            running_server(folder, dialplan=PLAN, workers=workers, settings=SETTINGS)
+            running_server(folder, spare_switch=True, dialplan=PLAN, workers=workers, settings=SETTINGS)
         )
         await server.warm(workers + 1)
         ports = PortPool("127.0.0.1", 31000, 31998)
@@ -165,7 +165,7 @@ async def kill_switches(folder: Path, kills: int, seed: int) -> list[Row]:
     away_ms: list[float] = []
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(
-            running_server(folder, dialplan=PLAN, workers=2, settings=SETTINGS)
+            running_server(folder, spare_switch=True, dialplan=PLAN, workers=2, settings=SETTINGS)
         )
         await server.warm(3)
         ports = PortPool("127.0.0.1", 31000, 31998)
@@ -232,7 +232,9 @@ async def calls_of_sipp(folder: Path, calls: int, seed: int, workers: int = 2) -
     if shutil.which("sipp") is None:
         return [Row("calls of sipp", "not installed (package sip-tester)", "", None)]
     dice = random.Random(seed)
-    async with running_server(folder, dialplan=PLAN, workers=workers, settings=SETTINGS) as server:
+    async with running_server(
+        folder, spare_switch=True, dialplan=PLAN, workers=workers, settings=SETTINGS
+    ) as server:
         await server.warm(workers + 1)
         run = SippRun("uac_talk", server.sip_port, PATIENT, calls, SIPP_RATE, SIPP_HOLD_MS, timeout_s=120)
         running, killed = asyncio.create_task(run.result(folder / "sipp")), 0
@@ -266,7 +268,9 @@ async def one_a_second(folder: Path, calls: int, seconds: int, seed: int, worker
     """Any worker, whatever state the others are in."""
     dice = random.Random(seed)
     loop = asyncio.get_running_loop()
-    async with running_server(folder, dialplan=PLAN, workers=workers, settings=SETTINGS) as server:
+    async with running_server(
+        folder, spare_switch=True, dialplan=PLAN, workers=workers, settings=SETTINGS
+    ) as server:
         await server.warm(workers + 1)
         base = _memory_mb(server)
         async with _callers(server, calls, rate=20.0, hold_s=seconds + calls / 20 + 8) as reading:
@@ -304,7 +308,9 @@ async def one_a_second(folder: Path, calls: int, seconds: int, seed: int, worker
 
 async def descriptors(folder: Path, calls: int) -> list[Row]:
     """Open files of switch and workers before and after many calls."""
-    async with running_server(folder, dialplan=PLAN, workers=2, settings=SETTINGS) as server:
+    async with running_server(
+        folder, spare_switch=True, dialplan=PLAN, workers=2, settings=SETTINGS
+    ) as server:
         await server.warm(3)
         before = server.descriptors()
         async with _callers(server, calls, rate=40.0, hold_s=1.0) as reading:

@@ -115,7 +115,7 @@ async def running_clinic(folder: Path, cloud: Cloud, *, speculative: bool = True
     """`offhook serve` with the shipped dial plan on these servers. `with_keys` has set the keys."""
     plan = DIALPLAN if speculative else await asyncio.to_thread(_without_speculation, folder)
     settings = cloud.settings(speculative=speculative)
-    async with running_server(folder, dialplan=plan, workers=1, settings=settings) as server:
+    async with running_server(folder, spares=0, dialplan=plan, workers=1, settings=settings) as server:
         yield server
 
 

@@ -256,11 +256,15 @@ async def running_server(
     workers: int = 2,
     settings: str = "",
     console: str = "{host: 127.0.0.1, port: 0}",
+    spares: int = 1,
+    spare_switch: bool = False,
 ) -> AsyncIterator[Server]:
     """Start `offhook serve` on free ports; at the end stop it by SIGTERM and see that nothing stays behind.
 
-    folder: for settings, calls and database. settings: more YAML lines. Raises ServerError."""
-    process = await _spawn(folder, dialplan, workers, f"console: {console}\n{settings}")
+    folder: for settings, calls and database. settings: more YAML lines. spares: workers; each process costs a second
+    to start. Raises ServerError."""
+    spare = f"spare_workers: {spares}\nspare_switch: {str(spare_switch).lower()}\n"
+    process = await _spawn(folder, dialplan, workers, f"console: {console}\n{spare}{settings}")
     log: list[str] = []
     ready: asyncio.Future[tuple[int, int, int]] = asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(_follow(process, log, ready), name="the server's log")

@@ -101,7 +101,7 @@ async def test_a_number_of_the_plan_may_send_its_callers_elsewhere(phone: Phone,
         asked.append(str(target))
         return False
 
-    async with running_server(tmp_path, dialplan=plan) as server:
+    async with running_server(tmp_path, spares=0, dialplan=plan) as server:
         with pytest.raises(CallFailed) as failed:
             await phone.dial(server.uri("7"), redirect=nowhere)
     assert failed.value.code == 302
@@ -147,7 +147,7 @@ async def test_a_caller_hears_our_ringback_until_the_agent_is_ready(
     plan, heard = tmp_path / "plan.yaml", tmp_path / "heard.wav"
     plan.write_text(RINGBACK, encoding="utf-8")
     async with (
-        running_server(tmp_path, dialplan=plan, workers=1) as server,
+        running_server(tmp_path, spares=0, dialplan=plan, workers=1) as server,
         PjsipPhone(record=heard) as caller,
     ):
         await caller.call(server.uri(number))

@@ -201,6 +201,7 @@ async def waltzing_server(folder: Path, media_timeout_s: int = 1) -> AsyncIterat
     (folder / "plan.yaml").write_text(PLAN, encoding="utf-8")
     async with running_server(
         folder,
+        spares=0,
         dialplan=folder / "plan.yaml",
         workers=1,
         settings=f"media_timeout_s: {media_timeout_s}\nproviders: {{vad: fake}}\n",
@@ -345,7 +346,9 @@ async def test_a_caller_hears_that_the_agent_thinks_and_then_the_answer_alone(tm
     (tmp_path / "plan.yaml").write_text(THINKER.format(sound=sound), encoding="utf-8")
     settings = "providers: {vad: fake}\n"
     async with (
-        running_server(tmp_path, dialplan=tmp_path / "plan.yaml", workers=1, settings=settings) as server,
+        running_server(
+            tmp_path, spares=0, dialplan=tmp_path / "plan.yaml", workers=1, settings=settings
+        ) as server,
         line(server, "100") as telephone,
     ):
         telephone.stream.send_digits("1#")

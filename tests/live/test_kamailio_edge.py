@@ -19,7 +19,7 @@ async def test_a_conversation_through_a_proxy_with_two_record_routes(
 ) -> None:
     """Rows 6, 12, 13, 37: ACK, hold, resume and our BYE follow both routes; the proxy changes the transport."""
     async with (
-        running_server(tmp_path, workers=1) as server,
+        running_server(tmp_path, spares=0, workers=1) as server,
         running_edge(tmp_path, server.sip_port, transport) as edge,
         PjsipPhone() as phone,
     ):
@@ -46,7 +46,7 @@ async def test_a_conversation_through_a_proxy_with_two_record_routes(
 async def test_a_caller_behind_the_proxy_who_gives_up_is_gone(tmp_path: Path) -> None:
     """Row 8 through a proxy: CANCEL finds the INVITE by the proxy's branch, and nothing is left ringing."""
     async with (
-        running_server(tmp_path, workers=1) as server,
+        running_server(tmp_path, spares=0, workers=1) as server,
         running_edge(tmp_path, server.sip_port) as edge,
         PjsipPhone() as phone,
     ):

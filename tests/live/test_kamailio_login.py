@@ -93,7 +93,7 @@ async def test_a_server_logs_in_at_its_trunk_and_takes_the_calls_that_come_from_
         trunk = (
             f"{{name: carrier, host: '{where}', user: '100', password_env: KAMAILIO_PASSWORD, register: yes}}"
         )
-        async with running_server(tmp_path, workers=1, settings=f"trunks: [{trunk}]\n") as server:
+        async with running_server(tmp_path, spares=0, workers=1, settings=f"trunks: [{trunk}]\n") as server:
 
             async def registered() -> float:
                 return (await server.metrics()).get('offhook_trunk_registered{trunk="carrier"}', 0.0)

@@ -180,7 +180,7 @@ async def test_a_caller_is_transferred_to_the_desk(recordings: Path, tmp_path: P
     async with PjsipPhone(answer_with=200) as desk, PjsipPhone() as phone:
         plan = tmp_path / "plan.yaml"
         await asyncio.to_thread(plan.write_text, TRANSFERRING.format(desk=desk.uri))
-        async with running_server(tmp_path, dialplan=plan) as server:
+        async with running_server(tmp_path, spares=0, dialplan=plan) as server:
             await _connected(phone, server)
             await phone.listen()
             await phone.say(recordings / "opening_hours.wav")

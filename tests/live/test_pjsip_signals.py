@@ -90,7 +90,7 @@ async def test_our_keys_are_heard_after_their_pause(recordings: Path, tmp_path: 
     """RFC 4733 §2.5.1: `ww12#` of an agent waits a second, then PJSIP hears each digit once and in order."""
     plan = tmp_path / "plan.yaml"
     plan.write_text(DIALLING, encoding="utf-8")
-    async with running_server(tmp_path, dialplan=plan, workers=1) as server, PjsipPhone() as phone:
+    async with running_server(tmp_path, spares=0, dialplan=plan, workers=1) as server, PjsipPhone() as phone:
         await _talking(phone, server.uri())
         await phone.listen()
         await phone.say(recordings / "no_thank_you.wav")

@@ -29,7 +29,7 @@ async def a_pbx(tmp_path: Path) -> AsyncIterator[tuple[Server, PjsipPhone, Pjsip
     async with (
         PjsipPhone(answer_with=200) as desk,
         PjsipPhone() as phone,
-        running_server(tmp_path, settings=PBX) as server,
+        running_server(tmp_path, spares=0, settings=PBX) as server,
     ):
         await phone.call(server.uri())
         await phone.event("confirmed", timeout=20)

@@ -28,7 +28,7 @@ async def test_pjsip_talks_to_us_over_a_connection(tmp_path: Path, authority: Pa
     """Rows 16, 37: PJSIP finds us by our Contact for hold and resume, and hears the greeting."""
     trust = authority if transport == "tls" else None
     async with (
-        running_server(tmp_path, workers=1) as server,
+        running_server(tmp_path, spares=0, workers=1) as server,
         PjsipPhone(transport=transport, trust=trust) as phone,
     ):
         await phone.call(server.uri(transport=transport))
@@ -52,7 +52,7 @@ async def test_our_goodbye_reaches_pjsip_over_its_connection(
     """Row 37: the BYE takes the connection that PJSIP opened."""
     trust = authority if transport == "tls" else None
     async with PjsipPhone(transport=transport, trust=trust) as phone:
-        async with running_server(tmp_path, workers=1) as server:
+        async with running_server(tmp_path, spares=0, workers=1) as server:
             await phone.call(server.uri(transport=transport))
             await phone.event("media", timeout=20)
         assert (await phone.event("disconnected"))["code"] == 200
@@ -63,7 +63,7 @@ async def test_pjsip_does_not_believe_a_stranger(tmp_path: Path, authority: Path
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     async with (
-        running_server(tmp_path, workers=1) as server,
+        running_server(tmp_path, spares=0, workers=1) as server,
         PjsipPhone(transport="tls", trust=other) as phone,
     ):
         await phone.call(server.uri(transport="tls"))

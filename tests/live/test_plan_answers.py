@@ -67,7 +67,9 @@ numbers:
   - {number: "130", agent: anna}
 """
     async with (
-        running_server(tmp_path, dialplan=written(tmp_path, plan), settings=SETTINGS, workers=1) as server,
+        running_server(
+            tmp_path, spares=0, dialplan=written(tmp_path, plan), settings=SETTINGS, workers=1
+        ) as server,
         Knocker.at() as caller,
     ):
         knocks = {
@@ -104,7 +106,7 @@ numbers:
 """
     async with (
         running_server(
-            tmp_path, dialplan=written(tmp_path, plan), settings=SETTINGS + TRUNKS, workers=1
+            tmp_path, spares=0, dialplan=written(tmp_path, plan), settings=SETTINGS + TRUNKS, workers=1
         ) as server,
         Knocker.at() as base,
         Knocker.at("127.0.0.2") as gold,
@@ -148,7 +150,9 @@ numbers:
       - {{agent: clara}}
 """
     async with (
-        running_server(tmp_path, dialplan=written(tmp_path, plan), settings=SETTINGS, workers=1) as server,
+        running_server(
+            tmp_path, spares=0, dialplan=written(tmp_path, plan), settings=SETTINGS, workers=1
+        ) as server,
         Knocker.at() as caller,
     ):
         for number, agent in (("100", "anna"), ("110", "night"), ("130", "berta")):
@@ -161,7 +165,7 @@ async def test_a_split_reaches_both_arms_in_their_shares_and_the_call_s_id_decid
     """A hundred calls with ids that are the same in every run; `dialplan who --call-id` says the same of each."""
     path = written(tmp_path, 'numbers: [{number: "100", split: {anna: 75%, berta: 25%}}]\n')
     async with (
-        running_server(tmp_path, dialplan=path, settings=SETTINGS, workers=1) as server,
+        running_server(tmp_path, spares=0, dialplan=path, settings=SETTINGS, workers=1) as server,
         Knocker.at() as caller,
     ):
         seen: dict[str, str] = {}
@@ -191,7 +195,9 @@ numbers:
   - {number: "140", agent: anna, calls_per_hour: {limit: 1, then: "sip:queue@192.0.2.9"}}
 """
     async with (
-        running_server(tmp_path, dialplan=written(tmp_path, plan), settings=SETTINGS, workers=1) as server,
+        running_server(
+            tmp_path, spares=0, dialplan=written(tmp_path, plan), settings=SETTINGS, workers=1
+        ) as server,
         Knocker.at() as caller,
     ):
         first, second = await caller.knock(server, "100"), await caller.knock(server, "100")
@@ -223,7 +229,11 @@ numbers:
 """
     async with (
         running_server(
-            tmp_path, dialplan=written(tmp_path, plan), settings=SETTINGS + "max_calls: 2\n", workers=1
+            tmp_path,
+            spares=0,
+            dialplan=written(tmp_path, plan),
+            settings=SETTINGS + "max_calls: 2\n",
+            workers=1,
         ) as server,
         Knocker.at() as caller,
     ):
@@ -248,7 +258,7 @@ numbers:
         path.read_text().replace("agents: {", 'agents: {broken: {python: "tests.live.crashing:Late"}, ')
     )
     async with (
-        running_server(tmp_path, dialplan=path, settings=SETTINGS, workers=1) as server,
+        running_server(tmp_path, spares=0, dialplan=path, settings=SETTINGS, workers=1) as server,
         Knocker.at() as caller,
     ):
         box, human, nobody = [await caller.knock(server, number) for number in ("100", "110", "120")]

@@ -47,7 +47,7 @@ def plan(folder: Path, target: str) -> Path:
 async def test_a_key_in_a_menu_rings_a_desk_and_joins_the_two_calls(tmp_path: Path) -> None:
     async with (
         talkers() as (caller, desk),
-        running_server(tmp_path, dialplan=plan(tmp_path, desk.uri), workers=1) as server,
+        running_server(tmp_path, spares=0, dialplan=plan(tmp_path, desk.uri), workers=1) as server,
     ):
         answering = asyncio.create_task(desk.answer())
         await dial(caller, server, "100")
@@ -70,7 +70,7 @@ async def test_a_key_in_a_menu_rings_a_desk_and_joins_the_two_calls(tmp_path: Pa
 async def test_a_desk_that_does_not_answer_leads_to_voicemail(tmp_path: Path) -> None:
     async with (
         talkers() as (caller, desk),
-        running_server(tmp_path, dialplan=plan(tmp_path, desk.uri), workers=1) as server,
+        running_server(tmp_path, spares=0, dialplan=plan(tmp_path, desk.uri), workers=1) as server,
     ):
         await dial(caller, server, "100")
         await caller.until_quiet()
@@ -90,7 +90,7 @@ async def test_an_agent_whose_code_breaks_in_mid_call_is_replaced_by_whom_the_pl
 ) -> None:
     async with (
         talkers() as (caller, desk),
-        running_server(tmp_path, dialplan=plan(tmp_path, desk.uri), workers=1) as server,
+        running_server(tmp_path, spares=0, dialplan=plan(tmp_path, desk.uri), workers=1) as server,
     ):
         await dial(caller, server, "200")
         assert caller.call is not None

@@ -43,7 +43,10 @@ async def test_a_caller_talks_to_one_model_and_to_its_colleague(
     plan = tmp_path / "plan.yaml"
     async with model.serve():
         await asyncio.to_thread(plan.write_text, PLAN.format(url=model.url))
-        async with running_server(tmp_path, dialplan=plan, workers=1) as server, PjsipPhone() as phone:
+        async with (
+            running_server(tmp_path, spares=0, dialplan=plan, workers=1) as server,
+            PjsipPhone() as phone,
+        ):
             await phone.call(server.uri())
             await phone.event("confirmed", timeout=20)
             await phone.event("media")

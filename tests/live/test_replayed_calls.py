@@ -30,7 +30,7 @@ def _plan(tmp_path: Path) -> Path:
 
 
 async def _story(tmp_path: Path, plan: Path, recordings: Path) -> CallFolder:
-    async with running_server(tmp_path, dialplan=plan, workers=1) as server:
+    async with running_server(tmp_path, spares=0, dialplan=plan, workers=1) as server:
         await place_call(server.uri("100"), caller_lines(recordings), timeout_s=80.0)
         call = await server.last_call()
         await server.finished(call)
@@ -81,7 +81,7 @@ def test_a_replay_in_real_time_is_the_same_conversation_on_the_wall_clock(tmp_pa
 async def test_a_recording_phones_a_running_server(tmp_path: Path) -> None:
     """Real SIP and RTP, the recording in the caller's mouth; the bundle is the server's own."""
     call = caller_wav(tmp_path / "call.wav", ((7.0, "goodbye"),))
-    async with running_server(tmp_path, workers=1) as server:
+    async with running_server(tmp_path, spares=0, workers=1) as server:
         theirs = options(tmp_path / "theirs", via=server.uri("100"), server_calls=server.folder / "calls")
         ours = options(tmp_path / "ours", via=server.uri("100"))
         done = await asyncio.to_thread(work, Item(call, theirs))

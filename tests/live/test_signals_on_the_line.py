@@ -76,7 +76,7 @@ async def test_a_line_that_only_gives_busy_tone_is_let_go_and_keys_as_sound_were
 ) -> None:
     """ITU-T E.180, Q.24: gateways to analogue lines send no BYE. The record says how the call sounded."""
     async with (
-        running_server(tmp_path, dialplan=PLAN) as server,
+        running_server(tmp_path, spares=0, dialplan=PLAN) as server,
         a_call(server, the_line()) as (call, stream),
     ):
         ended = await call.ended()
@@ -95,7 +95,7 @@ async def test_a_line_that_only_gives_busy_tone_is_let_go_and_keys_as_sound_were
 async def test_a_fax_is_let_go_where_the_operator_says_so(tmp_path: Path) -> None:
     """ITU-T T.30 §4.3.3.3; by default it is only told."""
     async with (
-        running_server(tmp_path, dialplan=PLAN, settings="hang_up_on: [busy, fax]\n") as server,
+        running_server(tmp_path, spares=0, dialplan=PLAN, settings="hang_up_on: [busy, fax]\n") as server,
         a_call(server, a_fax()) as (call, _),
     ):
         ended = await call.ended()
@@ -122,7 +122,7 @@ async def test_an_agent_is_told_of_a_beep_and_leaves_its_message(tmp_path: Path)
     """From sound on the wire to `on_tone` of examples/ringback.py."""
     plan = REPOSITORY / "examples" / "ringback.yaml"
     async with (
-        running_server(tmp_path, dialplan=plan) as server,
+        running_server(tmp_path, spares=0, dialplan=plan) as server,
         a_call(server, a_machine(), "400") as (call, _),
     ):
         ended = await call.ended()

@@ -42,7 +42,7 @@ async def test_pjsip_requires_srtp_over_tls_and_is_understood(
 ) -> None:
     """Row 51: a foreign libsrtp and RTP/SAVP; hold and resume, which offer the keys again; digits."""
     async with (
-        running_server(tmp_path, workers=1, settings=REQUIRED) as server,
+        running_server(tmp_path, spares=0, workers=1, settings=REQUIRED) as server,
         PjsipPhone(transport="tls", trust=authority, srtp="required") as phone,
     ):
         await phone.call(server.uri(transport="tls"))
@@ -70,7 +70,7 @@ async def test_pjsip_requires_srtp_over_tls_and_is_understood(
 @pytest.mark.parametrize(("theirs", "encrypted"), [("optional", True), ("off", False)])
 async def test_pjsip_is_answered_in_kind_over_udp(tmp_path: Path, theirs: str, encrypted: bool) -> None:
     """Row 51: RTP/AVP with keys (RFC 8643), and without, at a server that is set up for nothing."""
-    async with running_server(tmp_path, workers=1) as server, PjsipPhone(srtp=theirs) as phone:
+    async with running_server(tmp_path, spares=0, workers=1) as server, PjsipPhone(srtp=theirs) as phone:
         await phone.call(server.uri())
         await phone.event("confirmed", timeout=20)
         await phone.event("media")
@@ -85,7 +85,7 @@ async def test_pjsip_is_answered_in_kind_over_udp(tmp_path: Path, theirs: str, e
 async def test_a_plain_phone_is_refused_where_keys_are_required(tmp_path: Path) -> None:
     """Row 51: 488 at the trunk that wants SRTP."""
     async with (
-        running_server(tmp_path, workers=1, settings=REQUIRED) as server,
+        running_server(tmp_path, spares=0, workers=1, settings=REQUIRED) as server,
         PjsipPhone() as phone,
     ):
         await phone.call(server.uri())
@@ -94,7 +94,7 @@ async def test_a_plain_phone_is_refused_where_keys_are_required(tmp_path: Path) 
 
 async def test_our_softphone_requires_keys_of_our_server(tmp_path: Path, recordings: Path) -> None:
     """`offhook call --srtp required`, and the conversation is had."""
-    async with running_server(tmp_path, workers=1, settings=REQUIRED) as server:
+    async with running_server(tmp_path, spares=0, workers=1, settings=REQUIRED) as server:
         words = ["call", server.uri(), "--srtp", "required", "--say", str(recordings / "opening_hours.wav")]
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "offhook", *words, "--wait-for-silence", cwd=REPOSITORY
@@ -112,7 +112,7 @@ async def test_our_softphone_requires_keys_of_our_server(tmp_path: Path, recordi
 async def test_who_requires_keys_does_not_talk_to_a_server_without(tmp_path: Path) -> None:
     """Row 51: RTP/SAVP is refused with 488 when SRTP is off."""
     async with (
-        running_server(tmp_path, workers=1, settings=REQUIRED.replace("required", "off")) as server,
+        running_server(tmp_path, spares=0, workers=1, settings=REQUIRED.replace("required", "off")) as server,
         Phone(ports=PortPool("127.0.0.1", 20000, 20100), port=0, srtp="required") as phone,
     ):
         with pytest.raises(CallFailed) as refused:
@@ -122,7 +122,7 @@ async def test_who_requires_keys_does_not_talk_to_a_server_without(tmp_path: Pat
 
 async def test_the_wire_carries_no_speech_and_the_call_leaves_no_key_behind(tmp_path: Path) -> None:
     """Row 51: the sound of the greeting needs the key; log, journal, call.json, database and recording have none."""
-    async with running_server(tmp_path, workers=1, settings=REQUIRED) as server:
+    async with running_server(tmp_path, spares=0, workers=1, settings=REQUIRED) as server:
         async with Phone(ports=PortPool("127.0.0.1", 20000, 20100), port=0, srtp="required") as phone:
             call = await phone.dial(server.uri(), timeout=20)
             assert call.rtp is not None and call.plan is not None and call.plan.srtp is not None

@@ -58,7 +58,10 @@ def _complete(folder: CallFolder, restarts: int = 1) -> None:
 
 async def test_a_call_outlives_its_switch(tmp_path: Path) -> None:
     """In the middle of a sentence: same SSRC, no sequence number missing, and the caller's BYE is answered."""
-    async with running_server(tmp_path, dialplan=BENCH, workers=1) as server, _phone() as phone:
+    async with (
+        running_server(tmp_path, spare_switch=True, dialplan=BENCH, workers=1) as server,
+        _phone() as phone,
+    ):
         await server.warm(2)
         call = await phone.dial(server.uri())
         async with Wire.tap(call) as wire:
@@ -83,7 +86,7 @@ async def test_a_foreign_phone_does_all_it_could_do_before(
 ) -> None:
     """Hold, resume, a refresh, a key by INFO, words and BYE, with a dialog that another process began."""
     async with (
-        running_server(tmp_path, dialplan=BENCH, workers=1) as server,
+        running_server(tmp_path, spare_switch=True, dialplan=BENCH, workers=1) as server,
         PjsipPhone(srtp=srtp, transport=transport) as phone,
     ):
         await server.warm(2)
@@ -115,7 +118,10 @@ async def test_what_the_caller_says_while_there_is_no_switch_is_answered(
     tmp_path: Path, recordings: Path
 ) -> None:
     """The worker listens, asks and speaks on; model host and console do not notice either."""
-    async with running_server(tmp_path, dialplan=DIALPLAN, workers=1) as server, PjsipPhone() as phone:
+    async with (
+        running_server(tmp_path, spare_switch=True, dialplan=DIALPLAN, workers=1) as server,
+        PjsipPhone() as phone,
+    ):
         await server.warm(2)
         await phone.call(server.uri())
         await phone.event("confirmed", timeout=20)
@@ -138,7 +144,7 @@ async def test_an_agent_hangs_up_a_call_of_another_switch(tmp_path: Path) -> Non
     """By its worker: the caller has been silent for too long. And a caller who rings later is answered."""
     settings = "media_timeout_s: 3\n"
     async with (
-        running_server(tmp_path, dialplan=BENCH, workers=1, settings=settings) as server,
+        running_server(tmp_path, spare_switch=True, dialplan=BENCH, workers=1, settings=settings) as server,
         _phone() as phone,
     ):
         await server.warm(2)
@@ -238,7 +244,10 @@ async def test_a_call_that_rings_is_answered_by_another_switch(tmp_path: Path, b
     """Its worker is still opening a recogniser; with early media or without."""
     plan = tmp_path / "plan.yaml"
     plan.write_text(PLAN_SLOW.format(before=before))
-    async with running_server(tmp_path, dialplan=plan, workers=1) as server, _phone() as phone:
+    async with (
+        running_server(tmp_path, spare_switch=True, dialplan=plan, workers=1) as server,
+        _phone() as phone,
+    ):
         await server.warm(2)
         dialling = asyncio.create_task(phone.dial(server.uri()))
         folder = await server.last_call()
@@ -257,7 +266,10 @@ async def test_a_caller_gives_up_while_there_is_no_switch(tmp_path: Path) -> Non
     """The CANCEL waits in the socket, and is answered."""
     plan = tmp_path / "plan.yaml"
     plan.write_text(PLAN_SLOW.format(before="ringing"))
-    async with running_server(tmp_path, dialplan=plan, workers=1) as server, _phone() as phone:
+    async with (
+        running_server(tmp_path, spare_switch=True, dialplan=plan, workers=1) as server,
+        _phone() as phone,
+    ):
         await server.warm(2)
         dialling = asyncio.create_task(phone.dial(server.uri()))
         folder = await server.last_call()
@@ -327,7 +339,7 @@ async def test_a_worker_that_dies_while_there_is_no_switch_is_replaced(
 async def test_many_calls_outlive_three_switches(tmp_path: Path) -> None:
     """No packet and no call is lost, every record is whole, and no process keeps a descriptor."""
     async with (
-        running_server(tmp_path, dialplan=BENCH, workers=2) as server,
+        running_server(tmp_path, spare_switch=True, dialplan=BENCH, workers=2) as server,
         _phone() as phone,
         AsyncExitStack() as stack,
     ):
@@ -364,7 +376,9 @@ async def test_a_restarted_server_drains_and_a_second_signal_ends_it(
     """The keeper passes signals on to whichever switch is there."""
     settings = "drain_s: 4\n"
     async with _phone() as phone:
-        async with running_server(tmp_path, dialplan=BENCH, workers=1, settings=settings) as server:
+        async with running_server(
+            tmp_path, spare_switch=True, dialplan=BENCH, workers=1, settings=settings
+        ) as server:
             call = await phone.dial(server.uri("200"))
             async with Wire.tap(call) as wire:
                 await wire.until(10)
@@ -385,7 +399,7 @@ async def test_a_restarted_server_drains_and_a_second_signal_ends_it(
 async def test_a_phone_that_refreshes_its_session_finds_its_timer(tmp_path: Path) -> None:
     """RFC 4028: the deadline is the machine's, whoever watches it; here the far side refreshes by UPDATE."""
     async with (
-        running_server(tmp_path, dialplan=BENCH, workers=1) as server,
+        running_server(tmp_path, spare_switch=True, dialplan=BENCH, workers=1) as server,
         PjsipPhone(timer_s=90) as phone,
     ):
         await server.warm(2)
@@ -448,7 +462,7 @@ async def test_a_switch_without_its_keeper_says_goodbye_and_leaves(tmp_path: Pat
     """Nobody would start another one, and whoever starts the server again needs the ports."""
     async with _phone() as phone:
         with pytest.raises(ServerError, match="code -9"):
-            async with running_server(tmp_path, dialplan=BENCH, workers=1) as server:
+            async with running_server(tmp_path, spare_switch=True, dialplan=BENCH, workers=1) as server:
                 call = await phone.dial(server.uri("200"))
                 folder = await server.last_call()
                 family = [server.switch, *server.children()]
@@ -461,7 +475,10 @@ async def test_a_switch_without_its_keeper_says_goodbye_and_leaves(tmp_path: Pat
 
 async def test_a_switch_that_breaks_down_by_itself_is_replaced(tmp_path: Path) -> None:
     """A segfault, too, as a C library would have it."""
-    async with running_server(tmp_path, dialplan=BENCH, workers=1) as server, _phone() as phone:
+    async with (
+        running_server(tmp_path, spare_switch=True, dialplan=BENCH, workers=1) as server,
+        _phone() as phone,
+    ):
         await server.warm(2)
         call = await phone.dial(server.uri("200"))
         old = server.switch

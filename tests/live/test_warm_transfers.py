@@ -55,7 +55,7 @@ numbers:
 async def a_switchboard(folder: Path, target: str, how: str = "attended: yes") -> AsyncIterator[Server]:
     plan = folder / "plan.yaml"
     plan.write_text(PLAN.format(target=target, how=how))
-    async with running_server(folder, dialplan=plan, workers=1) as server:
+    async with running_server(folder, spare_switch=True, dialplan=plan, workers=1) as server:
         yield server
 
 

@@ -43,7 +43,7 @@ async def _softphone(server: Server, codec: str, recordings: Path) -> int | None
 @pytest.mark.parametrize("codec", ["G722", "OPUS"])
 async def test_a_whole_conversation_in_wideband(codec: str, recordings: Path, tmp_path: Path) -> None:
     """RFC 3551 §4.5.2, RFC 7587: voice activity, recogniser, voice and recording all run at 16 kHz."""
-    async with running_server(tmp_path, workers=1) as server:
+    async with running_server(tmp_path, spares=0, workers=1) as server:
         assert await _softphone(server, codec, recordings) == 0
         call = await server.last_call()
         facts = await server.finished(call)
@@ -58,7 +58,10 @@ async def test_a_whole_conversation_in_wideband(codec: str, recordings: Path, tm
 @pytest.mark.usefixtures("wideband")
 async def test_pjsip_talks_g722_and_its_digits_arrive(recordings: Path, tmp_path: Path) -> None:
     """A foreign encoder and decoder of G.722, and telephone-event on its clock (RFC 4733 §7.1)."""
-    async with running_server(tmp_path, workers=1) as server, PjsipPhone(codecs=["G722/16000/1"]) as phone:
+    async with (
+        running_server(tmp_path, spares=0, workers=1) as server,
+        PjsipPhone(codecs=["G722/16000/1"]) as phone,
+    ):
         await phone.call(server.uri())
         await phone.event("confirmed", timeout=20)
         await phone.event("media")
