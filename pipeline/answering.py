@@ -309,6 +309,8 @@ class Answering:
             return
         stage.history.add(message)
         stage.save()
+        if not message.understood:  # what was made ahead took the words for certain
+            stage.speeches.drop_ahead()
         if stage.speeches.adopt(message.text, clock) is None:
             stage.queue(stage.reply(clock=clock))
 

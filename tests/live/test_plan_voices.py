@@ -38,7 +38,7 @@ async def serving(folder: Path, plan: str) -> AsyncIterator[Server]:
     """A server with DESK and this plan."""
     path = folder / "plan.yaml"
     path.write_text(DESK + plan)
-    async with running_server(folder, spares=0, dialplan=path, workers=1) as server:
+    async with running_server(folder, dialplan=path, workers=1) as server:
         yield server
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -29,7 +30,7 @@ from pipeline.events import (
 )
 from pipeline.hearing.expectation import Expectation
 from pipeline.options import Silence, TurnHandling
-from pipeline.ports import Hints, LlmDelta, ToolSpec, Voice
+from pipeline.ports import Final, Hints, LlmDelta, SttEvent, ToolSpec, Voice
 from pipeline.providers.fake import FakeLlm, FakeStt
 from pipeline.providers.scripted import ScriptedLlm
 from pipeline.testing.caller import CallerStt, CallerSttStream
@@ -108,6 +109,46 @@ def test_a_tool_of_an_answer_made_ahead_waits_for_the_end_of_the_turn() -> None:
     (turn,) = rig.of(UserTurnCommitted)
     assert len(ran) == 1
     assert ran[0] >= turn.at
+
+
+def test_an_answer_made_ahead_is_not_taken_for_words_that_the_recogniser_is_not_sure_of() -> None:
+    """It would begin with what the words seemed to be, and fall silent when they turn out not to be understood."""
+    ran: list[str] = []
+
+    @function_tool
+    def look_up() -> str:
+        """Look it up."""
+        ran.append("look_up")
+        return "It is open."
+
+    class Unsure(CallerSttStream):
+        async def __aiter__(self) -> AsyncIterator[SttEvent]:
+            async for event in super().__aiter__():
+                yield replace(event, understood=False) if isinstance(event, Final) else event
+
+    class UnsureStt(HearingStt):
+        async def open(self, *, rate_hz: int, hints: Hints) -> CallerSttStream:
+            await super().open(rate_hz=rate_hz, hints=hints)
+            self._stream = Unsure(self)
+            return self._stream
+
+    async def call() -> Rig:
+        script = {
+            "intents": [
+                {"name": "invoice", "phrases": ["four two seven one"], "say": "One look.", "tool": "look_up"}
+            ],
+            "not_understood": ["Please say it again."],
+        }
+        stt = UnsureStt([(1.5, "four two seven one")], delay_s=0.1)
+        return await Rig(Agent(tools=[look_up]), speech=[(1.0, 2.0)], stt=stt, llm=ScriptedLlm(script)).run(
+            6.0
+        )
+
+    rig = play(call())
+    (turn,) = rig.of(UserTurnCommitted)
+    assert not turn.understood
+    assert rig.of(AnswerDiscarded), "there was one"
+    assert ([spoke.text for spoke in rig.of(AgentSpoke)], ran) == (["Please say it again."], [])
 
 
 # ---------------------------------------------------------------- expected answers
