@@ -10,10 +10,12 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.options import Silence, ThinkingSound, TurnHandling
 from pipeline.providers import registry
+from pipeline.providers.shipped import Kind
 from telephony.dialplan.complaints import findings
 from telephony.dialplan.document import Loc
 from telephony.dialplan.finding import Finding
 from telephony.dialplan.model import Defaults, DialPlan, Persona
+from telephony.dialplan.persona import ProviderChoice
 
 MODELS: Mapping[str, type[BaseModel]] = {
     "turn_handling": TurnHandling,
@@ -36,13 +38,14 @@ def _of(loc: Loc, owner: Defaults | Persona) -> Iterator[Finding]:
             yield from _read((*loc, part), model, value)
     for kind in registry.SPEAKING_KINDS:
         for at, choice in enumerate(getattr(owner, kind) or ()):
-            place = (*loc, kind, *(("of",) if choice.routing is not None else ()), at)
-            for option, text in registry.faults(kind, choice.name, choice.options):
-                yield Finding((*place, option) if option else place, text, key=bool(option))
+            yield from _made((*loc, kind, *(("of",) if choice.routing is not None else ()), at), kind, choice)
     if owner.realtime is not None:
-        place = (*loc, "realtime")
-        for option, text in registry.faults("realtime", owner.realtime.name, owner.realtime.options):
-            yield Finding((*place, option) if option else place, text, key=bool(option))
+        yield from _made((*loc, "realtime"), "realtime", owner.realtime)
+
+
+def _made(loc: Loc, kind: Kind, choice: ProviderChoice) -> Iterator[Finding]:
+    for option, text in registry.faults(kind, choice.name, choice.options):
+        yield Finding((*loc, option) if option else loc, text, key=bool(option))
 
 
 def _read(loc: Loc, model: type[BaseModel], values: object) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from offhook.link import StartCall
+from offhook.plans.playable import MODELS
 from offhook.settings import Providers
 from offhook.worker.cast import Cast
 from offhook.worker.clips import spoken
@@ -17,7 +18,7 @@ from offhook.worker.saving import saved_state
 from pipeline.agent.history import History
 from pipeline.errors import ConfigError
 from pipeline.hearing.expectation import Expectation
-from pipeline.options import Silence, ThinkingSound, TurnHandling
+from pipeline.options import TurnHandling
 from pipeline.ports import AudioOut, CallControl
 from pipeline.providers import registry
 from pipeline.resuming import Before
@@ -98,10 +99,9 @@ class Casting:
     def _rehearse(self, personas: Mapping[str, Persona], name: str) -> None:
         persona = personas[name]
         try:
-            check("turn_handling", TurnHandling, persona.turn_handling)
-            check("silence", Silence, persona.silence)
-            if persona.thinking_sound is not None:
-                check("thinking_sound", ThinkingSound, persona.thinking_sound)
+            for part, model in MODELS.items():
+                if (values := getattr(persona, part)) is not None:
+                    check(part, model, values)
             agent = self.cast(personas).agent(name)
             check_file(agent.thinking_sound)
             for intent in persona.script.intents if persona.script else ():
