@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from offhook.errors import OffhookError
-from offhook.replay.jobs import Done, Item, before, settle, work
+from offhook.replay.jobs import Done, Item, known, settle, work
 
 Files = dict[str, bytes]
 
@@ -28,13 +28,8 @@ def run_on_ray(
         import ray  # noqa: PLC0415 (an extra, and 2 s of loading)
     except ImportError as error:
         raise OffhookError("--ray needs Ray. Install the extra: pip install 'offhook[ray]'.") from error
-    left = []
-    for item in items:
-        known = None if again else before(item)
-        if known is not None:
-            yield known
-        else:
-            left.append(item)
+    left: list[Item] = []
+    yield from known(items, left, again=again)
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(
         os.pathsep
     )

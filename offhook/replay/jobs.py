@@ -130,15 +130,20 @@ def settle(item: Item, done: Done, files: Mapping[str, bytes]) -> Done:
     return settled
 
 
+def known(items: Sequence[Item], left: list[Item], *, again: bool) -> Iterator[Done]:
+    """What earlier runs have done; the others are put into `left`. again: all are to be done."""
+    for item in items:
+        done = None if again else before(item)
+        if done is not None:
+            yield done
+        else:
+            left.append(item)
+
+
 def run(items: Sequence[Item], jobs: int = 1, *, again: bool = False) -> Iterator[Done]:
     """Do them all; answers come as they are ready, those of earlier runs first. jobs: processes, 1 for this one."""
     left: list[Item] = []
-    for item in items:
-        known = None if again else before(item)
-        if known is not None:
-            yield known
-        else:
-            left.append(item)
+    yield from known(items, left, again=again)
     if jobs <= 1 or len(left) <= 1:
         yield from map(work, left)
     else:
