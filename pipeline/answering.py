@@ -309,7 +309,7 @@ class Answering:
             return
         stage.history.add(message)
         stage.save()
-        if not message.understood:  # what was made ahead took the words for certain
+        if not message.understood and stage.heeds_doubt:  # what was made ahead took the words for certain
             stage.speeches.drop_ahead()
         if stage.speeches.adopt(message.text, clock) is None:
             stage.queue(stage.reply(clock=clock))

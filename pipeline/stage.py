@@ -88,6 +88,12 @@ class Stage:
         """The voice that the agent wants. Raises ConfigError if there is none."""
         return _there(self.agent.tts or self.services.tts, self.agent, "tts")
 
+    @property
+    def heeds_doubt(self) -> bool:
+        """Does what answers care how sure the recogniser was of the words? Language models are given the words only."""
+        own = type(self.agent).llm_node is not Agent.llm_node
+        return own or not getattr(self.agent.llm or self.services.llm, "improvises", True)
+
     def reply(self, **how: Any) -> Reply:
         """Something for the present agent to say. how: see Reply."""
         if self.tools is None or self.speeches is None:

@@ -111,8 +111,25 @@ def test_a_tool_of_an_answer_made_ahead_waits_for_the_end_of_the_turn() -> None:
     assert ran[0] >= turn.at
 
 
+class Unsure(CallerSttStream):
+    """Its last words are not certain."""
+
+    async def __aiter__(self) -> AsyncIterator[SttEvent]:
+        async for event in super().__aiter__():
+            yield replace(event, understood=False) if isinstance(event, Final) else event
+
+
+class UnsureStt(HearingStt):
+    """Opens such streams."""
+
+    async def open(self, *, rate_hz: int, hints: Hints) -> CallerSttStream:
+        await super().open(rate_hz=rate_hz, hints=hints)
+        self._stream = Unsure(self)
+        return self._stream
+
+
 def test_an_answer_made_ahead_is_not_taken_for_words_that_the_recogniser_is_not_sure_of() -> None:
-    """It would begin with what the words seemed to be, and fall silent when they turn out not to be understood."""
+    """A script asks again: it would begin with what the words seemed to be, and fall silent."""
     ran: list[str] = []
 
     @function_tool
@@ -120,17 +137,6 @@ def test_an_answer_made_ahead_is_not_taken_for_words_that_the_recogniser_is_not_
         """Look it up."""
         ran.append("look_up")
         return "It is open."
-
-    class Unsure(CallerSttStream):
-        async def __aiter__(self) -> AsyncIterator[SttEvent]:
-            async for event in super().__aiter__():
-                yield replace(event, understood=False) if isinstance(event, Final) else event
-
-    class UnsureStt(HearingStt):
-        async def open(self, *, rate_hz: int, hints: Hints) -> CallerSttStream:
-            await super().open(rate_hz=rate_hz, hints=hints)
-            self._stream = Unsure(self)
-            return self._stream
 
     async def call() -> Rig:
         script = {
@@ -149,6 +155,18 @@ def test_an_answer_made_ahead_is_not_taken_for_words_that_the_recogniser_is_not_
     assert not turn.understood
     assert rig.of(AnswerDiscarded), "there was one"
     assert ([spoke.text for spoke in rig.of(AgentSpoke)], ran) == (["Please say it again."], [])
+
+
+def test_a_language_model_knows_the_words_only_and_is_not_asked_twice_for_uncertain_ones() -> None:
+    async def call() -> Rig:
+        stt = UnsureStt([(1.5, "four two seven one")], delay_s=0.1)
+        llm = FakeLlm(script=["One look.", "You asked already."])
+        return await Rig(Agent(), speech=[(1.0, 2.0)], stt=stt, llm=llm).run(6.0)
+
+    rig = play(call())
+    (turn,) = rig.of(UserTurnCommitted)
+    assert not turn.understood
+    assert [spoke.text for spoke in rig.of(AgentSpoke)] == ["One look."]
 
 
 # ---------------------------------------------------------------- expected answers
