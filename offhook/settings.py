@@ -215,8 +215,10 @@ class TokenSettings(Part):
 
 
 class ConsoleSettings(Part):
-    """The process with records and API. port 0: any free one. tokens: without any, nobody may see or change plans."""
+    """The process with records and API. enabled: without it there are no traces either, and records are in the call
+    folders alone. port 0: any free one. tokens: without any, nobody may see or change plans."""
 
+    enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 8081
     tokens: tuple[TokenSettings, ...] = ()
@@ -319,6 +321,12 @@ class Settings(Part):
             raise ValueError(
                 f"trunk {names[0]!r}: `tls_name` needs the certificates of callers. Add `sip.tls.client_ca`."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _traces_have_a_sender(self) -> Self:
+        if self.traces.endpoint and not self.console.enabled:
+            raise ValueError("`traces` are sent by the console. Take `console.enabled: no` out.")
         return self
 
     @property

@@ -320,7 +320,7 @@ class Pool:
             pause = FIRST_PAUSE_S if stable else min(pause * 2, LONGEST_PAUSE_S)
             self.restarts += 1
             self._lost(worker)
-            log.error("worker_restarts", number=worker.number, restart_in_s=pause)
+            log.error("worker_restarts", number=worker.number, ended_by=worker.death, restart_in_s=pause)
             await asyncio.sleep(pause)
         if not self._stopping:
             self._gone(worker)

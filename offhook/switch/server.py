@@ -96,7 +96,9 @@ class Switch:
             models = Path(folder) / "models"
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             models_arguments = ["--socket", str(models), *_log_arguments(settings)]
-            helpers = [Helper("models", "offhook.models", models_arguments, held=self._held), self._console]
+            helpers = [Helper("models", "offhook.models", models_arguments, held=self._held)]
+            if settings.console.enabled:
+                helpers.append(self._console)
             running = [tasks.create_task(helper.run(), name=helper.name) for helper in helpers]
             self._models_socket = str(models)
             pool = self._pool()

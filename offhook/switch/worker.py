@@ -60,6 +60,14 @@ class Worker:
         return facts[0], (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
+    def death(self) -> str:
+        """What its process ended with, for the log."""
+        code = self.process.returncode if self.process is not None else None
+        if code is None:
+            return "unknown"
+        return f"code {code}" if code >= 0 else f"signal {-code}"
+
+    @property
     def shot(self) -> bool:
         """Did somebody outside end it?"""
         code = self.process.returncode if self.process is not None else None

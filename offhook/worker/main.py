@@ -8,6 +8,7 @@ says Adopt on the same link."""
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import resource
@@ -346,6 +347,7 @@ def stands(bridge: Bridge, message: CallStands) -> None:
 
 def main(link_fd: int, page_fd: int | None = None) -> None:
     """Run a worker until its link is closed."""
+    faulthandler.enable()  # a crash in a library says where, on the server's standard error
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
     async def work() -> None:

@@ -248,6 +248,9 @@ class Server:
         return "\n  ".join([f"{problem}. The server's log:", *self.log[-40:]])
 
 
+CONSOLE = "{host: 127.0.0.1, port: 0}"
+
+
 @asynccontextmanager
 async def running_server(
     folder: Path,
@@ -255,19 +258,23 @@ async def running_server(
     dialplan: Path = DIALPLAN,
     workers: int = 2,
     settings: str = "",
-    console: str = "{host: 127.0.0.1, port: 0}",
+    console: str = "{enabled: no}",
     spares: int = 1,
     spare_switch: bool = False,
+    workers_die: bool = False,
 ) -> AsyncIterator[Server]:
     """Start `offhook serve` on free ports; at the end stop it by SIGTERM and see that nothing stays behind.
 
-    folder: for settings, calls and database. settings: more YAML lines. spares: workers; each process costs a second
-    to start. Raises ServerError."""
+    folder: for settings, calls and database. settings: more YAML lines. console: CONSOLE has one. spares: workers.
+    Each process costs a second or two to start. workers_die: the test wants that; else one that was lost is told,
+    whoever took its calls over. Raises ServerError."""
     spare = f"spare_workers: {spares}\nspare_switch: {str(spare_switch).lower()}\n"
     process = await _spawn(folder, dialplan, workers, f"console: {console}\n{spare}{settings}")
     log: list[str] = []
     ready: asyncio.Future[tuple[int, int, int]] = asyncio.get_running_loop().create_future()
-    reading = asyncio.create_task(_follow(process, log, ready), name="the server's log")
+    reading = asyncio.create_task(
+        _follow(process, folder / "server.log", log, ready), name="the server's log"
+    )
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             sip_port, tls_port, http_port = await ready
@@ -282,6 +289,10 @@ async def running_server(
     server = Server(sip_port, tls_port, http_port, process, folder, log)
     try:
         yield server
+    except Exception as error:
+        if not isinstance(error, ServerError):  # which tells the log itself
+            error.add_note(server.tell("meanwhile"))
+        raise
     finally:
         family = {pid: _birth(pid) for pid in [server.pid, *_descendants(server.pid)]}
         code = await _stop(process)
@@ -293,6 +304,8 @@ async def running_server(
         raise ServerError(server.tell(f"SIGTERM ended it with code {code}, not 0"))
     if left:
         raise ServerError(server.tell(f"processes {left} outlived it"))
+    if not workers_die and any("worker_lost" in line for line in log):
+        raise ServerError(server.tell("a worker was lost, and nobody had killed it"))
 
 
 async def _spawn(folder: Path, dialplan: Path, workers: int, more: str) -> asyncio.subprocess.Process:
@@ -330,14 +343,20 @@ def _settings(folder: Path, dialplan: Path, workers: int, more: str) -> str:
 
 
 async def _follow(
-    process: asyncio.subprocess.Process, log: list[str], ready: asyncio.Future[tuple[int, int, int]]
+    process: asyncio.subprocess.Process,
+    kept: Path,
+    log: list[str],
+    ready: asyncio.Future[tuple[int, int, int]],
 ) -> None:
+    """kept: for whoever looks at a test that failed."""
     assert process.stdout is not None
-    async for raw in process.stdout:
-        line = raw.decode(errors="replace").rstrip()
-        log.append(line)
-        if not ready.done() and (found := READY.search(line)):
-            ready.set_result((int(found[1]), int(found[2]), int(found[3])))
+    with kept.open("ab", buffering=0) as file:
+        async for raw in process.stdout:
+            file.write(raw)
+            line = raw.decode(errors="replace").rstrip()
+            log.append(line)
+            if not ready.done() and (found := READY.search(line)):
+                ready.set_result((int(found[1]), int(found[2]), int(found[3])))
     if not ready.done():
         ready.set_exception(ServerError("it ended"))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
-from tests.live.server import REPOSITORY, Server, running_server
+from tests.live.server import CONSOLE, REPOSITORY, Server, running_server
 
 PLAN = REPOSITORY / "tests" / "bench" / "plan.yaml"
 
@@ -57,7 +57,10 @@ async def test_a_database_that_is_no_database_costs_no_call_and_is_filled_again(
     """The console tries again and again, with a pause that grows; whoever deletes the file has the index back."""
     database = tmp_path / "offhook.db"
     database.write_bytes(b"this is not a database, whatever its name says" * 100)
-    async with running_server(tmp_path, dialplan=PLAN, workers=1) as server, _phone() as phone:
+    async with (
+        running_server(tmp_path, console=CONSOLE, dialplan=PLAN, workers=1) as server,
+        _phone() as phone,
+    ):
         call_id = await _one_call(server, phone)
         await server.until(lambda: any("helper_lost" in line for line in server.log), "restart", 20)
         database.unlink()
@@ -66,7 +69,10 @@ async def test_a_database_that_is_no_database_costs_no_call_and_is_filled_again(
 
 async def test_a_locked_database_costs_no_call(tmp_path: Path) -> None:
     """Somebody's backup holds it for longer than the console waits."""
-    async with running_server(tmp_path, dialplan=PLAN, workers=1) as server, _phone() as phone:
+    async with (
+        running_server(tmp_path, console=CONSOLE, dialplan=PLAN, workers=1) as server,
+        _phone() as phone,
+    ):
         await server.until(lambda: (tmp_path / "offhook.db").exists(), "database", 20)
         first = await _one_call(server, phone)
         await server.until(lambda: _indexed(server) == [first], "index", 20)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from offhook.softphone import Line, place_call, read_clip
-from tests.live.server import running_server
+from tests.live.server import CONSOLE, running_server
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -97,7 +97,9 @@ async def test_a_key_that_failing_providers_quote_is_in_no_log_and_no_record(
     plan = tmp_path / "plan.yaml"
     plan.write_text(PLAN)
     settings = "log: {level: debug}\n"
-    async with running_server(tmp_path, spares=0, dialplan=plan, workers=1, settings=settings) as server:
+    async with running_server(
+        tmp_path, spares=0, console=CONSOLE, dialplan=plan, workers=1, settings=settings
+    ) as server:
         for number in ("100", "101"):
             line = Line("hours", read_clip(recordings / "opening_hours.wav"))
             await asyncio.wait_for(place_call(server.uri(number), [line], timeout_s=30, linger=False), 40)
@@ -119,7 +121,7 @@ async def test_a_server_without_keys_takes_calls_and_says_so_in_one_line(
     """The shipped settings: two workers find it out, the operator reads it once."""
     for name in ("GROQ_API_KEY", "ELEVENLABS_API_KEY"):
         monkeypatch.setenv(name, "")
-    async with running_server(tmp_path, spares=0, workers=2) as server:
+    async with running_server(tmp_path, spares=0, console=CONSOLE, workers=2) as server:
         await server.until(lambda: len(server.children()) >= 4, "two workers, models and console", 20)
     (line,) = [line for line in server.log if "API_KEY" in line]
     assert "provider_without_key" in line

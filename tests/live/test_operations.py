@@ -298,7 +298,7 @@ async def test_a_worker_that_stays_blocked_is_killed_and_the_others_never_notice
     _write_agents(tmp_path, nap_s=3600)
     settings = "calls_per_worker: 1\nwedged_after_s: 0.4\n"
     async with (
-        running_server(tmp_path, dialplan=plan, workers=1, settings=settings) as server,
+        running_server(tmp_path, workers_die=True, dialplan=plan, workers=1, settings=settings) as server,
         _phone() as phone,
     ):
         await _all_ready(server, 2)

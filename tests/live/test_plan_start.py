@@ -47,7 +47,7 @@ async def test_the_newest_good_version_answers_until_the_file_is_mended(
     port = free_port()
     console = f"{{port: {port}, tokens: [{{name: anna, role: viewer, token_env: TEST_PLAN_TOKEN}}]}}"
     async with running_server(
-        tmp_path, dialplan=path, workers=1, settings="plan_watch_s: 0.1\n", console=console
+        tmp_path, dialplan=path, workers=1, workers_die=True, settings="plan_watch_s: 0.1\n", console=console
     ) as server:
         said = "\n".join(server.log)
         assert "older_plan_in_use" in said and "plan_refused" in said and words in said, server.tell("silent")
@@ -74,7 +74,7 @@ async def test_a_worker_that_dies_under_an_older_version_comes_back_with_it(tmp_
     async with running_server(tmp_path, dialplan=path, workers=1) as server:
         await server.until(lambda: bool(history(server)), "first version", 10)
     path.write_text(BAD["a provider that no worker has"][0])
-    async with running_server(tmp_path, dialplan=path, workers=1) as server:
+    async with running_server(tmp_path, workers_die=True, dialplan=path, workers=1) as server:
         await server.warm(2)
         called = SippRun("uac_talk", server.sip_port, number="100", hold_ms=15_000)
         running = asyncio.create_task(called.result(tmp_path / "1"))

@@ -34,11 +34,11 @@ agents:
 
 
 @asynccontextmanager
-async def serving(folder: Path, plan: str) -> AsyncIterator[Server]:
+async def serving(folder: Path, plan: str, *, workers_die: bool = False) -> AsyncIterator[Server]:
     """A server with DESK and this plan."""
     path = folder / "plan.yaml"
     path.write_text(DESK + plan)
-    async with running_server(folder, dialplan=path, workers=1) as server:
+    async with running_server(folder, workers_die=workers_die, dialplan=path, workers=1) as server:
         yield server
 
 
@@ -326,7 +326,7 @@ targets:
   menu: {menu: {say: "For the desk press one, for a message press two.", keys: {"1": desk}, wait: 20s}}
 numbers: [{number: "100", target: menu}]
 """
-    async with serving(tmp_path, plan) as server, PjsipPhone() as phone:
+    async with serving(tmp_path, plan, workers_die=True) as server, PjsipPhone() as phone:
         await server.warm(2)
         call = await dial(phone, server, "100")
         await phone.listen()

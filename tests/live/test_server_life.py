@@ -16,7 +16,7 @@ from telephony.call.events import Ended
 from telephony.errors import CallFailed
 from telephony.media.ports import PortPool
 from telephony.phone import Phone
-from tests.live.server import REPOSITORY, Server, running_server
+from tests.live.server import CONSOLE, REPOSITORY, Server, running_server
 
 PLAN = REPOSITORY / "tests" / "bench" / "plan.yaml"
 
@@ -66,7 +66,10 @@ async def test_beyond_the_cap_callers_are_told_when_to_come_back(tmp_path: Path)
 
 async def test_a_killed_worker_is_replaced_and_its_calls_go_on(tmp_path: Path) -> None:
     """No call notices; the next caller is answered."""
-    async with running_server(tmp_path, dialplan=PLAN, workers=2) as server, _phone() as phone:
+    async with (
+        running_server(tmp_path, workers_die=True, dialplan=PLAN, workers=2) as server,
+        _phone() as phone,
+    ):
         await server.until_metric(
             lambda: _workers(server), lambda count: count == 3, "two workers, one spare", 20
         )
@@ -90,7 +93,7 @@ async def test_a_killed_worker_is_replaced_and_its_calls_go_on(tmp_path: Path) -
 
 async def test_killing_the_model_host_or_the_console_costs_no_call(tmp_path: Path) -> None:
     """They are started again; the call on the line goes on, and the next one is understood."""
-    async with running_server(tmp_path, dialplan=PLAN) as server, _phone() as phone:
+    async with running_server(tmp_path, console=CONSOLE, dialplan=PLAN) as server, _phone() as phone:
         call = await phone.dial(server.uri())
         helpers = [pid for pid in server.children() if "offhook.worker" not in _command(pid)]
         assert len(helpers) == 2

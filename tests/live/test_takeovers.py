@@ -54,7 +54,10 @@ async def _phone() -> AsyncIterator[Phone]:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_call_outlives_its_worker(tmp_path: Path, how: signal.Signals) -> None:
     """Same ports, same SSRC, sequence numbers without a hole, and a recording of one piece."""
-    async with running_server(tmp_path, dialplan=BENCH, workers=1) as server, _phone() as phone:
+    async with (
+        running_server(tmp_path, workers_die=True, dialplan=BENCH, workers=1) as server,
+        _phone() as phone,
+    ):
         await server.warm(2)
         call = await phone.dial(server.uri())
         async with Wire.tap(call) as wire:
@@ -82,7 +85,7 @@ async def poisoned(
     plan = folder / "plan.yaml"
     await asyncio.to_thread(plan.write_text, PLAN.format(more=more))
     async with (
-        running_server(folder, dialplan=plan, workers=1, settings=settings) as server,
+        running_server(folder, workers_die=True, dialplan=plan, workers=1, settings=settings) as server,
         _phone() as phone,
     ):
         await server.warm(2)
@@ -218,7 +221,10 @@ async def test_a_call_that_still_rings_is_answered_by_the_next_worker(tmp_path: 
     plan = tmp_path / "plan.yaml"
     before = "ringback" if early else "ringing"
     plan.write_text(PLAN_SLOW.format(before=before))
-    async with running_server(tmp_path, dialplan=plan, workers=1) as server, _phone() as phone:
+    async with (
+        running_server(tmp_path, workers_die=True, dialplan=plan, workers=1) as server,
+        _phone() as phone,
+    ):
         await server.warm(2)
         dialling = asyncio.create_task(phone.dial(server.uri()))
         folder = await server.last_call()
@@ -238,7 +244,7 @@ async def test_an_encrypted_call_goes_on_under_its_keys(tmp_path: Path, recordin
     """PJSIP's libsrtp takes what the next worker sends, and it takes what PJSIP does; nothing is forged or replayed. It
     takes the switch's silence for a worker that is stopped, too: what it did not take it would count as lost."""
     async with (
-        running_server(tmp_path, dialplan=BENCH, workers=1) as server,
+        running_server(tmp_path, workers_die=True, dialplan=BENCH, workers=1) as server,
         PjsipPhone(srtp="optional") as phone,
     ):
         await server.warm(2)
@@ -271,7 +277,7 @@ async def test_an_encrypted_call_goes_on_under_its_keys(tmp_path: Path, recordin
 async def test_words_that_were_spoken_over_a_kill_are_answered(tmp_path: Path, recordings: Path) -> None:
     """The recogniser that heard the beginning is dead; its successor hears the whole question from the sound that was
     kept, and from the socket. One that listens to sound, not one that is told what was said."""
-    async with running_server(tmp_path, workers=1) as server, PjsipPhone() as phone:
+    async with running_server(tmp_path, workers_die=True, workers=1) as server, PjsipPhone() as phone:
         await server.warm(2)
         await phone.call(server.uri())
         await phone.event("media", timeout=20)
@@ -293,7 +299,7 @@ async def test_words_that_were_spoken_over_a_kill_are_answered(tmp_path: Path, r
 async def test_calls_of_sipp_outlive_workers_that_are_killed(tmp_path: Path) -> None:
     """Whatever state they are in: ringing, between 200 and ACK, talking, hanging up. Each is one stream to its end."""
     calls, killed = 30, 0
-    async with running_server(tmp_path, dialplan=BENCH, workers=2) as server:
+    async with running_server(tmp_path, workers_die=True, dialplan=BENCH, workers=2) as server:
         await server.warm(3)
         run = SippRun("uac_talk", server.sip_port, "200", calls, calls_a_second=3, hold_ms=4000)
         running = asyncio.create_task(run.result(tmp_path / "sipp"))

@@ -91,7 +91,7 @@ async def test_a_blind_transfer_goes_on_without_the_worker_that_wanted_it(
 
 async def test_caller_and_colleague_stay_joined_when_their_worker_dies(tmp_path: Path) -> None:
     """Both legs go on in the next worker, and no agent comes between them; both recordings go on."""
-    async with talkers() as (caller, desk), a_switchboard(tmp_path, desk.uri) as server:
+    async with talkers() as (caller, desk), a_switchboard(tmp_path, desk.uri, workers_die=True) as server:
         await server.warm(2)
         answering = asyncio.create_task(desk.answer())
         await asks_for_the_desk(caller, server)
@@ -120,7 +120,7 @@ async def test_caller_and_colleague_stay_joined_when_their_worker_dies(tmp_path:
 
 async def test_a_caller_whose_colleague_is_lost_with_the_worker_is_talked_to_again(tmp_path: Path) -> None:
     """A consultation that was still a conversation of the agent's ends; the caller is fetched from hold."""
-    async with talkers() as (caller, desk), a_switchboard(tmp_path, desk.uri) as server:
+    async with talkers() as (caller, desk), a_switchboard(tmp_path, desk.uri, workers_die=True) as server:
         await server.warm(2)
         answering = asyncio.create_task(desk.answer())
         await asks_for_the_desk(caller, server)

@@ -90,6 +90,10 @@ def test_the_check_says_what_the_server_would_do(
         ),
         ("sip: {tls: {certificate: gone.pem}}\n", "TLS certificate gone.pem: No such file"),
         ("dialplan: gone.yaml\n", "gone.yaml"),
+        (
+            "console: {enabled: no}\ntraces: {endpoint: http://127.0.0.1:4318}\n",
+            "`traces` are sent by the console. Take `console.enabled: no` out.",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_ends_with_1(
