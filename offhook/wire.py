@@ -11,6 +11,8 @@ twice, wherever in a message the old switch stopped."""
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
 import mmap
 import os
 import select
@@ -21,9 +23,12 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any
 
+import structlog
 from pydantic import TypeAdapter
 
 from offhook.link import Message
+
+log = structlog.get_logger()
 
 MAX_WAITING_BYTES = 32 * 1024 * 1024
 READ_BYTES = 256 * 1024
@@ -118,6 +123,7 @@ class Link:
         self._in = bytearray()
         self._fds: deque[int] = deque()
         self._out: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        self._kept: set[int] = set()  # descriptors of messages that wait: copies of ours
         self._half: object = None  # the line that has left in part
         self._waiting_bytes = 0
         self._open = True
@@ -126,7 +132,7 @@ class Link:
         self._loop.add_reader(sock, self._readable)
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Queue a message. The descriptors must stay open until it has left: at once, unless the peer is slow."""
+        """Queue a message. The descriptors may be closed afterwards; with one that is closed already it is left out."""
         if not self._open:
             return
         more = {"fds": len(fds)}
@@ -164,6 +170,8 @@ class Link:
         self._waiting_bytes += len(line)
         if len(self._out) == 1:
             self._writable()
+        if fds and self._out and self._out[-1][1]:
+            self._keep_descriptors()
         if self._waiting_bytes > MAX_WAITING_BYTES:
             self._fail(LinkError(f"the peer has not read for {self._waiting_bytes} bytes. Restart it."))
 
@@ -208,6 +216,7 @@ class Link:
             self._sock.close()
             while self._fds:
                 os.close(self._fds.popleft())
+            self._let_go([*self._kept])
 
     def _readable(self) -> bool:
         """Returns whether there was anything."""
@@ -273,15 +282,48 @@ class Link:
                 self._loop.add_writer(self._sock, self._writable)
                 return
             except OSError as error:
+                if error.errno == errno.EBADF and fds:
+                    self._pass_over(self._out.popleft()[0])
+                    continue
                 self._fail(error)
                 return
             self._waiting_bytes -= sent
+            self._let_go(fds)
             if sent < len(data):
                 self._out[0] = (data[sent:], ())  # the descriptors left with the first byte
                 self._half = data.obj
             else:
                 self._out.popleft()
         self._loop.remove_writer(self._sock)
+
+    def _keep_descriptors(self) -> None:
+        """The newest message has to wait: whoever owns its descriptors may close them, and others get their numbers."""
+        line, fds = self._out[-1]
+        copies: list[int] = []
+        try:
+            for fd in fds:
+                copies.append(os.dup(fd))
+        except OSError:
+            for fd in copies:
+                os.close(fd)
+            self._pass_over(self._out.pop()[0])
+            return
+        self._kept.update(copies)
+        self._out[-1] = (line, tuple(copies))
+
+    def _let_go(self, fds: Sequence[int]) -> None:
+        """They are the peer's now; close our copies."""
+        for fd in fds:
+            if fd in self._kept:
+                self._kept.remove(fd)
+                os.close(fd)
+
+    def _pass_over(self, line: memoryview) -> None:
+        """A message whose descriptors were closed before it left is of no use; those of other calls are."""
+        self._waiting_bytes -= len(line)
+        said = json.loads(bytes(line))
+        call_id, kind = said.get("call_id", ""), said.get("kind", "")
+        log.error("message_not_sent", reason="its descriptors are closed", call_id=call_id, kind=kind)
 
     def _send(self, data: memoryview, fds: tuple[int, ...]) -> int:
         with self._turn:

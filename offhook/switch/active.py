@@ -23,6 +23,7 @@ from offhook.switch.worker import Worker
 from offhook.usage import Tally
 from telephony.call.call import Call
 from telephony.call.events import Ended
+from telephony.call.state import Leg
 from telephony.dialplan.model import Route
 from telephony.errors import Overloaded
 from telephony.media.rescue import rescue, seconds
@@ -100,6 +101,11 @@ class ActiveCall:
     def id(self) -> str:
         return self.call.id
 
+    @property
+    def over(self) -> bool:
+        """Nobody is at the far end any more, so no other worker gets it: its sockets are closed."""
+        return self.leaving or self.call.leg is Leg.OVER
+
     def tell(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Say it to the worker that has this call."""
         self.worker.send(message, fds)
@@ -130,7 +136,9 @@ class ActiveCall:
     # ------------------------------------------------------------ for another switch
 
     def keep(self) -> None:
-        """Write everything down anew, with the descriptors of now."""
+        """Write everything down anew, with the descriptors of now. One that is over has none."""
+        if self.over:
+            return
         try:
             self.begin_to_keep()
         except OSError as error:

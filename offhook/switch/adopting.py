@@ -100,7 +100,7 @@ class Legacy:
         for active in ours:
             if active.id in message.calls:
                 self._stands(active)
-            elif active.leaving:
+            elif active.over:
                 if not active.finished.done():
                     active.finished.set_result({})
             else:
@@ -118,7 +118,7 @@ class Legacy:
             active.tell(EndCall(call_id=active.id, reason=active.end_reason or WHY))
         else:
             self._line_stands(active)
-        if active.asked[0] and not active.leaving:
+        if active.asked[0] and not active.over:
             task = self._loop.create_task(self._errands.go_on(active), name=f"{active.asked[0]} {active.id}")
             active.tasks.add(task)
             task.add_done_callback(active.tasks.discard)

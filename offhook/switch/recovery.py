@@ -125,7 +125,7 @@ class Recovery:
         self._adopt(now)
         alive: dict[Worker, float] = {}
         for active in self._calls.values():
-            if active.alone or not active.answered or active.leaving or not active.vitals.begun:
+            if active.alone or not active.answered or active.over or not active.vitals.begun:
                 continue
             since = max(active.vitals.beat, active.moved)  # who has just got it has not ticked yet
             if active not in self._orphans:
@@ -195,7 +195,7 @@ class Recovery:
         now = self._loop.time()
         orphans = [active for active in self._calls.values() if active.worker is worker]
         for active in orphans:
-            if active.leaving:
+            if active.over:
                 if not active.finished.done():
                     active.finished.set_result({})
             elif not active.alone and active not in self._orphans:
@@ -228,7 +228,7 @@ class Recovery:
 
     def _adopt(self, now: float) -> None:
         for active, orphan in list(self._orphans.items()):
-            if active.leaving or active.id not in self._calls:
+            if active.over or active.id not in self._calls:
                 del self._orphans[active]
                 if not active.finished.done():
                     active.finished.set_result({})

@@ -80,7 +80,7 @@ class Upgrade:
     def left(self, active: ActiveCall) -> None:
         """Its worker has let go of it: let a new one go on, at once."""
         asked = self._asked.pop(active.id, None)
-        if active.leaving:
+        if active.over:
             if not active.finished.done():
                 active.finished.set_result({})
         elif asked is active.worker:
@@ -97,7 +97,7 @@ class Upgrade:
         self._asked = {call_id: worker for call_id, worker in self._asked.items() if worker not in old}
 
     def _ask(self, old: set[Worker]) -> bool:
-        here = [active for active in self._calls.values() if active.worker in old and not active.leaving]
+        here = [active for active in self._calls.values() if active.worker in old and not active.over]
         for active in here:
             if active.confirmed and self._asked.get(active.id) is not active.worker:
                 self._asked[active.id] = active.worker

@@ -306,6 +306,8 @@ async def running_server(
         raise ServerError(server.tell(f"processes {left} outlived it"))
     if not workers_die and any("worker_lost" in line for line in log):
         raise ServerError(server.tell("a worker was lost, and nobody had killed it"))
+    if any("Bad file descriptor" in line for line in log):
+        raise ServerError(server.tell("it used a descriptor that was closed"))
 
 
 async def _spawn(folder: Path, dialplan: Path, workers: int, more: str) -> asyncio.subprocess.Process:

@@ -36,6 +36,10 @@ class _End:
         )
 
 
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 @contextmanager
 def _pair() -> Iterator[tuple[_End, _End]]:
     ours, theirs = socket.socketpair()
@@ -96,6 +100,44 @@ async def test_messages_keep_their_order_and_each_call_its_own_sockets() -> None
             assert fds == []
         for sock in socks:
             sock.close()
+
+
+async def test_a_message_whose_sockets_are_closed_is_left_out_and_the_link_goes_on() -> None:
+    """A call that ends in the moment in which it gets another worker."""
+    with _pair() as (switch, worker):
+        rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        rtp.close()
+        switch.link.send(_start("over"), [rtp.fileno()])
+        switch.link.send(EndCall(call_id="other", reason="x"))
+        message, _ = await worker.messages.get()
+        assert message.call_id == "other"
+        assert not switch.closed.done()
+
+
+async def test_sockets_of_a_message_that_waits_may_be_closed_and_their_numbers_used_again() -> None:
+    """A worker that stands still gets the sockets that were meant, not whoever has their numbers by then."""
+    with _pair() as (switch, worker):
+        filling = 0
+        while not switch.link.busy:
+            switch.link.send(EndCall(call_id="x" * 10_000, reason="x"))
+            filling += 1
+        rtp, other = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        with rtp, other:
+            rtp.bind(("127.0.0.1", 0))
+            meant, number = rtp.getsockname(), rtp.fileno()
+            switch.link.send(_start(), [number])
+            rtp.close()
+            os.dup2(other.fileno(), number)  # the next call has it now
+            before = _descriptors()
+            for _ in range(filling):
+                await worker.messages.get()
+            _, fds = await worker.messages.get()
+            os.close(number)
+        with socket.socket(fileno=fds[0]) as borrowed:
+            assert borrowed.getsockname() == meant
+            assert _descriptors() == before - 3 + 1, (
+                "its copy is gone; other, its number, and what is borrowed"
+            )
 
 
 async def test_more_than_the_socket_takes_at_once_arrives_whole_and_in_order() -> None:

@@ -37,6 +37,7 @@ from offhook.switch.recovery import LEAVE_S, LONGEST_WAIT_S, MUTE_S, Recovery
 from offhook.switch.worker import Worker
 from offhook.wire import Link
 from telephony.call.call import Call
+from telephony.call.events import CallEvent, Ended
 from telephony.errors import CallFailed
 from telephony.media.crypto import Guard, Place
 from telephony.media.packet import parse
@@ -176,6 +177,24 @@ async def test_a_spare_gets_the_call_with_its_checkpoint(tmp_path: Path) -> None
         start = await play.rig.told(StartCall)
     assert (start.state, start.history) == ('{"agent": "desk"}', ["1", "3"])
     assert (start.resumes, start.takeovers, start.joined, start.holding) == (True, 1, False, False)
+
+
+async def test_a_call_that_ends_as_its_worker_dies_goes_to_nobody(tmp_path: Path) -> None:
+    """Its sockets are closed: who was given them would lose its link, and with it its own calls."""
+    async with scene(tmp_path) as (play, _):
+        one, spare = play.pool.workers
+        play.spare()
+        active = play.active
+
+        def dies(event: CallEvent) -> None:  # before anybody who waits for the end has had a turn
+            if isinstance(event, Ended):
+                play.gone(one)
+
+        active.call.listen(dies)
+        play.caller.hang_up()
+        async with asyncio.timeout(5):
+            assert await active.finished == {}
+        assert active.worker is one and not spare.calls and active.takeovers == []
 
 
 async def test_a_worker_is_not_killed_for_the_silence_of_the_one_before(tmp_path: Path) -> None:
