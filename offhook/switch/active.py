@@ -136,8 +136,8 @@ class ActiveCall:
     # ------------------------------------------------------------ for another switch
 
     def keep(self) -> None:
-        """Write everything down anew, with the descriptors of now. One that is over has none."""
-        if self.over:
+        """Write everything down anew, with the descriptors of now. One that is over has none any more."""
+        if self.call.rtp is not None and self.call.rtp.rtp.fileno() < 0:
             return
         try:
             self.begin_to_keep()
