@@ -17,7 +17,7 @@ from telephony.media.ports import PortPool
 from telephony.phone import Phone
 from telephony.sdp.plan import Srtp
 from tests.live.peers import PjsipPhone
-from tests.live.server import REPOSITORY, running_server
+from tests.live.server import CONSOLE, REPOSITORY, running_server
 from tests.live.sound import ULAW_TO_LINEAR
 
 SHA80 = "AES_CM_128_HMAC_SHA1_80"
@@ -122,7 +122,7 @@ async def test_who_requires_keys_does_not_talk_to_a_server_without(tmp_path: Pat
 
 async def test_the_wire_carries_no_speech_and_the_call_leaves_no_key_behind(tmp_path: Path) -> None:
     """Row 51: the sound of the greeting needs the key; log, journal, call.json, database and recording have none."""
-    async with running_server(tmp_path, spares=0, workers=1, settings=REQUIRED) as server:
+    async with running_server(tmp_path, spares=0, console=CONSOLE, workers=1, settings=REQUIRED) as server:
         async with Phone(ports=PortPool("127.0.0.1", 20000, 20100), port=0, srtp="required") as phone:
             call = await phone.dial(server.uri(), timeout=20)
             assert call.rtp is not None and call.plan is not None and call.plan.srtp is not None
