@@ -11,6 +11,9 @@ READY := $(VENV)/.ready
 EXTRAS := $(VENV)/.extras
 UV    := $(shell command -v uv 2>/dev/null)
 
+# Each server is many processes, and without its .pyc files each of them compiles the product again: half a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_NO_CACHE := 1
