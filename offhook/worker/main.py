@@ -322,8 +322,8 @@ class Worker:
                 answers=self._answers,
             )
         )
-        self._hang_up_on_dead_lines(now)
         self._loop.call_later(LOAD_EVERY_S, self._report_load)
+        self._hang_up_on_dead_lines(now)
 
     def _hang_up_on_dead_lines(self, now: float) -> None:
         for call_id, bridge in self._calls.items():

@@ -22,7 +22,7 @@ from typing import Any
 from pipeline.providers.keys import without_keys
 from tests.bench import plan_bench
 from tests.bench.table import Row, out, print_rows
-from tests.live.server import CallFolder, Server, running_server
+from tests.live.server import CONSOLE, CallFolder, Server, running_server
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -45,7 +45,9 @@ async def main(*, quick: bool) -> None:
             settings = (
                 f"providers: {{stt: fake, llm: fake, tts: fake, vad: {vad}}}\nlog: {{level: warning}}\n"
             )
-            async with running_server(home, dialplan=PLAN, workers=1, settings=settings) as server:
+            async with running_server(
+                home, console=CONSOLE, dialplan=PLAN, workers=1, settings=settings
+            ) as server:
                 if vad == "silero":
                     rows += await _delays(server)
                     rows.append(await _setup(server))
@@ -63,7 +65,7 @@ async def _start_up(folder: Path) -> Row:
         home = folder / f"start{number}"
         home.mkdir()
         began = time.perf_counter()
-        async with running_server(home, workers=os.cpu_count() or 1):
+        async with running_server(home, console=CONSOLE, workers=os.cpu_count() or 1):
             taken.append(time.perf_counter() - began)
     middle = sorted(taken)[1]
     return Row("offhook serve ready", f"{middle:.2f} s (median of 3)", "≤ 1.5 s", middle <= 1.5)

@@ -32,7 +32,7 @@ from telephony.media.ports import PortPool
 from telephony.phone import Phone
 from tests.bench.table import Row, out, print_rows
 from tests.live.peers import PjsipPhone
-from tests.live.server import CallFolder, Server, running_server
+from tests.live.server import CONSOLE, CallFolder, Server, running_server
 from tests.live.sipp import SippRun
 from tests.live.wire import Wire
 
@@ -116,7 +116,15 @@ async def kill_one_by_one(folder: Path, kills: int, seed: int, workers: int = 2)
     dice = random.Random(seed)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(
-            running_server(folder, spare_switch=True, dialplan=PLAN, workers=workers, settings=SETTINGS)
+            running_server(
+                folder,
+                spare_switch=True,
+                workers_die=True,
+                console=CONSOLE,
+                dialplan=PLAN,
+                workers=workers,
+                settings=SETTINGS,
+            )
         )
         await server.warm(workers + 1)
         ports = PortPool("127.0.0.1", 31000, 31998)
@@ -167,7 +175,9 @@ async def kill_switches(folder: Path, kills: int, seed: int) -> list[Row]:
     away_ms: list[float] = []
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(
-            running_server(folder, spare_switch=True, dialplan=PLAN, workers=2, settings=SETTINGS)
+            running_server(
+                folder, spare_switch=True, console=CONSOLE, dialplan=PLAN, workers=2, settings=SETTINGS
+            )
         )
         await server.warm(3)
         ports = PortPool("127.0.0.1", 31000, 31998)
@@ -235,7 +245,13 @@ async def calls_of_sipp(folder: Path, calls: int, seed: int, workers: int = 2) -
         return [Row("calls of sipp", "not installed (package sip-tester)", "", None)]
     dice = random.Random(seed)
     async with running_server(
-        folder, spare_switch=True, dialplan=PLAN, workers=workers, settings=SETTINGS
+        folder,
+        spare_switch=True,
+        workers_die=True,
+        console=CONSOLE,
+        dialplan=PLAN,
+        workers=workers,
+        settings=SETTINGS,
     ) as server:
         await server.warm(workers + 1)
         run = SippRun("uac_talk", server.sip_port, PATIENT, calls, SIPP_RATE, SIPP_HOLD_MS, timeout_s=120)
@@ -271,7 +287,13 @@ async def one_a_second(folder: Path, calls: int, seconds: int, seed: int, worker
     dice = random.Random(seed)
     loop = asyncio.get_running_loop()
     async with running_server(
-        folder, spare_switch=True, dialplan=PLAN, workers=workers, settings=SETTINGS
+        folder,
+        spare_switch=True,
+        workers_die=True,
+        console=CONSOLE,
+        dialplan=PLAN,
+        workers=workers,
+        settings=SETTINGS,
     ) as server:
         await server.warm(workers + 1)
         base = _memory_mb(server)
@@ -311,7 +333,7 @@ async def one_a_second(folder: Path, calls: int, seconds: int, seed: int, worker
 async def descriptors(folder: Path, calls: int) -> list[Row]:
     """Open files of switch and workers before and after many calls."""
     async with running_server(
-        folder, spare_switch=True, dialplan=PLAN, workers=2, settings=SETTINGS
+        folder, spare_switch=True, console=CONSOLE, dialplan=PLAN, workers=2, settings=SETTINGS
     ) as server:
         await server.warm(3)
         before = server.descriptors()

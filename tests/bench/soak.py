@@ -23,7 +23,7 @@ from typing import Any
 
 from pipeline.providers.keys import without_keys
 from tests.bench.table import Row, out, print_rows
-from tests.live.server import Server, running_server
+from tests.live.server import CONSOLE, Server, running_server
 
 HERE = Path(__file__).parent
 PLAN = HERE / "plan.yaml"
@@ -71,7 +71,9 @@ async def main(calls: int, minutes: float) -> int:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         home = Path(folder)
         os.sched_setaffinity(0, cores[:1])  # the server inherits it
-        async with running_server(home, dialplan=PLAN, workers=1, settings=SETTINGS) as server:
+        async with running_server(
+            home, console=CONSOLE, dialplan=PLAN, workers=1, settings=SETTINGS
+        ) as server:
             os.sched_setaffinity(0, cores[1:] or cores)
             out.print(
                 f"{calls} calls for {minutes:g} minutes, the server on core {cores[0]} ...", style="dim"
