@@ -63,7 +63,7 @@ class Page:
 
     @handled.setter
     def handled(self, number: int) -> None:
-        _NUMBER.pack_into(self._memory, 0, number)
+        self._memory[: _NUMBER.size] = _NUMBER.pack(number)  # in one piece: pack_into would write zeros first
 
     @property
     def retiring(self) -> bool:
@@ -81,7 +81,7 @@ class Page:
 
     @plan.setter
     def plan(self, number: int) -> None:
-        _PLAN.pack_into(self._memory, _PLAN_AT, number)
+        self._memory[_PLAN_AT : _PLAN_AT + _PLAN.size] = _PLAN.pack(number)
 
     def close(self) -> None:
         """Give our view of it back. A second close does nothing."""

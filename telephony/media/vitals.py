@@ -8,6 +8,9 @@ Two processes may want to send at the same time: a worker that was given no time
 that fills in for it; or a worker that is being killed, and the next one. Whoever sends a packet claims the stream
 first, reads its numbers here, writes those of the next packet, sends, and gives it back: no number is used twice.
 
+Each entry is packed first and copied in one piece: `Struct.pack_into` clears the place before it writes, and who looks
+just then, or whose writer dies just then, would find a call that has never ticked.
+
 A page of plain values is followed by the recording's sound that is not on disk yet and by the caller's last ten
 seconds (past.py)."""
 
@@ -141,9 +144,8 @@ class Vitals:
 
     def sending(self, state: StreamState, now: float, packets: int, octets: int) -> None:
         """A packet is about to leave; `state` is that of the next one. For who has claimed the stream."""
-        _SENT.pack_into(
-            self.memory, _SENT_AT, now, state.ssrc, state.seq, state.wraps, state.timestamp, packets, octets
-        )
+        sent = _SENT.pack(now, state.ssrc, state.seq, state.wraps, state.timestamp, packets, octets)
+        self.memory[_SENT_AT : _SENT_AT + _SENT.size] = sent
 
     def ticked(
         self,
@@ -162,37 +164,32 @@ class Vitals:
         if theirs is not None:
             ssrc, highest = theirs
             flags |= _THEM
-        _TICK.pack_into(self.memory, _TICK_AT, now, ticks, on_disk, waiting, flags, ssrc, highest, reports)
+        tick = _TICK.pack(now, ticks, on_disk, waiting, flags, ssrc, highest, reports)
+        self.memory[_TICK_AT : _TICK_AT + _TICK.size] = tick
 
     def spoke(self, samples: int, turn_since: float, turn_ticks: int) -> None:
         """samples: of speech that have left. turn_since: loop time when the caller began a turn that nobody has
         answered yet, 0.0 if none; turn_ticks: ticks then."""
         if self.fd >= 0:
-            _SPOKEN.pack_into(self.memory, _SPOKEN_AT, samples, turn_since, turn_ticks)
+            spoken = _SPOKEN.pack(samples, turn_since, turn_ticks)
+            self.memory[_SPOKEN_AT : _SPOKEN_AT + _SPOKEN.size] = spoken
 
     def peer(self, source: tuple[str, int] | None, target: tuple[str, int]) -> None:
         """Whom we hear, and where we send."""
         host, port = source or ("", 0)
-        _PEER.pack_into(
-            self.memory,
-            _PEER_AT,
-            source is not None,
-            host.encode()[:64],
-            port,
-            0,
-            target[0].encode()[:64],
-            target[1],
-        )
+        to_host, to_port = target
+        peer = _PEER.pack(source is not None, host.encode()[:64], port, 0, to_host.encode()[:64], to_port)
+        self.memory[_PEER_AT : _PEER_AT + _PEER.size] = peer
 
     def keying(self, digits: str, tick: int, event_timestamp: int) -> None:
         """Digits that still have to be sent."""
-        _KEYS.pack_into(self.memory, _KEYS_AT, tick, event_timestamp, digits.encode()[:64])
+        keys = _KEYS.pack(tick, event_timestamp, digits.encode()[:64])
+        self.memory[_KEYS_AT : _KEYS_AT + _KEYS.size] = keys
 
     def heard_key(self, key: KeyHeard) -> None:
         """A telephone-event of the caller."""
-        _HEARD.pack_into(
-            self.memory, _HEARD_AT, key.code, key.timestamp, key.duration, key.ended, key.seen_at
-        )
+        heard = _HEARD.pack(key.code, key.timestamp, key.duration, key.ended, key.seen_at)
+        self.memory[_HEARD_AT : _HEARD_AT + _HEARD.size] = heard
 
     def act(self, on: bool) -> None:
         """Code of this call runs now: if the process dies of it, it will be known whose it was."""
@@ -207,12 +204,13 @@ class Vitals:
     def comfort(self, payload_type: int, units: int, payload: bytes) -> None:
         """What 20 ms of silence look like, for whoever must send them in the worker's place."""
         if len(payload) <= 400:
-            _COMFORT.pack_into(self.memory, _COMFORT_AT, payload_type, units, len(payload), payload)
+            comfort = _COMFORT.pack(payload_type, units, len(payload), payload)
+            self.memory[_COMFORT_AT : _COMFORT_AT + _COMFORT.size] = comfort
 
     def count(self, counts: Counts) -> None:
         """What was counted since the call began."""
         if self.fd >= 0:
-            _COUNTS.pack_into(self.memory, _COUNTS_AT, *counts)
+            self.memory[_COUNTS_AT : _COUNTS_AT + _COUNTS.size] = _COUNTS.pack(*counts)
             self.memory[_COUNTED_AT] = True
 
     # ------------------------------------------------------------ read by others

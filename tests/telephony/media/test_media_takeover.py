@@ -576,3 +576,36 @@ def memory_files() -> int:
 def read(path: Path) -> Frame:
     with wave.open(str(path)) as file:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+
+
+TICKS = """
+import sys
+from telephony.media.vitals import Vitals
+vitals, now = Vitals(int(sys.argv[1])), 1000.0
+print("ticks", flush=True)
+while True:
+    now += 0.02
+    vitals.ticked(now, 7, None, None, 0)
+"""
+
+
+def test_whoever_looks_while_a_worker_writes_never_sees_a_call_that_has_not_ticked() -> None:
+    """A worker that is given no time in the middle of writing is not taken for one that stands still, and killed."""
+    vitals = Vitals.create()
+    vitals.ticked(1000.0, 7, None, None, 0)
+    with subprocess.Popen(
+        [sys.executable, "-c", TICKS, str(vitals.fd)], pass_fds=[vitals.fd], stdout=subprocess.PIPE
+    ) as worker:
+        try:
+            assert worker.stdout is not None and worker.stdout.readline() == b"ticks\n"
+            before, wrong, moved = 1000.0, 0, 0
+            for _ in range(200_000):
+                beat = vitals.beat
+                wrong += beat < before or not vitals.begun
+                moved += beat > before
+                before = max(before, beat)
+        finally:
+            worker.kill()
+    vitals.close()
+    assert moved > 100, "it wrote meanwhile"
+    assert wrong == 0
