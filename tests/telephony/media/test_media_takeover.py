@@ -598,8 +598,9 @@ def test_whoever_looks_while_a_worker_writes_never_sees_a_call_that_has_not_tick
     ) as worker:
         try:
             assert worker.stdout is not None and worker.stdout.readline() == b"ticks\n"
-            before, wrong, moved = 1000.0, 0, 0
-            for _ in range(200_000):
+            before, wrong, moved, looks = 1000.0, 0, 0, 0
+            while looks < 200_000 or moved < 500:  # on a busy machine it has a turn now and then
+                looks += 1
                 beat = vitals.beat
                 wrong += beat < before or not vitals.begun
                 moved += beat > before
@@ -607,5 +608,4 @@ def test_whoever_looks_while_a_worker_writes_never_sees_a_call_that_has_not_tick
         finally:
             worker.kill()
     vitals.close()
-    assert moved > 100, "it wrote meanwhile"
     assert wrong == 0
