@@ -22,7 +22,7 @@ import sys
 import tempfile
 import wave
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,21 +111,24 @@ class Kills:
         ]
 
 
+def a_server(folder: Path, workers: int, *, workers_die: bool = False) -> AbstractAsyncContextManager[Server]:
+    """A server as an operator has it: with its console, a spare worker and a spare switch."""
+    return running_server(
+        folder,
+        spare_switch=True,
+        workers_die=workers_die,
+        console=CONSOLE,
+        dialplan=PLAN,
+        workers=workers,
+        settings=SETTINGS,
+    )
+
+
 async def kill_one_by_one(folder: Path, kills: int, seed: int, workers: int = 2) -> Kills:
     """At random instants, each time once all workers and the spare are up."""
     dice = random.Random(seed)
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(
-            running_server(
-                folder,
-                spare_switch=True,
-                workers_die=True,
-                console=CONSOLE,
-                dialplan=PLAN,
-                workers=workers,
-                settings=SETTINGS,
-            )
-        )
+        server = await stack.enter_async_context(a_server(folder, workers, workers_die=True))
         await server.warm(workers + 1)
         ports = PortPool("127.0.0.1", 31000, 31998)
         phone = await stack.enter_async_context(Phone(host="127.0.0.1", port=0, ports=ports))
@@ -174,11 +177,7 @@ async def kill_switches(folder: Path, kills: int, seed: int) -> list[Row]:
     loop = asyncio.get_running_loop()
     away_ms: list[float] = []
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(
-            running_server(
-                folder, spare_switch=True, console=CONSOLE, dialplan=PLAN, workers=2, settings=SETTINGS
-            )
-        )
+        server = await stack.enter_async_context(a_server(folder, 2))
         await server.warm(3)
         ports = PortPool("127.0.0.1", 31000, 31998)
         phone = await stack.enter_async_context(Phone(host="127.0.0.1", port=0, ports=ports))
@@ -244,15 +243,7 @@ async def calls_of_sipp(folder: Path, calls: int, seed: int, workers: int = 2) -
     if shutil.which("sipp") is None:
         return [Row("calls of sipp", "not installed (package sip-tester)", "", None)]
     dice = random.Random(seed)
-    async with running_server(
-        folder,
-        spare_switch=True,
-        workers_die=True,
-        console=CONSOLE,
-        dialplan=PLAN,
-        workers=workers,
-        settings=SETTINGS,
-    ) as server:
+    async with a_server(folder, workers, workers_die=True) as server:
         await server.warm(workers + 1)
         run = SippRun("uac_talk", server.sip_port, PATIENT, calls, SIPP_RATE, SIPP_HOLD_MS, timeout_s=120)
         running, killed = asyncio.create_task(run.result(folder / "sipp")), 0
@@ -286,15 +277,7 @@ async def one_a_second(folder: Path, calls: int, seconds: int, seed: int, worker
     """Any worker, whatever state the others are in."""
     dice = random.Random(seed)
     loop = asyncio.get_running_loop()
-    async with running_server(
-        folder,
-        spare_switch=True,
-        workers_die=True,
-        console=CONSOLE,
-        dialplan=PLAN,
-        workers=workers,
-        settings=SETTINGS,
-    ) as server:
+    async with a_server(folder, workers, workers_die=True) as server:
         await server.warm(workers + 1)
         base = _memory_mb(server)
         async with _callers(server, calls, rate=20.0, hold_s=seconds + calls / 20 + 8) as reading:
@@ -332,9 +315,7 @@ async def one_a_second(folder: Path, calls: int, seconds: int, seed: int, worker
 
 async def descriptors(folder: Path, calls: int) -> list[Row]:
     """Open files of switch and workers before and after many calls."""
-    async with running_server(
-        folder, spare_switch=True, console=CONSOLE, dialplan=PLAN, workers=2, settings=SETTINGS
-    ) as server:
+    async with a_server(folder, 2) as server:
         await server.warm(3)
         before = server.descriptors()
         async with _callers(server, calls, rate=40.0, hold_s=1.0) as reading:
