@@ -106,6 +106,11 @@ class ActiveCall:
         """Nobody is at the far end any more, so no other worker gets it: its sockets are closed."""
         return self.leaving or self.call.leg is Leg.OVER
 
+    def finish(self, media: Mapping[str, Any] | None = None) -> None:
+        """Its worker is done with it. media: its report, none if it could not make one. Only the first counts."""
+        if not self.finished.done():
+            self.finished.set_result(dict(media or {}))
+
     def tell(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Say it to the worker that has this call."""
         self.worker.send(message, fds)

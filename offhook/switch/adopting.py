@@ -101,8 +101,7 @@ class Legacy:
             if active.id in message.calls:
                 self._stands(active)
             elif active.over:
-                if not active.finished.done():
-                    active.finished.set_result({})
+                active.finish()
             else:
                 self._give(active, worker)
         for call_id in set(message.calls) - {active.id for active in ours}:

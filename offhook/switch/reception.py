@@ -439,8 +439,7 @@ class Reception:
             case Hold():
                 self._spawn(active, self._errands.hold(active, message.on), "hold")
             case CallFinished():
-                if not active.finished.done():
-                    active.finished.set_result(message.media)
+                active.finish(message.media)
 
     def _leave_queue(self, call_id: str, queue: str = "") -> None:
         for moved in self._queues.leave(call_id, queue):

@@ -196,8 +196,7 @@ class Recovery:
         orphans = [active for active in self._calls.values() if active.worker is worker]
         for active in orphans:
             if active.over:
-                if not active.finished.done():
-                    active.finished.set_result({})
+                active.finish()
             elif not active.alone and active not in self._orphans:
                 self._orphaned(active, worker, len(orphans) == 1, now)
         self._adopt(now)
@@ -230,8 +229,7 @@ class Recovery:
         for active, orphan in list(self._orphans.items()):
             if active.over or active.id not in self._calls:
                 del self._orphans[active]
-                if not active.finished.done():
-                    active.finished.set_result({})
+                active.finish()
             elif active.worker is not orphan.worker:  # upgrade.py was moving it when its old worker died
                 del self._orphans[active]
             elif self._too_dangerous(active, orphan, now):
@@ -305,8 +303,7 @@ class Recovery:
     def part(self, active: ActiveCall, reason: str = "worker_lost") -> None:
         """No worker has it any more: end it as politely as can be. Also what a switch before us was about."""
         target = last_resort(active.route)
-        if not active.finished.done():
-            active.finished.set_result({})
+        active.finish()
         if not active.ready.done():  # it rings: reception sends the caller elsewhere, or says 503
             active.end_reason = active.end_reason or reason
             active.ready.set_result(CallRefused(call_id=active.id, code=503, reason="the workers died"))

@@ -81,8 +81,7 @@ class Upgrade:
         """Its worker has let go of it: let a new one go on, at once."""
         asked = self._asked.pop(active.id, None)
         if active.over:
-            if not active.finished.done():
-                active.finished.set_result({})
+            active.finish()
         elif asked is active.worker:
             try:
                 self._hand_over(active, self._next())
